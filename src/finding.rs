@@ -1,0 +1,437 @@
+//! The table of findings: everything Sekisho can say about a message, in one place.
+//!
+//! A finding has an id that rules, metrics and outside tools rely on (a retired id would keep an
+//! alias in [`FindingId::parse`]), a category (which of an analyst's questions it answers), a
+//! severity, and a clause in English and Japanese from which [`crate::verdict`] makes sentences.
+//! `{evidence}` in a clause stands for what was seen. `docs/findings.md` is checked against this table.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::part::PartPath;
+
+/// Which question a finding answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Category {
+    /// Does it start by itself, or at the first click?
+    Trigger,
+    /// What can it do?
+    Capability,
+    /// Does it hide?
+    Concealment,
+    /// Does it persuade?
+    Lure,
+    /// What kind of file is it, and how did it come?
+    Carrier,
+    /// What could not be looked into?
+    Uninspected,
+    /// Is it known?
+    Reputation,
+}
+
+impl Category {
+    /// The name in JSON and in the docs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Category::Trigger => "trigger",
+            Category::Capability => "capability",
+            Category::Concealment => "concealment",
+            Category::Lure => "lure",
+            Category::Carrier => "carrier",
+            Category::Uninspected => "uninspected",
+            Category::Reputation => "reputation",
+        }
+    }
+}
+
+/// How much a finding weighs. `Info` is a fact that nobody should worry about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// A fact, for rules and history.
+    Info,
+    /// Odd, common in honest mail.
+    Low,
+    /// Rare in honest mail, or needs company.
+    Medium,
+    /// Rarely honest.
+    High,
+    /// Decides alone.
+    Critical,
+}
+
+impl Severity {
+    /// The name in JSON and in the docs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Low => "low",
+            Severity::Medium => "medium",
+            Severity::High => "high",
+            Severity::Critical => "critical",
+        }
+    }
+}
+
+/// Why something was not inspected. All but `Fault` are the content's doing: the policy decides.
+/// A `Fault` is ours: `on_error` decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// It needs a password that was not told.
+    Encrypted,
+    /// A password was told in the mail, and none that was found opened it.
+    EncryptedDespitePassword,
+    /// A container that Sekisho cannot open.
+    Unsupported,
+    /// Damaged beyond reading.
+    Damaged,
+    /// Over a limit of size, depth or count.
+    Limit,
+    /// The scanner failed: a panic, time, memory.
+    Fault,
+}
+
+impl Reason {
+    /// Every reason, for diagnostics and metrics.
+    pub const ALL: [Reason; 6] = [
+        Reason::Encrypted,
+        Reason::EncryptedDespitePassword,
+        Reason::Unsupported,
+        Reason::Damaged,
+        Reason::Limit,
+        Reason::Fault,
+    ];
+
+    /// The name in rules and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Encrypted => "encrypted",
+            Reason::EncryptedDespitePassword => "encrypted-despite-password",
+            Reason::Unsupported => "unsupported",
+            Reason::Damaged => "damaged",
+            Reason::Limit => "limit",
+            Reason::Fault => "fault",
+        }
+    }
+}
+
+/// A Japanese predicate, in the two forms a sentence needs.
+#[derive(Debug)]
+pub struct Ja {
+    /// The form before 「、」, when another clause follows.
+    pub mid: &'static str,
+    /// The form before 「。」.
+    pub end: &'static str,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct Kind {
+    /// The stable id.
+    pub id: &'static str,
+    /// Which question it answers.
+    pub category: Category,
+    /// How much it weighs.
+    pub severity: Severity,
+    /// For `Uninspected`: why.
+    pub reason: Option<Reason>,
+    /// The ATT&CK technique, where one fits.
+    pub attack: Option<&'static str>,
+    /// A predicate whose subject is the part: "runs by itself when opened ({evidence})".
+    pub en: &'static str,
+    /// The same in Japanese.
+    pub ja: Ja,
+}
+
+/// The id of a finding that exists in the table.
+#[derive(Clone, Copy)]
+pub struct FindingId(&'static Kind);
+
+impl FindingId {
+    /// Finds the id in the table.
+    pub fn parse(text: &str) -> Option<Self> {
+        ALL.iter().copied().find(|finding| finding.0.id == text)
+    }
+
+    /// The row.
+    pub fn kind(self) -> &'static Kind {
+        self.0
+    }
+
+    /// The id's text.
+    pub fn as_str(self) -> &'static str {
+        self.0.id
+    }
+}
+
+impl std::ops::Deref for FindingId {
+    type Target = Kind;
+
+    fn deref(&self) -> &Kind {
+        self.0
+    }
+}
+
+impl PartialEq for FindingId {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for FindingId {}
+
+impl PartialOrd for FindingId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for FindingId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.id.cmp(other.0.id)
+    }
+}
+
+impl std::hash::Hash for FindingId {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+impl fmt::Debug for FindingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.id)
+    }
+}
+
+impl fmt::Display for FindingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.id)
+    }
+}
+
+impl Serialize for FindingId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.id)
+    }
+}
+
+impl<'de> Deserialize<'de> for FindingId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("unknown finding `{text}`")))
+    }
+}
+
+/// One thing that was seen in one part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What.
+    pub id: FindingId,
+    /// In which part.
+    pub part: PartPath,
+    /// Where in the part: `ThisDocument:4`, a member name, an offset. Text from mail: hostile.
+    pub location: String,
+    /// What was seen, short. Text from mail: hostile.
+    pub evidence: String,
+}
+
+/// Longest evidence or location that is kept, in characters.
+pub const MAX_EVIDENCE: usize = 200;
+
+macro_rules! table {
+    ($($(#[$meta:meta])* $name:ident = $id:literal, $category:ident, $severity:ident, $reason:expr, $attack:expr, $en:literal, $mid:literal, $end:literal;)*) => {
+        $($(#[$meta])* pub const $name: FindingId = FindingId(&Kind {
+            id: $id, category: Category::$category, severity: Severity::$severity, reason: $reason, attack: $attack,
+            en: $en, ja: Ja { mid: $mid, end: $end },
+        });)*
+
+        /// Every finding there is, in the order of the table.
+        pub const ALL: &[FindingId] = &[$($name),*];
+    };
+}
+
+table! {
+    /// A procedure that Office calls on opening or closing.
+    VBA_AUTOEXEC = "vba-autoexec", Trigger, High, None, Some("T1204.002"),
+        "runs by itself when opened ({evidence})",
+        "開くと自動的に実行され（{evidence}）", "開くと自動的に実行されます（{evidence}）";
+    /// A procedure called by an event that happens without a deliberate click.
+    VBA_EVENT = "vba-event", Trigger, Medium, None, Some("T1204.002"),
+        "runs at the first movement or redraw ({evidence})",
+        "表示やマウスの動きだけで実行され（{evidence}）", "表示やマウスの動きだけで実行されます（{evidence}）";
+
+    /// Shell, WScript.Shell.Run, ShellExecute, Win32_Process.Create …
+    VBA_RUN_PROGRAM = "vba-run-program", Capability, High, None, Some("T1059.005"),
+        "starts a program ({evidence})",
+        "プログラムを起動し（{evidence}）", "プログラムを起動します（{evidence}）";
+    /// A program start whose command line goes to an interpreter: PowerShell, cmd, mshta, wscript, regsvr32 …
+    VBA_RUN_INTERPRETER = "vba-run-interpreter", Capability, High, None, Some("T1059"),
+        "hands a command to an interpreter ({evidence})",
+        "コマンドをスクリプト実行環境に渡し（{evidence}）", "コマンドをスクリプト実行環境に渡します（{evidence}）";
+    /// URLDownloadToFile, XMLHTTP, WinHttp, BITS …
+    VBA_DOWNLOAD = "vba-download", Capability, High, None, Some("T1105"),
+        "fetches something from the network ({evidence})",
+        "ネットワークからファイルを取得し（{evidence}）", "ネットワークからファイルを取得します（{evidence}）";
+    /// Writes a file that can be run, or into a place from which things start.
+    VBA_DROP_FILE = "vba-drop-file", Capability, High, None, Some("T1105"),
+        "writes a file that can be run ({evidence})",
+        "実行できるファイルを書き出し（{evidence}）", "実行できるファイルを書き出します（{evidence}）";
+    /// Writes a file of no dangerous kind.
+    VBA_WRITE_FILE = "vba-write-file", Capability, Low, None, None,
+        "writes files ({evidence})",
+        "ファイルを書き出し（{evidence}）", "ファイルを書き出します（{evidence}）";
+    /// `Declare … Lib` of a function that starts, loads or injects.
+    VBA_NATIVE_CALL = "vba-native-call", Capability, Medium, None, Some("T1106"),
+        "calls native code ({evidence})",
+        "ネイティブコードを呼び出し（{evidence}）", "ネイティブコードを呼び出します（{evidence}）";
+    /// Turns a protection off, writes the registry, changes VBA code.
+    VBA_TAMPER = "vba-tamper", Capability, Medium, None, Some("T1562.001"),
+        "changes settings or code that protect the user ({evidence})",
+        "保護に関わる設定やコードを変更し（{evidence}）", "保護に関わる設定やコードを変更します（{evidence}）";
+    /// CallByName, Application.Run or GetObject with a computed target.
+    VBA_DYNAMIC_CALL = "vba-dynamic-call", Capability, Medium, None, Some("T1027"),
+        "calls something whose name is computed ({evidence})",
+        "計算で求めた名前の機能を呼び出し（{evidence}）", "計算で求めた名前の機能を呼び出します（{evidence}）";
+
+    /// CreateObject or GetObject whose argument is built at run time.
+    VBA_HIDDEN_OBJECT = "vba-hidden-object", Concealment, Medium, None, Some("T1027"),
+        "hides which object it uses ({evidence})",
+        "利用する部品の名前を隠し（{evidence}）", "利用する部品の名前を隠しています（{evidence}）";
+    /// Split, encoded or meaningless strings and names, measured.
+    VBA_OBFUSCATED = "vba-obfuscated", Concealment, Medium, None, Some("T1027"),
+        "is written so that it cannot be read ({evidence})",
+        "読めないように細工され（{evidence}）", "読めないように細工されています（{evidence}）";
+    /// The source is missing or does not fit the compiled code.
+    VBA_NO_SOURCE = "vba-no-source", Concealment, Medium, None, Some("T1564.007"),
+        "has macro modules without readable source ({evidence})",
+        "ソースを読めないマクロを含み（{evidence}）", "ソースを読めないマクロを含みます（{evidence}）";
+    /// Content and name or declaration contradict each other in a way that hides what it is.
+    TYPE_MISMATCH = "type-mismatch", Concealment, Low, None, Some("T1036.008"),
+        "is not what its name says ({evidence})",
+        "名前と実際の種類が異なり（{evidence}）", "名前と実際の種類が異なります（{evidence}）";
+    /// Several names that disagree about the extension.
+    NAME_CONFLICT = "name-conflict", Concealment, Low, None, Some("T1036"),
+        "has names that disagree ({evidence})",
+        "複数の食い違う名前を持ち（{evidence}）", "複数の食い違う名前を持ちます（{evidence}）";
+    /// Right-to-left override or similar in a name.
+    NAME_DECEPTIVE = "name-deceptive", Concealment, Medium, None, Some("T1036.002"),
+        "has a name made to deceive ({evidence})",
+        "紛らわしい名前を持ち（{evidence}）", "紛らわしい名前を持ちます（{evidence}）";
+    /// A ZIP's central directory and its local headers list different members.
+    ZIP_VIEWS_DIFFER = "zip-views-differ", Concealment, Low, None, Some("T1027"),
+        "lists other members in its directory than it holds ({evidence})",
+        "目次と実際の内容が異なるアーカイブで（{evidence}）", "目次と実際の内容が異なるアーカイブです（{evidence}）";
+    /// MIME structure that two readers would read differently.
+    MIME_AMBIGUOUS = "mime-ambiguous", Concealment, Low, None, Some("T1027"),
+        "has a structure that can be read in two ways ({evidence})",
+        "二通りに解釈できる構造を持ち（{evidence}）", "二通りに解釈できる構造を持ちます（{evidence}）";
+    /// A password stands in the mail's text.
+    PASSWORD_TOLD = "password-told", Concealment, Info, None, Some("T1027.013"),
+        "tells a password in its text",
+        "本文でパスワードを知らせ", "本文でパスワードを知らせています";
+
+    /// The document asks the reader to enable content, editing or macros.
+    LURE_ENABLE_CONTENT = "lure-enable-content", Lure, Medium, None, Some("T1204.002"),
+        "asks the reader to enable content (“{evidence}”)",
+        "コンテンツの有効化を求め（「{evidence}」）", "コンテンツの有効化を求めています（「{evidence}」）";
+    /// The document asks the reader to copy it into a trusted folder.
+    LURE_TRUSTED_FOLDER = "lure-trusted-folder", Lure, High, None, Some("T1204.002"),
+        "asks the reader to copy it into a trusted folder (“{evidence}”)",
+        "信頼できる場所へのコピーを求め（「{evidence}」）", "信頼できる場所へのコピーを求めています（「{evidence}」）";
+    /// The mail's own text asks to enable content.
+    LURE_MAIL_TEXT = "lure-mail-text", Lure, Low, None, Some("T1566.001"),
+        "asks in its text to enable content (“{evidence}”)",
+        "本文でコンテンツの有効化を求め（「{evidence}」）", "本文でコンテンツの有効化を求めています（「{evidence}」）";
+
+    /// A VBA project with code.
+    VBA_MACROS = "vba-macros", Carrier, Info, None, Some("T1137.001"),
+        "contains macros",
+        "マクロを含み", "マクロを含みます";
+    /// A program: PE, ELF, Mach-O, installer.
+    CARRIER_PROGRAM = "carrier-program", Carrier, High, None, Some("T1204.002"),
+        "is a program ({evidence})",
+        "プログラムであり（{evidence}）", "プログラムです（{evidence}）";
+    /// A script that Windows runs on double click.
+    CARRIER_SCRIPT = "carrier-script", Carrier, High, None, Some("T1059"),
+        "is a script that runs at a double click ({evidence})",
+        "ダブルクリックで実行されるスクリプトであり（{evidence}）", "ダブルクリックで実行されるスクリプトです（{evidence}）";
+    /// A shortcut.
+    CARRIER_SHORTCUT = "carrier-shortcut", Carrier, High, None, Some("T1204.002"),
+        "is a shortcut that starts something ({evidence})",
+        "何かを起動するショートカットであり（{evidence}）", "何かを起動するショートカットです（{evidence}）";
+    /// A disk image.
+    CARRIER_DISK_IMAGE = "carrier-disk-image", Carrier, High, None, Some("T1553.005"),
+        "is a disk image ({evidence})",
+        "ディスクイメージであり（{evidence}）", "ディスクイメージです（{evidence}）";
+
+    /// An encrypted archive, no password told in the mail.
+    ARCHIVE_ENCRYPTED = "archive-encrypted", Uninspected, Medium, Some(Reason::Encrypted), Some("T1027.013"),
+        "could not be looked into: it is encrypted ({evidence})",
+        "暗号化されているため検査できず（{evidence}）", "暗号化されているため検査できませんでした（{evidence}）";
+    /// An encrypted archive, and no password found in the mail opened it.
+    ARCHIVE_ENCRYPTED_TOLD = "archive-encrypted-told", Uninspected, Medium, Some(Reason::EncryptedDespitePassword), Some("T1027.013"),
+        "could not be looked into: it is encrypted, and no password found in the mail opened it ({evidence})",
+        "暗号化されており、本文のパスワードでも開けず（{evidence}）", "暗号化されており、本文のパスワードでも開けませんでした（{evidence}）";
+    /// An encrypted document.
+    DOCUMENT_ENCRYPTED = "document-encrypted", Uninspected, Medium, Some(Reason::Encrypted), Some("T1027.013"),
+        "could not be looked into: the document is encrypted ({evidence})",
+        "暗号化された文書のため検査できず（{evidence}）", "暗号化された文書のため検査できませんでした（{evidence}）";
+    /// An encrypted document, and a password was told in the mail.
+    DOCUMENT_ENCRYPTED_TOLD = "document-encrypted-told", Uninspected, Medium, Some(Reason::EncryptedDespitePassword), Some("T1027.013"),
+        "could not be looked into: the document is encrypted, and the mail tells a password ({evidence})",
+        "暗号化された文書で、本文にパスワードが書かれており（{evidence}）", "暗号化された文書で、本文にパスワードが書かれています（{evidence}）";
+    /// A container of a kind that is not opened.
+    CONTAINER_UNSUPPORTED = "container-unsupported", Uninspected, Medium, Some(Reason::Unsupported), None,
+        "could not be looked into: containers of this kind are not opened ({evidence})",
+        "未対応の形式のため検査できず（{evidence}）", "未対応の形式のため検査できませんでした（{evidence}）";
+    /// Damaged beyond reading.
+    DAMAGED = "damaged", Uninspected, Low, Some(Reason::Damaged), None,
+        "could not be read: it is damaged ({evidence})",
+        "破損しているため検査できず（{evidence}）", "破損しているため検査できませんでした（{evidence}）";
+    /// Over a limit of size, depth or count.
+    LIMIT_EXCEEDED = "limit-exceeded", Uninspected, Medium, Some(Reason::Limit), Some("T1027.001"),
+        "could not be looked into as a whole: a limit was reached ({evidence})",
+        "上限を超えたため全体を検査できず（{evidence}）", "上限を超えたため全体を検査できませんでした（{evidence}）";
+    /// The scanner failed.
+    SCAN_FAULT = "scan-fault", Uninspected, Medium, Some(Reason::Fault), None,
+        "could not be scanned: the scanner failed ({evidence})",
+        "検査プログラムの障害により検査できず（{evidence}）", "検査プログラムの障害により検査できませんでした（{evidence}）";
+
+    /// The EICAR test file.
+    EICAR = "eicar-test-file", Reputation, Critical, None, None,
+        "is the EICAR test file",
+        "EICARテストファイルであり", "EICARテストファイルです";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_parse() {
+        for finding in ALL {
+            assert_eq!(FindingId::parse(finding.as_str()), Some(*finding));
+            assert_eq!(ALL.iter().filter(|other| *other == finding).count(), 1, "{finding}");
+        }
+    }
+
+    #[test]
+    fn exactly_the_uninspected_have_a_reason() {
+        for finding in ALL {
+            assert_eq!(finding.reason.is_some(), finding.category == Category::Uninspected, "{finding}");
+        }
+    }
+
+    #[test]
+    fn both_languages_show_the_same_evidence() {
+        for finding in ALL {
+            let shows = |text: &str| text.contains("{evidence}");
+            assert_eq!(shows(finding.en), shows(finding.ja.mid), "{finding}");
+            assert_eq!(shows(finding.en), shows(finding.ja.end), "{finding}");
+        }
+    }
+}

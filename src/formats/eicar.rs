@@ -1,0 +1,6 @@
+//! eicar: to be written.
+
+use crate::formats::Format;
+
+/// To be written.
+pub const FORMAT: Format = Format { name: "eicar", accepts: |_| false, examine: |_, _| {} };

@@ -1,0 +1,29 @@
+//! The formats: unpackers and analysers alike, one file each, listed in one table.
+//!
+//! Every format that accepts a part examines it, on every part at every depth. A format reports
+//! and extracts through [`Scan`]; it never fails: a surprise is a finding, and reading goes on.
+
+use crate::part::Part;
+use crate::scan::Scan;
+
+pub mod cfb;
+pub mod eicar;
+pub mod message;
+pub mod naming;
+pub mod text;
+pub mod unopened;
+pub mod zip;
+
+/// A format: how to recognise it, and what to do with it.
+pub struct Format {
+    /// For findings and metrics.
+    pub name: &'static str,
+    /// Whether this format can be in the part.
+    pub accepts: fn(&Part) -> bool,
+    /// Looks into the part.
+    pub examine: fn(&Part, &mut Scan),
+}
+
+/// Every format. The order does not matter: all that accept a part run.
+pub const TABLE: &[Format] =
+    &[message::FORMAT, text::FORMAT, zip::FORMAT, cfb::FORMAT, eicar::FORMAT, naming::FORMAT, unopened::FORMAT];

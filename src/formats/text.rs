@@ -1,0 +1,6 @@
+//! text: to be written.
+
+use crate::formats::Format;
+
+/// To be written.
+pub const FORMAT: Format = Format { name: "text", accepts: |_| false, examine: |_, _| {} };

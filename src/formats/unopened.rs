@@ -1,0 +1,6 @@
+//! unopened: to be written.
+
+use crate::formats::Format;
+
+/// To be written.
+pub const FORMAT: Format = Format { name: "unopened", accepts: |_| false, examine: |_, _| {} };

@@ -1,0 +1,34 @@
+//! Sekisho (関所, the checkpoint every traveller had to pass): an SMTP filter that opens every
+//! attachment and explains what it would do.
+
+// Input must never bring the program down: what can panic does not compile.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used,
+        reason = "a test may fail"
+    )
+)]
+
+pub mod filetype;
+pub mod finding;
+pub mod formats;
+pub mod knowledge;
+pub mod limits;
+pub mod lure;
+pub mod mime;
+pub mod part;
+pub mod reader;
+pub mod scan;
+pub mod vba;

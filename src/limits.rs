@@ -1,0 +1,140 @@
+//! The limits of scanning, under ClamAV's names, and the budget of one scan.
+
+use serde::{Deserialize, Serialize};
+
+const MIB: u64 = 1024 * 1024;
+
+/// Upper bounds for what one message may cost. Reaching one is a finding, never silence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Octets of a whole message. 50 MiB: Postfix's own default is 10 MB, large providers take 25-50 MB.
+    pub max_message_size: u64,
+    /// Parts of a message at all depths. 2,000: a mail with a thousand attachments is no letter,
+    /// a large workbook package has some hundred members.
+    pub max_files: u64,
+    /// Nesting of parts. 16: Outlook never nests deeper than 3; droppers were seen with 7.
+    pub max_recursion: u32,
+    /// Octets of one unpacked part; the head of a larger one is still examined. 100 MiB as ClamAV's.
+    pub max_file_size: u64,
+    /// Octets of all unpacked parts together. 400 MiB as ClamAV's.
+    pub max_scan_size: u64,
+    /// Seconds of one scan. 25 s leaves most of the reply deadline to the next hop.
+    pub max_scan_time: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message_size: 50 * MIB,
+            max_files: 2000,
+            max_recursion: 16,
+            max_file_size: 100 * MIB,
+            max_scan_size: 400 * MIB,
+            max_scan_time: 25,
+        }
+    }
+}
+
+/// Which limit stopped something: the `evidence` of the finding and a metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// `max_files`
+    Files,
+    /// `max_recursion`
+    Recursion,
+    /// `max_file_size`
+    FileSize,
+    /// `max_scan_size`
+    ScanSize,
+}
+
+impl Limit {
+    /// Every limit, for metrics.
+    pub const ALL: [Limit; 4] = [Limit::Files, Limit::Recursion, Limit::FileSize, Limit::ScanSize];
+
+    /// The name of the configuration key.
+    pub fn name(self) -> &'static str {
+        match self {
+            Limit::Files => "max_files",
+            Limit::Recursion => "max_recursion",
+            Limit::FileSize => "max_file_size",
+            Limit::ScanSize => "max_scan_size",
+        }
+    }
+}
+
+/// What one scan has used so far. A part exists only if it was charged here.
+#[derive(Debug)]
+pub struct Budget {
+    limits: Limits,
+    files: u64,
+    bytes: u64,
+}
+
+impl Budget {
+    /// A fresh budget under `limits`.
+    pub fn new(limits: &Limits) -> Self {
+        Self { limits: limits.clone(), files: 0, bytes: 0 }
+    }
+
+    /// The limits this budget enforces.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Charges one part of `size` octets at `depth`.
+    ///
+    /// # Errors
+    /// The limit that would be exceeded; nothing is charged then.
+    pub fn charge(&mut self, depth: u32, size: u64) -> Result<(), Limit> {
+        if self.files >= self.limits.max_files {
+            return Err(Limit::Files);
+        }
+        if depth > self.limits.max_recursion {
+            return Err(Limit::Recursion);
+        }
+        if size > self.limits.max_file_size {
+            return Err(Limit::FileSize);
+        }
+        let bytes = self.bytes.saturating_add(size);
+        if bytes > self.limits.max_scan_size {
+            return Err(Limit::ScanSize);
+        }
+        self.files = self.files.saturating_add(1);
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// How many octets the next part may have at most. Decompressors read `take(room + 1)`.
+    pub fn room(&self) -> u64 {
+        self.limits.max_file_size.min(self.limits.max_scan_size.saturating_sub(self.bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget() -> Budget {
+        Budget::new(&Limits {
+            max_files: 2,
+            max_recursion: 3,
+            max_file_size: 10,
+            max_scan_size: 15,
+            ..Limits::default()
+        })
+    }
+
+    #[test]
+    fn each_limit_holds_at_below_and_above() {
+        assert_eq!(budget().charge(3, 10), Ok(()));
+        assert_eq!(budget().charge(4, 10), Err(Limit::Recursion));
+        assert_eq!(budget().charge(3, 11), Err(Limit::FileSize));
+        let mut used = budget();
+        assert_eq!(used.charge(0, 10), Ok(()));
+        assert_eq!(used.room(), 5);
+        assert_eq!(used.charge(0, 6), Err(Limit::ScanSize));
+        assert_eq!(used.charge(0, 5), Ok(()));
+        assert_eq!(used.charge(0, 0), Err(Limit::Files));
+    }
+}

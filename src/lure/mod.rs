@@ -1,0 +1,1 @@
+//! Text that persuades: phrases that ask the reader to enable content.

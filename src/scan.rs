@@ -1,0 +1,442 @@
+//! `scan`: bytes in, a [`Report`] out. The work list over parts, most dangerous first.
+//!
+//! The core does no I/O, reads no clock and does not fail: whatever happens becomes a finding.
+//! Every format that accepts a part runs ([`crate::formats::TABLE`]), each behind `catch_unwind`;
+//! what it extracts goes back on the list, once the [`Budget`] was charged.
+
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::filetype::{self, Class, FileType, TypeSet};
+use crate::finding::{self, Finding, FindingId};
+use crate::formats;
+use crate::knowledge::Knowledge;
+use crate::limits::{Budget, Limit, Limits};
+use crate::part::{Name, Origin, Part, PartPath};
+
+/// Everything a scan learnt. Serialisable: it is what crosses a process boundary.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// What was seen, in the order it was seen.
+    pub findings: Vec<Finding>,
+    /// Every part that exists, in the order of their paths.
+    pub parts: Vec<PartReport>,
+    /// What the outside could add; the pipeline answers before the verdict.
+    pub asks: Vec<Ask>,
+    /// Addresses, commands and file names that active content would use.
+    pub indicators: Vec<Indicator>,
+}
+
+/// What is known of one part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartReport {
+    /// Its place.
+    pub path: PartPath,
+    /// The document whose findings are judged together.
+    pub document: PartPath,
+    /// How it came to be.
+    pub origin: Origin,
+    /// Every name, decoded; the one most readers show first.
+    pub names: Vec<String>,
+    /// Base64 of the first name's octets, where decoding lost something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_raw: Option<String>,
+    /// The declared media type.
+    pub declared: Option<String>,
+    /// All types that match, the one that says most first.
+    pub types: Vec<FileType>,
+    /// Octets, decoded.
+    pub size: u64,
+    /// Lower-case hex.
+    pub sha256: String,
+    /// Containers around it.
+    pub depth: u32,
+    /// Where its octets stand in the outermost raw message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<Range<usize>>,
+    /// Identifies macro code across copies of a document, once such fingerprints are computed.
+    pub code_fingerprint: Option<String>,
+    /// `true` if it was encrypted and one of the passwords tried opened it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_by_password: Option<bool>,
+}
+
+/// Something that only the outside can do. Every ask may stay unanswered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "ask")]
+pub enum Ask {
+    /// Read the text in this picture, which stands in a document with active content.
+    ReadPicture {
+        /// The document.
+        part: PartPath,
+        /// Of the picture, lower-case hex.
+        sha256: String,
+    },
+}
+
+/// A string that active content would use.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Indicator {
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: IndicatorKind,
+    /// The string as found: hostile.
+    pub value: String,
+}
+
+/// Kinds of indicators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IndicatorKind {
+    /// A URL.
+    Url,
+    /// A host name.
+    Domain,
+    /// An address.
+    Ip,
+    /// A command line.
+    Command,
+    /// A file name or path.
+    File,
+}
+
+/// Asks a running scan to stop: the time limit lives outside, where the clock is.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// The scan ends at the next part, with a fault finding.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked.
+    pub fn stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What to scan.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The raw bytes of a message or a file.
+    pub bytes: Bytes,
+    /// `Some`: a file of this name, scanned as a single attachment, unless its content is a
+    /// message. `None`: a message, whatever it looks like.
+    pub name: Option<String>,
+}
+
+impl Input {
+    /// A message as it came over the wire.
+    pub fn message(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into(), name: None }
+    }
+
+    /// A file.
+    pub fn file(bytes: impl Into<Bytes>, name: impl Into<String>) -> Self {
+        Self { bytes: bytes.into(), name: Some(name.into()) }
+    }
+}
+
+/// Longest list of findings, indicators and asks that a report keeps.
+const MAX_FINDINGS: usize = 2000;
+const MAX_INDICATORS: usize = 500;
+/// Passwords tried at most, whatever the mail's text offers: each costs a key derivation.
+const MAX_PASSWORDS: usize = 64;
+
+/// Scans a message or a file.
+pub fn scan(input: Input, limits: &Limits, knowledge: &Knowledge, stop: &Stop) -> Report {
+    let mut scan = Scan {
+        budget: Budget::new(limits),
+        report: Report::default(),
+        list: BinaryHeap::new(),
+        order: 0,
+        children: HashMap::new(),
+        passwords: knowledge.passwords.clone(),
+        password_told: false,
+        seen: HashSet::new(),
+        stop: stop.clone(),
+    };
+    scan.root(input);
+    while let Some(Waiting { part, .. }) = scan.list.pop() {
+        if stop.stopped() {
+            scan.finding(finding::SCAN_FAULT, &part, "", "max_scan_time");
+            break;
+        }
+        scan.examine(&part);
+    }
+    scan.report.parts.sort_by(|a, b| a.path.cmp(&b.path));
+    scan.report
+}
+
+/// A scan in progress: what formats report to.
+pub struct Scan {
+    budget: Budget,
+    report: Report,
+    list: BinaryHeap<Waiting>,
+    order: u64,
+    children: HashMap<PartPath, u32>,
+    passwords: Vec<String>,
+    password_told: bool,
+    seen: HashSet<(FindingId, PartPath, String)>,
+    stop: Stop,
+}
+
+/// What a container found inside itself.
+#[derive(Debug, Default)]
+pub struct Child {
+    /// Every name it was given.
+    pub names: Vec<Name>,
+    /// The declared media type, lower case.
+    pub declared: Option<String>,
+    /// Decoded content.
+    pub bytes: Bytes,
+    /// Where it stands in its parent, if the parent is a message (see [`Part::span`]).
+    pub span: Option<Range<usize>>,
+    /// It was encrypted, and a password opened it.
+    pub opened_by_password: bool,
+}
+
+impl Scan {
+    /// Reports a finding. Text is cut to [`finding::MAX_EVIDENCE`] characters; the same finding
+    /// with the same evidence in the same part counts once.
+    pub fn finding(&mut self, id: FindingId, part: &Part, location: &str, evidence: &str) {
+        let evidence = shorten(evidence);
+        if self.report.findings.len() >= MAX_FINDINGS {
+            return;
+        }
+        if !self.seen.insert((id, part.path.clone(), evidence.clone())) {
+            return;
+        }
+        self.report.findings.push(Finding { id, part: part.path.clone(), location: shorten(location), evidence });
+    }
+
+    /// Puts something found inside `parent` on the work list. `None` if a limit forbids it
+    /// (which is a finding then).
+    pub fn child(&mut self, parent: &Part, origin: Origin, child: Child) -> Option<PartPath> {
+        let depth = parent.depth.saturating_add(1);
+        if let Err(limit) = self.budget.charge(depth, child.bytes.len() as u64) {
+            self.limit(parent, limit);
+            return None;
+        }
+        let number = self.children.entry(parent.path.clone()).or_insert(0);
+        *number = number.saturating_add(1);
+        let path = parent.path.child(*number);
+        let document = if origin == Origin::Embedded { parent.document.clone() } else { path.clone() };
+        // A span is within the outermost message only while every container up to it is MIME.
+        let span = match (&parent.span, child.span) {
+            (Some(outer), Some(inner)) => {
+                Some(outer.start.saturating_add(inner.start)..outer.start.saturating_add(inner.end))
+            }
+            _ => None,
+        };
+        let types = filetype::detect(&child.bytes);
+        let part = Part {
+            path: path.clone(),
+            document,
+            origin,
+            names: child.names,
+            declared: child.declared,
+            bytes: child.bytes,
+            types,
+            depth,
+            span,
+        };
+        self.enlist(part, child.opened_by_password);
+        Some(path)
+    }
+
+    /// How many octets the next part may have at most: read `take(room + 1)`.
+    pub fn room(&self) -> u64 {
+        self.budget.room()
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        self.budget.limits()
+    }
+
+    /// Reports that a limit stopped something inside `part`.
+    pub fn limit(&mut self, part: &Part, limit: Limit) {
+        self.finding(finding::LIMIT_EXCEEDED, part, "", limit.name());
+    }
+
+    /// Records what active content would use.
+    pub fn indicator(&mut self, kind: IndicatorKind, value: &str) {
+        let indicator = Indicator { kind, value: value.chars().take(2000).collect() };
+        if self.report.indicators.len() < MAX_INDICATORS && !self.report.indicators.contains(&indicator) {
+            self.report.indicators.push(indicator);
+        }
+    }
+
+    /// Asks the outside for something.
+    pub fn ask(&mut self, ask: Ask) {
+        if self.report.asks.len() < MAX_INDICATORS && !self.report.asks.contains(&ask) {
+            self.report.asks.push(ask);
+        }
+    }
+
+    /// A type that only the examination could tell (which OOXML, which compound file).
+    pub fn learn_type(&mut self, part: &Part, file_type: FileType) {
+        if let Some(report) = self.report.parts.iter_mut().find(|p| p.path == part.path) {
+            let types: TypeSet = report.types.iter().copied().chain([file_type]).collect();
+            report.types = types.iter().collect();
+        }
+    }
+
+    /// Passwords to try, those from outside first.
+    pub fn passwords(&self) -> &[String] {
+        &self.passwords
+    }
+
+    /// Whether the mail's text tells a password (even one that was not recognised).
+    pub fn password_told(&self) -> bool {
+        self.password_told
+    }
+
+    /// Adds what the mail's text offers as passwords.
+    pub fn tell_passwords(&mut self, candidates: impl IntoIterator<Item = String>) {
+        self.password_told = true;
+        for candidate in candidates {
+            if self.passwords.len() < MAX_PASSWORDS && !self.passwords.contains(&candidate) {
+                self.passwords.push(candidate);
+            }
+        }
+    }
+
+    /// Whether the scan was asked to end: long loops look now and then.
+    pub fn stopped(&self) -> bool {
+        self.stop.stopped()
+    }
+
+    fn root(&mut self, input: Input) {
+        let types = filetype::detect(&input.bytes);
+        let is_message = input.name.is_none() || types.has(FileType::Message);
+        let size = input.bytes.len();
+        let mut part = Part {
+            path: PartPath::root(),
+            document: PartPath::root(),
+            origin: Origin::Root,
+            names: Vec::new(),
+            declared: is_message.then(|| "message/rfc822".to_owned()),
+            bytes: input.bytes,
+            types: if is_message { TypeSet::EMPTY.with(FileType::Message) } else { types },
+            depth: 0,
+            span: is_message.then_some(0..size),
+        };
+        if !is_message {
+            part.path = part.path.child(1);
+            part.document = part.path.clone();
+            part.origin = Origin::Attachment;
+            part.names = input.name.into_iter().map(Name::plain).collect();
+        }
+        match self.budget.charge(0, size as u64) {
+            Ok(()) => self.enlist(part, false),
+            Err(limit) => {
+                self.enlist(part.clone(), false);
+                self.limit(&part, limit);
+            }
+        }
+    }
+
+    fn enlist(&mut self, part: Part, opened_by_password: bool) {
+        self.report.parts.push(PartReport {
+            path: part.path.clone(),
+            document: part.document.clone(),
+            origin: part.origin,
+            names: part.names.iter().map(|name| name.text.clone()).collect(),
+            name_raw: part
+                .names
+                .first()
+                .and_then(|name| name.raw.as_deref())
+                .map(|raw| data_encoding::BASE64.encode(raw)),
+            declared: part.declared.clone(),
+            types: part.types.iter().collect(),
+            size: part.bytes.len() as u64,
+            sha256: HEXLOWER.encode(&Sha256::digest(&part.bytes)),
+            depth: part.depth,
+            span: part.span.clone(),
+            code_fingerprint: None,
+            opened_by_password: opened_by_password.then_some(true),
+        });
+        self.order = self.order.saturating_add(1);
+        self.list.push(Waiting { danger: danger(&part), order: self.order, part });
+    }
+
+    fn examine(&mut self, part: &Part) {
+        for format in formats::TABLE.iter().filter(|format| (format.accepts)(part)) {
+            // A panic costs one format of one part, and is a finding.
+            let outcome = catch_unwind(AssertUnwindSafe(|| (format.examine)(part, self)));
+            if outcome.is_err() {
+                self.finding(finding::SCAN_FAULT, part, "", format.name);
+            }
+        }
+    }
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(finding::MAX_EVIDENCE) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// A part on the work list.
+struct Waiting {
+    danger: u8,
+    order: u64,
+    part: Part,
+}
+
+/// The mail's text first (it may tell a password), then what can run, what can hold something
+/// that runs, and the rest.
+fn danger(part: &Part) -> u8 {
+    let types = part.types;
+    if part.origin == Origin::Body && part.bytes.len() < 1 << 20 {
+        return 9;
+    }
+    if types.has(FileType::OleVba) {
+        return 8;
+    }
+    if types.has_class(Class::Document) {
+        return 7;
+    }
+    if types.has_class(Class::Message) {
+        return 6;
+    }
+    if types.has_class(Class::Archive) {
+        return 5;
+    }
+    if types.has_class(Class::Media) {
+        return 1;
+    }
+    3
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == std::cmp::Ordering::Equal
+    }
+}
+
+impl Eq for Waiting {}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.danger.cmp(&other.danger).then(other.order.cmp(&self.order))
+    }
+}

@@ -1,0 +1,1 @@
+//! VBA: the project in its storage ([MS-OVBA]) and what its code can do.
