@@ -21,14 +21,20 @@
     )
 )]
 
+pub mod config;
+pub mod envelope;
 pub mod filetype;
 pub mod finding;
 pub mod formats;
 pub mod knowledge;
 pub mod limits;
 pub mod lure;
+pub mod message;
 pub mod mime;
 pub mod part;
+pub mod plan;
+pub mod policy;
 pub mod reader;
 pub mod scan;
 pub mod vba;
+pub mod verdict;

@@ -1,0 +1,173 @@
+//! The configuration: what the daemon runs with. Loading and diagnostics are beside this file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::limits::Limits;
+use crate::plan::Transport;
+
+/// Everything in `sekisho.toml`, checked. `Config::default()` is the empty file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What to do when the scanner itself fails.
+    pub on_error: OnError,
+    /// Where mail comes in, and where each listener sends it on.
+    pub listeners: Vec<Listener>,
+    /// `[http]`: metrics and health; `None` if switched off (`listen = "off"`).
+    pub http: Option<Endpoint>,
+    /// `[limits]` of scanning.
+    pub limits: Limits,
+    /// `[limits]` of sessions and the daemon.
+    pub service: ServiceLimits,
+    /// `[timeouts]`.
+    pub timeouts: Timeouts,
+    /// `[mail]`.
+    pub mail: Mail,
+    /// `[quarantine]`.
+    pub quarantine: Quarantine,
+    /// `[log]`.
+    pub log: Log,
+}
+
+/// `on_error`: what to do when the scanner fails (invariant 4: the third failure on the same
+/// content is held whatever this says).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// 451: the sender's server tries again.
+    #[default]
+    Defer,
+    /// Held.
+    Quarantine,
+    /// Delivered, marked incomplete.
+    Pass,
+}
+
+/// A place to listen on or connect to: `127.0.0.1:10025`, `[::1]:10025`, `unix:/path`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// TCP, IPv4 or IPv6.
+    Tcp(SocketAddr),
+    /// A Unix stream socket.
+    Unix(PathBuf),
+}
+
+/// One `[[listener]]` (kind `smtp`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// `mode`
+    pub mode: Transport,
+    /// `listen`
+    pub listen: Endpoint,
+    /// `next_hop`
+    pub next_hop: Endpoint,
+    /// `refusals`
+    pub refusals: Refusals,
+    /// `bare_newlines`
+    pub bare_newlines: BareNewlines,
+    /// `xforward_networks`: peers that may send XFORWARD. A Unix socket's peers always may.
+    pub xforward_networks: Vec<IpNet>,
+}
+
+/// What a recipient that the next hop refuses means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Refusals {
+    /// Each reply is relayed for its recipient.
+    #[default]
+    Relay,
+    /// One refusal refuses the message: for a Postfix in front with `speed_adjust`, which ignores
+    /// replies to single recipients.
+    AllOrNone,
+}
+
+/// What to do with bare CR and bare LF in content (RFC 5321 2.3.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BareNewlines {
+    /// 550 5.5.2.
+    #[default]
+    Reject,
+    /// Each becomes CRLF.
+    Normalize,
+}
+
+/// `[limits]`, the part that is about sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceLimits {
+    /// Open sessions in all. 200: twice Postfix's default_process_limit.
+    pub max_connections: usize,
+    /// Open sessions of one client address; peers that may send XFORWARD are exempt (they are our
+    /// own Postfix). 50 as Postfix's smtpd_client_connection_count_limit.
+    pub max_connections_per_client: usize,
+    /// Recipients of one message. 1000 as Postfix's smtpd_recipient_limit.
+    pub max_recipients: usize,
+    /// Commands in a session that led nowhere (unknown, out of order, NOOP, VRFY). 20 as Postfix's smtpd_hard_error_limit.
+    pub max_errors: u32,
+    /// Scans at the same time; 0 means one per core.
+    pub max_scans: usize,
+    /// Octets of a message kept in memory before it goes to a file. 512 KiB: most mail never touches the disk.
+    pub spool_threshold: u64,
+}
+
+/// `[timeouts]`. Behind Postfix everything stays below its `smtpd_proxy_timeout` (100 s).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the client's final dot to our reply: waiting, scan, reconnect and next hop. 90 s.
+    pub reply_deadline: Duration,
+    /// Connecting to the next hop. 30 s.
+    pub connect: Duration,
+    /// The next hop's banner and its replies to EHLO, MAIL, RCPT, RSET. 30 s.
+    pub next_hop_command: Duration,
+    /// The next hop's 354. 120 s (RFC 5321 4.5.3.2.4).
+    pub next_hop_data: Duration,
+    /// No progress while content is written. 180 s (RFC 5321 4.5.3.2.5).
+    pub next_hop_content: Duration,
+    /// The next hop's reply to the final dot. 600 s (RFC 5321 4.5.3.2.6), cut by the deadline.
+    pub next_hop_end: Duration,
+    /// The client's next command or content. 300 s (RFC 5321 4.5.3.2.7).
+    pub client: Duration,
+    /// From SIGTERM until whatever remains is cut. 30 s, below systemd's TimeoutStopSec.
+    pub shutdown: Duration,
+}
+
+/// `[mail]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mail {
+    /// Domains whose mail ends here, lower case; `*.example.jp` means any subdomain.
+    pub local_domains: Vec<String>,
+    /// Networks of our own users and servers. Default: loopback and none else.
+    pub local_networks: Vec<IpNet>,
+    /// Whose Authentication-Results fields to trust.
+    pub authserv_ids: Vec<String>,
+}
+
+/// `[quarantine]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Its folder; `None`: `quarantine` in the state folder.
+    pub path: Option<PathBuf>,
+    /// Held messages are deleted after this. 30 days.
+    pub keep: Duration,
+    /// Octets of all held messages; when full, mail that needs it is deferred. 10 GiB.
+    pub max_size: u64,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `text` or `json`
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or tracing's directives.
+    pub level: String,
+}
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people and logcheck.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
