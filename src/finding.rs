@@ -400,6 +400,10 @@ table! {
     SCAN_FAULT = "scan-fault", Uninspected, Medium, Some(Reason::Fault), None,
         "could not be scanned: the scanner failed ({evidence})",
         "検査プログラムの障害により検査できず（{evidence}）", "検査プログラムの障害により検査できませんでした（{evidence}）";
+    /// The scanner failed on this content for the third time.
+    SCAN_FAULT_REPEATED = "scan-fault-repeated", Uninspected, Medium, Some(Reason::Fault), None,
+        "made the scanner fail again and again ({evidence} times)",
+        "検査プログラムの障害を繰り返し（{evidence}回）", "検査プログラムの障害を繰り返しています（{evidence}回）";
 
     /// The EICAR test file.
     EICAR = "eicar-test-file", Reputation, Critical, None, None,

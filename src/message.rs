@@ -38,6 +38,11 @@ impl Spool {
         self.size
     }
 
+    /// Whether writing so many octets more would write to the disk.
+    pub fn would_block(&self, octets: usize) -> bool {
+        self.memory.len().saturating_add(octets) > self.policy.threshold
+    }
+
     /// Appends octets.
     ///
     /// # Errors

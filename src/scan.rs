@@ -154,17 +154,7 @@ const MAX_PASSWORDS: usize = 64;
 
 /// Scans a message or a file.
 pub fn scan(input: Input, limits: &Limits, knowledge: &Knowledge, stop: &Stop) -> Report {
-    let mut scan = Scan {
-        budget: Budget::new(limits),
-        report: Report::default(),
-        list: BinaryHeap::new(),
-        order: 0,
-        children: HashMap::new(),
-        passwords: knowledge.passwords.clone(),
-        password_told: false,
-        seen: HashSet::new(),
-        stop: stop.clone(),
-    };
+    let mut scan = Scan::new(limits, knowledge, stop);
     scan.root(input);
     while let Some(Waiting { part, .. }) = scan.list.pop() {
         if stop.stopped() {
@@ -174,6 +164,17 @@ pub fn scan(input: Input, limits: &Limits, knowledge: &Knowledge, stop: &Stop) -
         scan.examine(&part);
     }
     scan.report.parts.sort_by(|a, b| a.path.cmp(&b.path));
+    scan.report
+}
+
+/// The report of a scan that gave nothing back (it never ended, or brought its thread down): what
+/// was handed in, and that it was not inspected.
+pub fn fault(input: Input, why: &str) -> Report {
+    let mut scan = Scan::new(&Limits::default(), &Knowledge::default(), &Stop::default());
+    scan.root(input);
+    while let Some(Waiting { part, .. }) = scan.list.pop() {
+        scan.finding(finding::SCAN_FAULT, &part, "", why);
+    }
     scan.report
 }
 
@@ -206,6 +207,20 @@ pub struct Child {
 }
 
 impl Scan {
+    fn new(limits: &Limits, knowledge: &Knowledge, stop: &Stop) -> Self {
+        Self {
+            budget: Budget::new(limits),
+            report: Report::default(),
+            list: BinaryHeap::new(),
+            order: 0,
+            children: HashMap::new(),
+            passwords: knowledge.passwords.clone(),
+            password_told: false,
+            seen: HashSet::new(),
+            stop: stop.clone(),
+        }
+    }
+
     /// Reports a finding. Text is cut to [`finding::MAX_EVIDENCE`] characters; the same finding
     /// with the same evidence in the same part counts once.
     pub fn finding(&mut self, id: FindingId, part: &Part, location: &str, evidence: &str) {

@@ -1,0 +1,288 @@
+//! The running daemon: listeners, the line behind them, metrics and health, upkeep, reload, shutdown.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Endpoint};
+use crate::http::{self, Pages};
+use crate::metrics::{Metrics, QuarantineOperation, QuarantineUse};
+use crate::net::{self, Permits, Shutdown};
+use crate::pipeline::Pipeline;
+use crate::smtp::server;
+use crate::store::{Quarantine, StoreError};
+
+/// How often the quarantine's gauges are brought up to date.
+const GAUGES_EVERY: Duration = Duration::from_secs(15);
+/// Every how many of those the quarantine is tidied: 10 minutes.
+const UPKEEP_EVERY: u32 = 40;
+
+/// Why the daemon did not start. Tells the admin what to do.
+#[derive(Debug)]
+pub enum StartError {
+    /// The state folder cannot be used.
+    State(PathBuf, io::Error),
+    /// Another daemon works in the state folder.
+    Running(PathBuf),
+    /// The quarantine cannot be opened.
+    Quarantine(StoreError),
+    /// An address cannot be listened on.
+    Listen(String, io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::State(path, error) => write!(
+                f,
+                "the state folder {} cannot be used: {error}; create it for the user sekisho runs as, or name another with --state-dir",
+                path.display()
+            ),
+            StartError::Running(path) => write!(
+                f,
+                "another sekisho works in {}; stop it first, or give this one a state folder of its own with --state-dir",
+                path.display()
+            ),
+            StartError::Quarantine(error) => write!(f, "{error}"),
+            StartError::Listen(address, error) => {
+                write!(f, "cannot listen on {address}: {error}; is something else listening there, or does the address not exist here?")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A daemon that runs until [`Daemon::stop`].
+pub struct Daemon {
+    config: Arc<ArcSwap<Config>>,
+    metrics: Arc<Metrics>,
+    shutdown: Shutdown,
+    /// Ends upkeep and HTTP, after the sessions.
+    end: CancellationToken,
+    listening: Vec<Endpoint>,
+    http: Option<SocketAddr>,
+    quarantine_folder: PathBuf,
+    /// Held as long as the daemon runs.
+    _lock: fs::File,
+}
+
+impl Daemon {
+    /// Starts everything; mail is taken once this returns.
+    ///
+    /// # Errors
+    /// Nothing runs then, and the error says what to do.
+    pub async fn start(config: Config, state_dir: &Path) -> Result<Self, StartError> {
+        let lock = lock(state_dir)?;
+        let spool = state_dir.join("spool");
+        fs::create_dir_all(&spool).map_err(|error| StartError::State(spool.clone(), error))?;
+        let quarantine_folder = config.quarantine.folder(state_dir);
+        let quarantine = open_quarantine(&quarantine_folder, &config)?;
+        let metrics = Arc::new(Metrics::new());
+        metrics.set_rules(config.policy.rule_names());
+        metrics.config_loaded(true);
+
+        let sockets = bind(&config)?;
+        let config = Arc::new(ArcSwap::from_pointee(config));
+        let pipeline = Arc::new(Pipeline::new(Arc::clone(&config), Arc::clone(&quarantine), Arc::clone(&metrics), spool));
+        let (shutdown, end) = (Shutdown::new(), CancellationToken::new());
+        let http = start_http(&config.load(), &metrics, &quarantine, &shutdown, &end).await?;
+        let permits = Permits::new();
+        let mut listening = Vec::new();
+        for (socket, listener) in sockets {
+            let endpoint = socket.endpoint().map_err(|error| StartError::Listen(listener.listen.to_string(), error))?;
+            tracing::info!(listen = %endpoint, mode = listener.mode.name(), next_hop = %listener.next_hop, "listening");
+            listening.push(endpoint);
+            let (pipeline, permits) = (Arc::clone(&pipeline), Arc::clone(&permits));
+            tokio::spawn(server::serve(socket, Arc::new(listener), pipeline, permits, shutdown.clone()));
+        }
+        tokio::spawn(upkeep(Arc::clone(&quarantine), Arc::clone(&metrics), end.clone()));
+        metrics.ready(true);
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+        Ok(Self { config, metrics, shutdown, end, listening, http, quarantine_folder, _lock: lock })
+    }
+
+    /// Where mail is taken, in the order of the configuration; port 0 has become the real one.
+    pub fn listening(&self) -> &[Endpoint] {
+        &self.listening
+    }
+
+    /// Where metrics and health are.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Where held messages are.
+    pub fn quarantine_folder(&self) -> &Path {
+        &self.quarantine_folder
+    }
+
+    /// Puts a checked configuration in force, for messages that begin from now on.
+    pub fn reload(&self, new: Config) {
+        for key in needs_restart(&self.config.load(), &new) {
+            tracing::warn!(key, "this change takes effect only after a restart");
+        }
+        self.metrics.set_rules(new.policy.rule_names());
+        self.metrics.config_loaded(true);
+        self.config.store(Arc::new(new));
+        tracing::info!("the new configuration is in force");
+    }
+
+    /// A reload found mistakes: the old configuration runs on.
+    pub fn reload_failed(&self) {
+        self.metrics.config_loaded(false);
+    }
+
+    /// Stops: no new sessions, messages behind their final dot are finished, then everything ends.
+    pub async fn stop(self) {
+        self.metrics.ready(false);
+        let limit = self.config.load().timeouts.shutdown;
+        tracing::info!(sessions = self.shutdown.sessions(), "stopping");
+        if !self.shutdown.finish(limit).await {
+            tracing::warn!(limit_s = limit.as_secs(), "sessions that did not end in time were cut with 421");
+        }
+        self.end.cancel();
+        tracing::info!("stopped");
+    }
+}
+
+/// One daemon per state folder.
+fn lock(state_dir: &Path) -> Result<fs::File, StartError> {
+    let failed = |error| StartError::State(state_dir.to_owned(), error);
+    fs::create_dir_all(state_dir).map_err(failed)?;
+    let path = state_dir.join("lock");
+    let file = fs::File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Running(state_dir.to_owned())),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+fn open_quarantine(folder: &Path, config: &Config) -> Result<Arc<Quarantine>, StartError> {
+    let quarantine =
+        Quarantine::open(folder, config.quarantine.keep, config.quarantine.max_size).map_err(StartError::Quarantine)?;
+    let recovery = quarantine.recover().map_err(StartError::Quarantine)?;
+    if !recovery.pending.is_empty() {
+        tracing::warn!(messages = recovery.pending.len(), "messages that were pending at a crash are held now");
+    }
+    for id in &recovery.unknown {
+        tracing::warn!(%id, "a release was cut off after its final dot may have been sent: see `sekisho quarantine show`");
+    }
+    Ok(Arc::new(quarantine))
+}
+
+/// All addresses or none.
+fn bind(config: &Config) -> Result<Vec<(net::Listener, crate::config::Listener)>, StartError> {
+    let bind = |listener: &crate::config::Listener| match net::Listener::bind(&listener.listen) {
+        Ok(socket) => Ok((socket, listener.clone())),
+        Err(error) => Err(StartError::Listen(listener.listen.to_string(), error)),
+    };
+    config.listeners.iter().map(bind).collect()
+}
+
+/// Metrics and health.
+async fn start_http(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    quarantine: &Arc<Quarantine>,
+    shutdown: &Shutdown,
+    end: &CancellationToken,
+) -> Result<Option<SocketAddr>, StartError> {
+    let Some(endpoint) = &config.http else { return Ok(None) };
+    let failed = |error| StartError::Listen(endpoint.to_string(), error);
+    let (quarantine, draining) = (Arc::clone(quarantine), shutdown.clone());
+    let readiness = move || {
+        let running = if draining.is_draining() { Err("stopping".to_owned()) } else { Ok(()) };
+        vec![("running", running), ("quarantine", quarantine.check().map_err(|error| error.to_string()))]
+    };
+    let pages = Pages { metrics: Arc::clone(metrics), readiness: Arc::new(readiness) };
+    let end = end.clone().cancelled_owned();
+    match endpoint {
+        Endpoint::Tcp(address) => {
+            let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            tokio::spawn(http::run(listener, pages, end));
+            Ok(Some(address))
+        }
+        Endpoint::Unix(path) => {
+            let listener = net::bind_unix(path).map_err(failed)?;
+            tokio::spawn(http::run(listener, pages, end));
+            Ok(None)
+        }
+    }
+}
+
+/// Retention, and the gauges of the quarantine.
+async fn upkeep(quarantine: Arc<Quarantine>, metrics: Arc<Metrics>, end: CancellationToken) {
+    let mut ticks = tokio::time::interval(GAUGES_EVERY);
+    for tick in (0..UPKEEP_EVERY).cycle() {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = end.cancelled() => return,
+        }
+        let (quarantine, metrics) = (Arc::clone(&quarantine), Arc::clone(&metrics));
+        let done = tokio::task::spawn_blocking(move || {
+            if tick == 0 {
+                tidy(&quarantine, &metrics);
+            }
+            measure(&quarantine, &metrics);
+        });
+        if done.await.is_err() {
+            tracing::error!("the upkeep of the quarantine failed; it is tried again");
+        }
+    }
+}
+
+fn tidy(quarantine: &Quarantine, metrics: &Metrics) {
+    match quarantine.maintain(Timestamp::now()) {
+        Ok(done) => {
+            for _ in 0..done.expired {
+                metrics.quarantine_operation(QuarantineOperation::Expire, true);
+            }
+            if done.expired > 0 || done.recovered > 0 {
+                tracing::info!(expired = done.expired, recovered = done.recovered, "quarantine tidied");
+            }
+        }
+        Err(error) => tracing::error!(%error, "the quarantine cannot be tidied"),
+    }
+}
+
+fn measure(quarantine: &Quarantine, metrics: &Metrics) {
+    match quarantine.usage() {
+        Ok(usage) => metrics.quarantine(&QuarantineUse {
+            messages: usage.messages,
+            bytes: usage.bytes,
+            limit: usage.limit,
+            oldest: usage.oldest.map(SystemTime::from),
+        }),
+        Err(error) => tracing::warn!(%error, "the quarantine cannot be measured"),
+    }
+}
+
+/// The keys whose change a running daemon cannot follow.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let mut keys = Vec::new();
+    if old.listeners != new.listeners {
+        keys.push("listener");
+    }
+    if old.http != new.http {
+        keys.push("http.listen");
+    }
+    if old.quarantine != new.quarantine {
+        keys.push("quarantine");
+    }
+    if old.service.max_scans != new.service.max_scans {
+        keys.push("limits.max_scans");
+    }
+    keys
+}

@@ -1,0 +1,175 @@
+//! What is written down of a message: its counters, and exactly one log line.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::finding::{self, Finding, FindingId, Reason};
+use crate::limits::Limit;
+use crate::metrics::{Disposition, ScanError, Stage};
+use crate::mime;
+use crate::part::Origin;
+use crate::pipeline::{Judged, Outcome, Pipeline, Trouble};
+use crate::policy::{self};
+use crate::scan::{PartReport, Report};
+use crate::smtp::server::Mail;
+use crate::store::QuarantineId;
+use crate::telemetry::{self, Attachment, MessageLine, PerRecipient};
+use crate::verdict::Level;
+
+impl Pipeline {
+    /// A message that was judged.
+    pub(super) fn record(&self, mail: &Mail, id: QuarantineId, judged: &Judged, outcome: &Outcome) {
+        self.count_report(&judged.report);
+        self.metrics.verdict(judged.verdict.level, judged.verdict.complete);
+        self.metrics.queue_wait(judged.waited);
+        for decision in judged.decisions.iter().map(|decision| decision.rule.as_str()).collect::<BTreeSet<_>>() {
+            self.metrics.rule(decision);
+        }
+        let stages: Vec<_> = judged.stages.iter().chain(&outcome.stages).copied().collect();
+        let decided: Duration = judged.stages.iter().map(|(_, took)| *took).sum::<Duration>().saturating_add(judged.waited);
+        self.metrics.scan_duration(mail.transport, decided);
+        self.count_outcome(mail, &stages, outcome);
+
+        let first = judged.decisions.first();
+        telemetry::message(&MessageLine {
+            message_id: mime::message_id(&judged.raw),
+            header_from: mime::header_from(&judged.raw),
+            direction: judged.facts.direction,
+            attachments: judged.report.parts.iter().filter(|part| is_attachment(part)).map(attachment).collect(),
+            findings: distinct(&judged.report.findings),
+            verdict: judged.verdict.level,
+            complete: judged.verdict.complete,
+            reasons: judged.verdict.reasons.clone(),
+            explanation: judged.verdict.explanation.en.clone(),
+            rule: first.map(|decision| decision.rule.clone()).unwrap_or_default(),
+            rule_line: first.and_then(|decision| decision.line),
+            per_rcpt: per_recipient(mail, judged, outcome),
+            wait: judged.waited,
+            stages,
+            ..self.line(mail, id, outcome)
+        });
+    }
+
+    /// A message that could not be judged: it was refused, and this line says why.
+    pub(super) fn record_trouble(&self, mail: &Mail, id: QuarantineId, trouble: &Trouble, outcome: &Outcome) {
+        let (explanation, error) = match trouble {
+            Trouble::Busy => ("No scanner was free within the reply deadline; raise max_scans or add a machine.".to_owned(), Some(ScanError::Overload)),
+            Trouble::Unreadable(error) => (format!("The spooled message could not be read back: {error}; look at the state folder's disk."), Some(ScanError::Io)),
+            Trouble::Loop(hops) => (format!("It has {hops} Received fields, so it runs in a loop; look at the next hop's routing."), None),
+            Trouble::ClientGone => ("The client went away before it was scanned.".to_owned(), None),
+        };
+        if let Some(error) = error {
+            self.metrics.scan_error(error);
+        }
+        self.count_outcome(mail, &outcome.stages, outcome);
+        telemetry::message(&MessageLine { explanation, ..self.line(mail, id, outcome) });
+    }
+
+    /// What every line has; whatever needs a look into the message is as if there had been none.
+    fn line(&self, mail: &Mail, id: QuarantineId, outcome: &Outcome) -> MessageLine {
+        let envelope = &mail.envelope;
+        MessageLine {
+            id: id.to_string(),
+            queue_id: envelope.queue_id.clone(),
+            message_id: None,
+            transport: mail.transport,
+            listener: mail.listener.listen.to_string(),
+            client_ip: envelope.client.addr,
+            client_name: envelope.client.name.clone(),
+            helo: envelope.client.helo.clone(),
+            direction: policy::direction(envelope.client.addr, &envelope.sender, &envelope.recipients, &mail.config.mail),
+            from: envelope.sender.address(),
+            header_from: None,
+            to: envelope.recipients.iter().take(64).map(|recipient| recipient.address()).collect(),
+            rcpt_count: envelope.recipients.len(),
+            size: mail.message.size(),
+            attachments: Vec::new(),
+            findings: Vec::new(),
+            verdict: Level::Clean,
+            complete: false,
+            reasons: vec![Reason::Fault],
+            explanation: String::new(),
+            disposition: Disposition::of_all(outcome.dispositions.iter().copied()),
+            rule: String::new(),
+            rule_line: None,
+            per_rcpt: Vec::new(),
+            reply: outcome.reply.to_string(),
+            duration: mail.received.elapsed(),
+            wait: Duration::ZERO,
+            stages: Vec::new(),
+        }
+    }
+
+    fn count_report(&self, report: &Report) {
+        for finding in &report.findings {
+            self.metrics.finding(finding.id);
+            if finding.id == finding::LIMIT_EXCEEDED
+                && let Some(limit) = Limit::ALL.into_iter().find(|limit| limit.name() == finding.evidence)
+            {
+                self.metrics.limit_exceeded(limit);
+            }
+            if finding.id == finding::SCAN_FAULT {
+                let timeout = finding.evidence == "max_scan_time";
+                self.metrics.scan_error(if timeout { ScanError::Timeout } else { ScanError::Panic });
+            }
+        }
+        for part in report.parts.iter().filter(|part| is_attachment(part)) {
+            let file_type = part.types.first().copied().unwrap_or(crate::filetype::FileType::Data);
+            self.metrics.attachment(file_type, part.origin != Origin::Attachment);
+        }
+    }
+
+    fn count_outcome(&self, mail: &Mail, stages: &[(Stage, Duration)], outcome: &Outcome) {
+        self.metrics.message_size(mail.message.size());
+        self.metrics.message(mail.transport, Disposition::of_all(outcome.dispositions.iter().copied()));
+        for disposition in &outcome.dispositions {
+            self.metrics.recipients(*disposition, 1);
+        }
+        for (stage, took) in stages {
+            self.metrics.stage(*stage, *took);
+        }
+    }
+}
+
+fn is_attachment(part: &PartReport) -> bool {
+    match part.origin {
+        Origin::Attachment | Origin::Member | Origin::Embedded => true,
+        Origin::Root | Origin::Body => false,
+    }
+}
+
+fn attachment(part: &PartReport) -> Attachment {
+    Attachment {
+        name: part.names.first().cloned(),
+        file_type: part.types.first().copied().unwrap_or(crate::filetype::FileType::Data),
+        size: part.size,
+        sha256: part.sha256.clone(),
+        depth: part.depth,
+    }
+}
+
+/// Each finding's id once, in the order of the table.
+fn distinct(findings: &[Finding]) -> Vec<FindingId> {
+    finding::ALL.iter().copied().filter(|id| findings.iter().any(|finding| finding.id == *id)).collect()
+}
+
+/// Recipient by recipient, if their fates or rules differ.
+fn per_recipient(mail: &Mail, judged: &Judged, outcome: &Outcome) -> Vec<PerRecipient> {
+    let rows: Vec<PerRecipient> = mail
+        .envelope
+        .recipients
+        .iter()
+        .zip(&judged.decisions)
+        .zip(&outcome.dispositions)
+        .map(|((recipient, decision), disposition)| PerRecipient {
+            to: recipient.address(),
+            disposition: *disposition,
+            rule: decision.rule.clone(),
+        })
+        .collect();
+    let same = rows.windows(2).all(|pair| match pair {
+        [a, b] => a.disposition == b.disposition && a.rule == b.rule,
+        _ => true,
+    });
+    if same { Vec::new() } else { rows }
+}

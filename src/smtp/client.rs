@@ -1,0 +1,434 @@
+//! A connection to the next hop: one command at a time, each with a bound on its whole reply.
+//!
+//! A connection that failed in any way is not to be used again: whoever holds a [`Client`] drops it
+//! then, and dropping one inside content leaves the next hop with an incomplete message, which it
+//! forgets (RFC 5321 4.1.1.10).
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::config::{Endpoint, Timeouts};
+use crate::envelope::{Octets, Path};
+use crate::message::{Edits, Message, Piece};
+use crate::net::Stream;
+use crate::smtp::command::MAX_XFORWARD_LINE;
+use crate::smtp::data::DataWriter;
+use crate::smtp::reply::{Malformed, Reply, ReplyParser};
+
+/// Octets written at once: enough to fill a socket buffer, little enough that "no progress within
+/// the timeout" means what it says.
+const CHUNK: u64 = 65_536;
+/// How long a next hop may take to say goodbye. Nothing depends on it.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where in the conversation the next hop was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Connecting.
+    Connect,
+    /// Its 220.
+    Banner,
+    /// EHLO or HELO.
+    Hello,
+    /// XFORWARD
+    Xforward,
+    /// MAIL
+    Mail,
+    /// RCPT
+    Recipient,
+    /// RSET
+    Reset,
+    /// DATA
+    Data,
+    /// Content, before the final dot.
+    Content,
+    /// The final dot and its reply.
+    EndOfData,
+    /// QUIT
+    Quit,
+}
+
+/// Why the next hop was lost.
+#[derive(Debug)]
+pub enum Cause {
+    /// The system says so.
+    Io(io::Error),
+    /// It closed the connection.
+    Closed,
+    /// The reply was not complete in time.
+    Timeout,
+    /// What it sent is no reply, or not one to this command.
+    Malformed(&'static str),
+    /// A well-formed reply that cannot be here, such as 354 to MAIL.
+    Unexpected(Reply),
+}
+
+/// The next hop is lost.
+#[derive(Debug)]
+pub struct Lost {
+    /// Where.
+    pub stage: Stage,
+    /// Why.
+    pub cause: Cause,
+}
+
+impl Lost {
+    /// Whether a fresh connection may do better: it went away, as an idle one does, rather than
+    /// being slow or talking nonsense.
+    pub fn is_gone(&self) -> bool {
+        match &self.cause {
+            Cause::Io(_) | Cause::Closed => true,
+            Cause::Unexpected(reply) => reply.code() == 421,
+            Cause::Timeout | Cause::Malformed(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match self.stage {
+            Stage::Connect => "connecting",
+            Stage::Banner => "its banner",
+            Stage::Hello => "EHLO",
+            Stage::Xforward => "XFORWARD",
+            Stage::Mail => "MAIL",
+            Stage::Recipient => "RCPT",
+            Stage::Reset => "RSET",
+            Stage::Data => "DATA",
+            Stage::Content => "content",
+            Stage::EndOfData => "the final dot",
+            Stage::Quit => "QUIT",
+        };
+        match &self.cause {
+            Cause::Io(error) => write!(f, "next hop lost at {stage}: {error}"),
+            Cause::Closed => write!(f, "next hop lost at {stage}: it closed the connection"),
+            Cause::Timeout => write!(f, "next hop lost at {stage}: no answer in time"),
+            Cause::Malformed(what) => write!(f, "next hop lost at {stage}: malformed reply ({what})"),
+            Cause::Unexpected(reply) => write!(f, "next hop lost at {stage}: it said {reply}"),
+        }
+    }
+}
+
+/// What the next hop offers, as far as it matters here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// SIZE: offered at all, and the largest message if it says one (0 means no limit, RFC 1870 4).
+    pub size: Option<u64>,
+    /// 8BITMIME
+    pub eight_bit: bool,
+    /// SMTPUTF8
+    pub utf8: bool,
+    /// DSN
+    pub dsn: bool,
+    /// AUTH, so that MAIL may carry AUTH=.
+    pub auth: bool,
+    /// The attributes of XFORWARD it takes, upper case.
+    pub xforward: Vec<String>,
+}
+
+impl Capabilities {
+    /// From the reply to EHLO; its first line is a greeting.
+    pub fn from_ehlo(reply: &Reply) -> Self {
+        let mut capabilities = Self::default();
+        for text in reply.texts().skip(1) {
+            let line = String::from_utf8_lossy(text).to_ascii_uppercase();
+            let mut words = line.split_ascii_whitespace();
+            match words.next() {
+                Some("SIZE") => capabilities.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0)),
+                Some("8BITMIME") => capabilities.eight_bit = true,
+                Some("SMTPUTF8") => capabilities.utf8 = true,
+                Some("DSN") => capabilities.dsn = true,
+                Some("AUTH") => capabilities.auth = true,
+                Some("XFORWARD") => capabilities.xforward = words.map(str::to_owned).collect(),
+                _ => {}
+            }
+        }
+        capabilities
+    }
+}
+
+/// One connection, past its banner.
+#[derive(Debug)]
+pub struct Client {
+    stream: Stream,
+    input: BytesMut,
+    parser: ReplyParser,
+    timeouts: Timeouts,
+}
+
+impl Client {
+    /// Connects and waits for the 220.
+    ///
+    /// # Errors
+    /// No connection, or another greeting than 220.
+    pub async fn connect(next_hop: &Endpoint, timeouts: &Timeouts) -> Result<Self, Lost> {
+        let lost = |cause| Lost { stage: Stage::Connect, cause };
+        let stream = match timeout(timeouts.connect, Stream::connect(next_hop)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(lost(Cause::Io(error))),
+            Err(_) => return Err(lost(Cause::Timeout)),
+        };
+        let (input, parser) = (BytesMut::new(), ReplyParser::default());
+        let mut client = Self { stream, input, parser, timeouts: timeouts.clone() };
+        let banner = client.reply(Stage::Banner, timeouts.next_hop_command).await?;
+        if banner.code() != 220 {
+            return Err(Lost { stage: Stage::Banner, cause: Cause::Unexpected(banner) });
+        }
+        Ok(client)
+    }
+
+    /// EHLO, and HELO if that is not known (RFC 5321 4.1.4). `Ok(Err(reply))` is its refusal.
+    ///
+    /// # Errors
+    /// The next hop is lost.
+    pub async fn hello(&mut self, name: &Octets) -> Result<Result<Capabilities, Reply>, Lost> {
+        let ehlo = self.command(Stage::Hello, &[b"EHLO ", &name.0]).await?;
+        if ehlo.is_positive() {
+            return Ok(Ok(Capabilities::from_ehlo(&ehlo)));
+        }
+        if !matches!(ehlo.code(), 500 | 502) {
+            return Ok(Err(ehlo));
+        }
+        let helo = self.command(Stage::Hello, &[b"HELO ", &name.0]).await?;
+        Ok(if helo.is_positive() { Ok(Capabilities::default()) } else { Err(helo) })
+    }
+
+    /// Sends on the attributes the next hop takes, in as many commands as needed. Losing some would
+    /// silently change what it decides by, so a refusal ends the connection.
+    ///
+    /// # Errors
+    /// The next hop is lost or refuses attributes that it offered to take.
+    pub async fn xforward(&mut self, taken: &[String], attributes: &[(String, Octets)]) -> Result<(), Lost> {
+        for line in xforward_lines(taken, attributes) {
+            let reply = self.command(Stage::Xforward, &[&line]).await?;
+            if !reply.is_positive() {
+                return Err(Lost { stage: Stage::Xforward, cause: Cause::Unexpected(reply) });
+            }
+        }
+        Ok(())
+    }
+
+    /// MAIL FROM, octets as received.
+    ///
+    /// # Errors
+    /// The next hop is lost.
+    pub async fn mail(&mut self, sender: &Path) -> Result<Reply, Lost> {
+        self.command(Stage::Mail, &path_command(b"MAIL FROM:", sender)).await
+    }
+
+    /// RCPT TO, octets as received.
+    ///
+    /// # Errors
+    /// The next hop is lost.
+    pub async fn recipient(&mut self, recipient: &Path) -> Result<Reply, Lost> {
+        self.command(Stage::Recipient, &path_command(b"RCPT TO:", recipient)).await
+    }
+
+    /// RSET. Anything but a 2yz is a loss: the transaction might go on.
+    ///
+    /// # Errors
+    /// The next hop is lost.
+    pub async fn reset(&mut self) -> Result<(), Lost> {
+        let reply = self.command(Stage::Reset, &[b"RSET"]).await?;
+        if reply.is_positive() { Ok(()) } else { Err(Lost { stage: Stage::Reset, cause: Cause::Unexpected(reply) }) }
+    }
+
+    /// DATA; `Ok(Err(reply))` is its refusal.
+    ///
+    /// # Errors
+    /// The next hop is lost.
+    pub async fn data(&mut self) -> Result<Result<(), Reply>, Lost> {
+        self.idle(Stage::Data)?;
+        self.send(Stage::Data, b"DATA\r\n").await?;
+        let reply = self.reply(Stage::Data, self.timeouts.next_hop_data).await?;
+        match reply.code() {
+            354 => Ok(Ok(())),
+            421 => Err(Lost { stage: Stage::Data, cause: Cause::Unexpected(reply) }),
+            _ if reply.is_refusal() => Ok(Err(reply)),
+            _ => Err(Lost { stage: Stage::Data, cause: Cause::Unexpected(reply) }),
+        }
+    }
+
+    /// Sends a message as edited, all but the final dot.
+    ///
+    /// # Errors
+    /// The next hop is lost, or the spooled message cannot be read.
+    pub async fn content(&mut self, message: &Message, edits: &Edits) -> Result<DataWriter, Lost> {
+        let mut writer = DataWriter::default();
+        let mut wire = Vec::new();
+        for piece in edits.pieces(message.size()) {
+            let mut at = 0;
+            while let Some(octets) = next_chunk(message, &piece, at)? {
+                at = at.saturating_add(octets.len() as u64);
+                wire.clear();
+                writer.write(&octets, &mut wire);
+                self.send(Stage::Content, &wire).await?;
+            }
+        }
+        Ok(writer)
+    }
+
+    /// Sends the final dot: from here on the message may be the next hop's.
+    ///
+    /// # Errors
+    /// The next hop is lost, and nobody knows whether it took the message.
+    pub async fn end_of_data(&mut self, mut writer: DataWriter) -> Result<Reply, Lost> {
+        let mut wire = Vec::new();
+        writer.end(&mut wire);
+        self.send(Stage::EndOfData, &wire).await?;
+        let reply = self.reply(Stage::EndOfData, self.timeouts.next_hop_end).await?;
+        match reply.class() {
+            2 | 4 | 5 => Ok(reply),
+            _ => Err(Lost { stage: Stage::EndOfData, cause: Cause::Unexpected(reply) }),
+        }
+    }
+
+    /// Says goodbye. Nothing depends on the answer.
+    pub async fn quit(mut self) {
+        let _ = timeout(QUIT_TIMEOUT, self.command(Stage::Quit, &[b"QUIT"])).await;
+    }
+
+    /// Whether the connection is quiet and open, as it must be between commands.
+    ///
+    /// # Errors
+    /// It closed, or it said something nobody asked for: a 421, or a reply too many, after which no
+    /// reply could be matched to its command any more.
+    pub fn idle(&mut self, stage: Stage) -> Result<(), Lost> {
+        let lost = |cause| Err(Lost { stage, cause });
+        if self.input.is_empty() {
+            match self.stream.try_read_buf(&mut self.input) {
+                Ok(0) => return lost(Cause::Closed),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return lost(Cause::Io(error)),
+            }
+        }
+        match self.parser.parse(&mut self.input) {
+            Ok(Some(reply)) if reply.code() == 421 => lost(Cause::Unexpected(reply)),
+            _ => lost(Cause::Malformed("a reply without a command")),
+        }
+    }
+
+    /// One command and its reply, which is not a 3yz.
+    async fn command(&mut self, stage: Stage, parts: &[&[u8]]) -> Result<Reply, Lost> {
+        self.idle(stage)?;
+        let mut line = parts.concat();
+        line.extend_from_slice(b"\r\n");
+        self.send(stage, &line).await?;
+        let reply = self.reply(stage, self.timeouts.next_hop_command).await?;
+        if reply.class() == 3 {
+            return Err(Lost { stage, cause: Cause::Unexpected(reply) });
+        }
+        Ok(reply)
+    }
+
+    async fn send(&mut self, stage: Stage, octets: &[u8]) -> Result<(), Lost> {
+        match timeout(self.timeouts.next_hop_content, self.stream.write_all(octets)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Lost { stage, cause: Cause::Io(error) }),
+            Err(_) => Err(Lost { stage, cause: Cause::Timeout }),
+        }
+    }
+
+    /// The next reply, whole, within `limit`.
+    async fn reply(&mut self, stage: Stage, limit: Duration) -> Result<Reply, Lost> {
+        match timeout(limit, self.read_reply()).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(cause)) => Err(Lost { stage, cause }),
+            Err(_) => Err(Lost { stage, cause: Cause::Timeout }),
+        }
+    }
+
+    async fn read_reply(&mut self) -> Result<Reply, Cause> {
+        loop {
+            match self.parser.parse(&mut self.input) {
+                Ok(Some(reply)) => return Ok(reply),
+                Ok(None) => {}
+                Err(Malformed(what)) => return Err(Cause::Malformed(what)),
+            }
+            match self.stream.read_buf(&mut self.input).await {
+                Ok(0) => return Err(Cause::Closed),
+                Ok(_) => {}
+                Err(error) => return Err(Cause::Io(error)),
+            }
+        }
+    }
+}
+
+/// `MAIL FROM:<path> parameters`
+fn path_command<'a>(verb: &'a [u8], path: &'a Path) -> [&'a [u8]; 4] {
+    let space: &[u8] = if path.parameters.0.is_empty() { b"" } else { b" " };
+    [verb, &path.path.0, space, &path.parameters.0]
+}
+
+/// The attributes in `taken` as commands of at most [`MAX_XFORWARD_LINE`] octets.
+fn xforward_lines(taken: &[String], attributes: &[(String, Octets)]) -> Vec<Vec<u8>> {
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    for (name, value) in attributes.iter().filter(|(name, _)| taken.contains(name)) {
+        let word = [b" ", name.as_bytes(), b"=", &value.0].concat();
+        let room = MAX_XFORWARD_LINE.saturating_sub(2).saturating_sub(word.len());
+        match lines.last_mut().filter(|line| line.len() <= room) {
+            Some(line) => line.extend_from_slice(&word),
+            None => lines.push([b"XFORWARD", word.as_slice()].concat()),
+        }
+    }
+    lines
+}
+
+/// The octets of a piece from `at` on, at most [`CHUNK`]; `None` at its end. A spooled message was
+/// written moments ago, so reading it comes from the page cache and does not block.
+fn next_chunk(message: &Message, piece: &Piece, at: u64) -> Result<Option<Bytes>, Lost> {
+    let octets = match piece {
+        Piece::Original(range) => {
+            let start = range.start.saturating_add(at).min(range.end);
+            let read = message.read(start..start.saturating_add(CHUNK).min(range.end));
+            read.map_err(|error| Lost { stage: Stage::Content, cause: Cause::Io(error) })?
+        }
+        Piece::New(octets) => {
+            let start = usize::try_from(at).unwrap_or(usize::MAX).min(octets.len());
+            octets.slice(start..)
+        }
+    };
+    Ok((!octets.is_empty()).then_some(octets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attributes(values: &[(&str, &str)]) -> Vec<(String, Octets)> {
+        values.iter().map(|(name, value)| ((*name).to_owned(), Octets::from(*value))).collect()
+    }
+
+    #[test]
+    fn xforward_is_filtered_and_split() {
+        let taken = ["NAME".to_owned(), "ADDR".to_owned(), "HELO".to_owned()];
+        let long = "x".repeat(255);
+        let lines = |values: &[(&str, &str)]| -> Vec<String> {
+            let lines = xforward_lines(&taken, &attributes(values));
+            lines.into_iter().map(|line| String::from_utf8(line).unwrap()).collect()
+        };
+        assert_eq!(lines(&[("NAME", "a"), ("IDENT", "1"), ("ADDR", "b")]), ["XFORWARD NAME=a ADDR=b"]);
+        assert_eq!(lines(&[("IDENT", "1")]), [""; 0]);
+        let split = lines(&[("NAME", &long), ("HELO", &long), ("ADDR", "192.0.2.1")]);
+        assert_eq!(split.len(), 2);
+        assert!(split.iter().all(|line| line.len() <= MAX_XFORWARD_LINE - 2));
+    }
+
+    #[test]
+    fn capabilities_are_read_from_ehlo() {
+        let reply =
+            Reply::new(250, "mx\nsize 100\n8bitmime\nDSN\nAUTH PLAIN\nXFORWARD NAME addr\nCHUNKING\nPIPELINING");
+        let capabilities = Capabilities::from_ehlo(&reply);
+        let xforward = vec!["NAME".to_owned(), "ADDR".to_owned()];
+        let expected = Capabilities { size: Some(100), eight_bit: true, utf8: false, dsn: true, auth: true, xforward };
+        assert_eq!(capabilities, expected);
+        assert_eq!(Capabilities::from_ehlo(&Reply::new(250, "SIZE\nSIZE")).size, Some(0));
+        assert_eq!(Capabilities::from_ehlo(&Reply::new(250, "DSN")), Capabilities::default());
+    }
+}

@@ -1,0 +1,22 @@
+//! The SMTP proxy (RFC 5321): takes a message from the server in front, asks what to do with it,
+//! hands it to the next hop and relays the next hop's answer.
+//!
+//! ```text
+//! client ─ server ─▶ session (no I/O) ─▶ relay ─▶ client.rs ─▶ next hop
+//!                        └─ a whole message ─▶ Handler (the pipeline) ─▶ relay::Transaction
+//! ```
+//! Nothing is queued here: a message is answered positively only after the handler said so, and the
+//! handler only after the next hop did, or after it holds the message durably.
+//! Not here: STARTTLS, XCLIENT, CHUNKING, LMTP.
+
+pub mod client;
+pub mod command;
+pub mod data;
+pub mod relay;
+pub mod reply;
+pub mod server;
+pub mod session;
+
+pub use relay::{Forwarded, Transaction};
+pub use reply::Reply;
+pub use server::{Handler, Mail};

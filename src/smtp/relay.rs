@@ -1,0 +1,326 @@
+//! The next-hop side of one session: one connection, one transaction on it, and what is needed to
+//! do the transaction again if the connection dies while a message is being scanned.
+//!
+//! A connection is taken out of the [`Relay`] for every step and put back only when the step ended
+//! as it should. So whatever goes wrong, even a panic or a dropped future, closes the connection, and
+//! a next hop inside content never sees the end of it.
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::{Endpoint, Timeouts};
+use crate::envelope::{Octets, Path};
+use crate::message::{Edits, Message};
+use crate::smtp::client::{Capabilities, Cause, Client, Lost, Stage};
+use crate::smtp::reply::Reply;
+
+/// The next hop of one session.
+#[derive(Debug)]
+pub struct Relay {
+    next_hop: Endpoint,
+    timeouts: Timeouts,
+    /// What the client said in EHLO: the next hop is told the same.
+    name: Octets,
+    capabilities: Capabilities,
+    connection: Option<Client>,
+    /// Whether the next hop has taken a MAIL that was neither completed nor reset.
+    open: bool,
+    xforward: Vec<(String, Octets)>,
+    sender: Path,
+    /// The recipients the next hop accepted.
+    recipients: Vec<Path>,
+}
+
+/// What became of a message that was forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// The next hop has it: the 2yz to the final dot.
+    Accepted(Reply),
+    /// The next hop does not want it: its 4yz or 5yz to DATA or to the final dot.
+    Refused(Reply),
+    /// The next hop is lost.
+    Lost {
+        /// True if the final dot was sent: the next hop may have the message.
+        after_dot: bool,
+        /// For the log.
+        what: String,
+    },
+}
+
+impl Relay {
+    /// Not connected yet.
+    pub fn new(next_hop: Endpoint, timeouts: Timeouts) -> Self {
+        Self {
+            next_hop,
+            timeouts,
+            name: Octets::default(),
+            capabilities: Capabilities::default(),
+            connection: None,
+            open: false,
+            xforward: Vec::new(),
+            sender: Path::default(),
+            recipients: Vec::new(),
+        }
+    }
+
+    /// Takes the timeouts of a new configuration, for connections made from now on.
+    pub fn set_timeouts(&mut self, timeouts: &Timeouts) {
+        self.timeouts = timeouts.clone();
+    }
+
+    /// Connects (anew) and says EHLO in the client's name.
+    ///
+    /// # Errors
+    /// The reply for the client. Unreachable is 421 and the end of the session: a Postfix in front
+    /// defers the message then and tries again, from either side of its queue.
+    pub async fn hello(&mut self, name: Octets) -> Result<Capabilities, Reply> {
+        self.quit().await;
+        self.forget();
+        self.name = name;
+        let (client, capabilities) = match self.connect().await {
+            Ok(greeted) => greeted?,
+            Err(lost) => {
+                tracing::warn!(%lost, "no next hop");
+                return Err(Reply::new(421, "4.4.1 the next server is not available, try again later"));
+            }
+        };
+        self.connection = Some(client);
+        self.capabilities = capabilities;
+        Ok(self.capabilities.clone())
+    }
+
+    /// XFORWARD and MAIL. A connection that died since EHLO is replaced once.
+    pub async fn mail(&mut self, sender: Path, xforward: Vec<(String, Octets)>) -> Reply {
+        self.forget();
+        self.sender = sender;
+        self.xforward = xforward;
+        let first = match self.connection.take() {
+            Some(client) => Some(self.begin(client).await),
+            None => None,
+        };
+        let begun = match first {
+            Some(Ok((_, reply))) if reply.code() == 421 => self.begin_again().await,
+            Some(Err(lost)) if lost.is_gone() => self.begin_again().await,
+            None => self.begin_again().await,
+            Some(begun) => begun,
+        };
+        match begun {
+            Ok((client, reply)) => {
+                self.open = reply.is_positive();
+                self.connection = (reply.code() != 421).then_some(client);
+                reply
+            }
+            Err(lost) => deferred(&lost),
+        }
+    }
+
+    /// RCPT. A next hop that is lost here costs this recipient; it is not asked again, so that a
+    /// thousand recipients do not wait for a dead server one by one.
+    pub async fn recipient(&mut self, recipient: Path) -> Reply {
+        let Some(mut client) = self.connection.take() else {
+            return Reply::new(451, "4.4.2 lost connection with the next server");
+        };
+        match client.recipient(&recipient).await {
+            Ok(reply) => {
+                if reply.is_positive() {
+                    self.recipients.push(recipient);
+                }
+                self.connection = (reply.code() != 421).then_some(client);
+                reply
+            }
+            Err(lost) => deferred(&lost),
+        }
+    }
+
+    /// Ends the transaction, so that nothing of it can complete.
+    pub async fn reset(&mut self) {
+        self.forget_envelope();
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        if let Some(mut client) = self.connection.take() {
+            match client.reset().await {
+                Ok(()) => self.connection = Some(client),
+                Err(lost) => tracing::debug!(%lost, "closing"),
+            }
+        }
+    }
+
+    /// Closes the connection, politely where that is possible.
+    pub async fn quit(&mut self) {
+        if let Some(client) = self.connection.take() {
+            client.quit().await;
+        }
+    }
+
+    /// The transaction that MAIL and RCPT have begun, for whoever decides what becomes of it.
+    pub fn transaction(&mut self) -> Transaction<'_> {
+        Transaction { relay: self }
+    }
+
+    fn forget(&mut self) {
+        self.open = false;
+        self.forget_envelope();
+    }
+
+    fn forget_envelope(&mut self) {
+        self.xforward.clear();
+        self.sender = Path::default();
+        self.recipients.clear();
+    }
+
+    async fn connect(&self) -> Result<Result<(Client, Capabilities), Reply>, Lost> {
+        let mut client = Client::connect(&self.next_hop, &self.timeouts).await?;
+        let greeted = client.hello(&self.name).await?;
+        Ok(greeted.map(|capabilities| (client, capabilities)))
+    }
+
+    /// A fresh connection to a next hop that offers what it offered before: parameters were checked
+    /// against that.
+    async fn reconnect(&self) -> Result<Client, Lost> {
+        let cause = match self.connect().await? {
+            Ok((client, capabilities)) if capabilities == self.capabilities => return Ok(client),
+            Ok(_) => Cause::Malformed("it offers something else than before"),
+            Err(refusal) => Cause::Unexpected(refusal),
+        };
+        Err(Lost { stage: Stage::Hello, cause })
+    }
+
+    async fn begin(&self, mut client: Client) -> Result<(Client, Reply), Lost> {
+        client.xforward(&self.capabilities.xforward, &self.xforward).await?;
+        let reply = client.mail(&self.sender).await?;
+        Ok((client, reply))
+    }
+
+    async fn begin_again(&self) -> Result<(Client, Reply), Lost> {
+        let client = self.reconnect().await?;
+        self.begin(client).await
+    }
+}
+
+/// The transaction with the next hop that belongs to one message. Dropping it is the same as
+/// [`Transaction::abandon`], only later.
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    relay: &'a mut Relay,
+}
+
+impl Transaction<'_> {
+    /// Hands the message to the next hop for some of the recipients (indices into the envelope's
+    /// list), by `deadline`.
+    ///
+    /// The conversation is done again, once, if the connection died while it was idle, or if not
+    /// all recipients are to get the message: XFORWARD, MAIL, and RCPT must then be accepted as they
+    /// were before. After the final dot nothing is repeated.
+    pub async fn forward(
+        &mut self,
+        message: &Message,
+        edits: &Edits,
+        recipients: &[usize],
+        deadline: Instant,
+    ) -> Forwarded {
+        let mut dot_sent = false;
+        let forwarding = self.try_forward(message, edits, recipients, &mut dot_sent);
+        let outcome = match timeout_at(deadline, forwarding).await {
+            Ok(Ok(forwarded)) => return forwarded,
+            Ok(Err(what)) => what,
+            Err(_) => "no time left before the reply deadline".to_owned(),
+        };
+        Forwarded::Lost { after_dot: dot_sent, what: outcome }
+    }
+
+    /// Makes sure that nothing of the transaction can complete.
+    pub async fn abandon(&mut self) {
+        self.relay.reset().await;
+    }
+
+    async fn try_forward(
+        &mut self,
+        message: &Message,
+        edits: &Edits,
+        recipients: &[usize],
+        dot_sent: &mut bool,
+    ) -> Result<Forwarded, String> {
+        let mut client = match self.data(recipients).await? {
+            Data::Go(client) => client,
+            Data::Refused(client, reply) => {
+                self.relay.connection = Some(client);
+                return Ok(Forwarded::Refused(reply));
+            }
+        };
+        let writer = client.content(message, edits).await.map_err(|lost| lost.to_string())?;
+        *dot_sent = true;
+        let reply = client.end_of_data(writer).await.map_err(|lost| lost.to_string())?;
+        self.relay.open = false;
+        self.relay.connection = (reply.code() != 421).then_some(client);
+        Ok(if reply.is_positive() { Forwarded::Accepted(reply) } else { Forwarded::Refused(reply) })
+    }
+
+    /// Up to the reply to DATA, on the connection as it is if possible, else by doing it again.
+    async fn data(&mut self, recipients: &[usize]) -> Result<Data, String> {
+        let wanted = self.choose(recipients)?;
+        let everybody = wanted.len() == self.relay.recipients.len();
+        if let Some(mut client) = self.relay.connection.take() {
+            let prepared = if everybody && self.relay.open {
+                Ok(Ok(client))
+            } else {
+                match client.reset().await {
+                    Ok(()) => self.replay(client, &wanted).await,
+                    Err(lost) => Err(lost),
+                }
+            };
+            match prepared {
+                Ok(client) => match ask_data(client?).await {
+                    Ok(data) => return Ok(data),
+                    Err(lost) if !lost.is_gone() => return Err(lost.to_string()),
+                    Err(lost) => tracing::debug!(%lost, "trying again"),
+                },
+                Err(lost) if lost.is_gone() || lost.stage == Stage::Reset => tracing::debug!(%lost, "trying again"),
+                Err(lost) => return Err(lost.to_string()),
+            }
+        }
+        let client = self.relay.reconnect().await.map_err(|lost| lost.to_string())?;
+        let client = self.replay(client, &wanted).await.map_err(|lost| lost.to_string())??;
+        ask_data(client).await.map_err(|lost| lost.to_string())
+    }
+
+    /// The envelope's recipients with these indices.
+    fn choose(&self, recipients: &[usize]) -> Result<Vec<Path>, String> {
+        let chosen: Option<Vec<Path>> =
+            recipients.iter().map(|index| self.relay.recipients.get(*index).cloned()).collect();
+        chosen.filter(|chosen| !chosen.is_empty()).ok_or_else(|| "no such recipients".to_owned())
+    }
+
+    /// XFORWARD, MAIL and RCPT again. `Ok(Err(what))` if an answer has become another than it was
+    /// (then it was 2yz).
+    async fn replay(&self, client: Client, recipients: &[Path]) -> Result<Result<Client, String>, Lost> {
+        let (mut client, mut reply) = self.relay.begin(client).await?;
+        let (mut stage, mut rest) = (Stage::Mail, recipients.iter());
+        while reply.is_positive() {
+            let Some(recipient) = rest.next() else { return Ok(Ok(client)) };
+            stage = Stage::Recipient;
+            reply = client.recipient(recipient).await?;
+        }
+        if reply.code() == 421 {
+            return Err(Lost { stage, cause: Cause::Unexpected(reply) });
+        }
+        Ok(Err(format!("the next hop accepted the envelope before, now it says {reply}")))
+    }
+}
+
+/// What the next hop said to DATA.
+enum Data {
+    Go(Client),
+    Refused(Client, Reply),
+}
+
+async fn ask_data(mut client: Client) -> Result<Data, Lost> {
+    Ok(match client.data().await? {
+        Ok(()) => Data::Go(client),
+        Err(reply) => Data::Refused(client, reply),
+    })
+}
+
+fn deferred(lost: &Lost) -> Reply {
+    tracing::warn!(%lost, "deferring");
+    Reply::new(451, "4.4.2 lost connection with the next server, try again later")
+}

@@ -1,0 +1,428 @@
+//! SMTP sessions on sockets: reads, drives [`Session`] and [`Relay`], spools content, calls the
+//! [`Handler`], and ends sessions at a shutdown.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Config};
+use crate::envelope::Envelope;
+use crate::message::{Message, Spool, SpoolPolicy};
+use crate::net::{self, Permits, Shutdown, Stream};
+use crate::plan::Transport;
+use crate::smtp::relay::{Relay, Transaction};
+use crate::smtp::reply::Reply;
+use crate::smtp::session::{Session, SessionEnd, SessionLimits, Settings, Step};
+
+/// Octets that may wait in a session's input buffer. Reading stops there until they are consumed.
+const MAX_INPUT: usize = 65_536;
+/// Octets read at once.
+const READ_AHEAD: usize = 32_768;
+/// How long a client may take to read the last reply.
+const LAST_WRITE: Duration = Duration::from_secs(5);
+
+/// A message whose final dot has arrived, with everything around it.
+#[derive(Debug)]
+pub struct Mail {
+    /// From whom and to whom.
+    pub envelope: Envelope,
+    /// The octets.
+    pub message: Message,
+    /// How it came.
+    pub transport: Transport,
+    /// Where it came in.
+    pub listener: Arc<config::Listener>,
+    /// The configuration that was in force at its MAIL.
+    pub config: Arc<Config>,
+    /// When the final dot arrived.
+    pub received: Instant,
+    /// The session, for the log: a number that is never used twice by one process.
+    pub session: u64,
+    /// The peer of the connection; `None` on a Unix socket.
+    pub peer: Option<IpAddr>,
+    /// Cancelled when the client has gone: nobody waits for the reply, so that a message that is not
+    /// forwarded yet need not be. The client keeps it.
+    pub client_gone: CancellationToken,
+}
+
+impl Mail {
+    /// When the reply must be on its way (invariant 15).
+    pub fn deadline(&self) -> Instant {
+        let limit = self.config.timeouts.reply_deadline;
+        self.received.checked_add(limit).unwrap_or(self.received)
+    }
+}
+
+/// What takes messages: the pipeline, or a fake in tests.
+pub trait Handler: Send + Sync + 'static {
+    /// Decides and acts; the reply goes to the client as it is. A 2yz takes responsibility for the
+    /// message (RFC 5321 6.1). Is never cancelled, except at the very end of a shutdown. What it
+    /// leaves of the transaction is reset.
+    fn handle(&self, mail: Mail, hop: &mut Transaction<'_>) -> impl Future<Output = Reply> + Send;
+
+    /// The configuration in force. Asked for each message.
+    fn config(&self) -> Arc<Config>;
+
+    /// Where content is kept while it arrives.
+    fn spool(&self) -> SpoolPolicy;
+
+    /// A session begins.
+    fn session_opened(&self, _listener: &config::Listener) {}
+
+    /// A session has ended.
+    fn session_ended(&self, _listener: &config::Listener, _end: SessionEnd) {}
+
+    /// A connection was turned away because too many are open.
+    fn session_refused(&self, _listener: &config::Listener) {}
+}
+
+/// Serves one listener until the daemon shuts down.
+pub async fn serve<H: Handler>(
+    socket: net::Listener,
+    listener: Arc<config::Listener>,
+    handler: Arc<H>,
+    permits: Arc<Permits>,
+    shutdown: Shutdown,
+) {
+    let sessions = shutdown.clone();
+    net::accept_loop(socket, &shutdown, move |stream, peer| {
+        let trusted = is_trusted(&listener, peer);
+        let limits = &handler.config().service;
+        let client = peer.filter(|_| !trusted);
+        let permit = permits.acquire(client, limits.max_connections, limits.max_connections_per_client);
+        let Some(permit) = permit else {
+            handler.session_refused(&listener);
+            let _ = stream.try_write(b"421 4.7.0 too many connections\r\n");
+            return None;
+        };
+        let connection = Connection::new(stream, peer, trusted, &listener, &handler, &sessions);
+        Some(async move {
+            let _permit = permit;
+            connection.run().await;
+        })
+    })
+    .await;
+}
+
+/// Whether a peer is one of our own servers: it may send XFORWARD.
+fn is_trusted(listener: &config::Listener, peer: Option<IpAddr>) -> bool {
+    peer.is_none_or(|peer| listener.xforward_networks.iter().any(|network| network.contains(&peer)))
+}
+
+/// Why a session's loop stops.
+struct End(SessionEnd);
+
+/// One session and its sockets.
+struct Connection<H> {
+    id: u64,
+    stream: Stream,
+    peer: Option<IpAddr>,
+    session: Session,
+    relay: Relay,
+    spool: Option<Spool>,
+    out: Vec<u8>,
+    listener: Arc<config::Listener>,
+    config: Arc<Config>,
+    handler: Arc<H>,
+    shutdown: Shutdown,
+}
+
+impl<H: Handler> Connection<H> {
+    fn new(
+        stream: Stream,
+        peer: Option<IpAddr>,
+        trusted: bool,
+        listener: &Arc<config::Listener>,
+        handler: &Arc<H>,
+        shutdown: &Shutdown,
+    ) -> Self {
+        static SESSIONS: AtomicU64 = AtomicU64::new(1);
+        let config = handler.config();
+        let settings = Settings {
+            name: own_name(stream.local_ip()),
+            peer,
+            trusted,
+            refusals: listener.refusals,
+            bare_newlines: listener.bare_newlines,
+        };
+        Self {
+            id: SESSIONS.fetch_add(1, Ordering::Relaxed),
+            stream,
+            peer,
+            session: Session::new(settings, session_limits(&config)),
+            relay: Relay::new(listener.next_hop.clone(), config.timeouts.clone()),
+            spool: None,
+            out: Vec::new(),
+            listener: Arc::clone(listener),
+            config,
+            handler: Arc::clone(handler),
+            shutdown: shutdown.clone(),
+        }
+    }
+
+    async fn run(mut self) {
+        self.handler.session_opened(&self.listener);
+        let cut = self.shutdown.clone();
+        let end = tokio::select! {
+            biased;
+            driven = unwinding(self.drive()) => match driven {
+                Some(End(end)) => end,
+                None => self.leave("4.3.0 internal error"),
+            },
+            () = cut.cut() => self.leave("4.3.2 shutting down"),
+        };
+        // Dropped before the goodbyes: a next hop inside content loses the connection at once.
+        drop(self.spool.take());
+        let _ = timeout(LAST_WRITE, self.finish()).await;
+        self.relay.quit().await;
+        self.handler.session_ended(&self.listener, end);
+        tracing::debug!(session = self.id, peer = ?self.peer, end = end.name(), "session ended");
+    }
+
+    /// Ends the session wherever it is.
+    fn leave(&mut self, why: &str) -> SessionEnd {
+        Reply::new(421, why).write(&mut self.out);
+        SessionEnd::Aborted
+    }
+
+    /// Does step after step until the session ends.
+    async fn drive(&mut self) -> End {
+        loop {
+            if self.session.is_between_messages() {
+                self.take_config();
+            }
+            match self.session.step() {
+                Step::Reply(reply) => reply.write(&mut self.out),
+                Step::Close(end) => return End(end),
+                step => {
+                    if let Err(end) = self.act(step).await {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The steps that wait for somebody. Replies are flushed first.
+    async fn act(&mut self, step: Step) -> Result<(), End> {
+        match step {
+            Step::Reply(_) | Step::Close(_) => {}
+            Step::Content(octets) => self.keep(octets).await,
+            Step::Read => {
+                self.flush().await?;
+                self.read().await?;
+            }
+            Step::Hello(name) => {
+                self.flush().await?;
+                let greeted = self.relay.hello(name).await;
+                self.session.greeted(greeted);
+            }
+            Step::Mail { sender, xforward } => {
+                self.flush().await?;
+                let reply = self.relay.mail(sender, xforward).await;
+                self.session.mail_answered(reply);
+            }
+            Step::Recipient(recipient) => {
+                self.flush().await?;
+                let reply = self.relay.recipient(recipient.clone()).await;
+                self.session.recipient_answered(recipient, reply);
+            }
+            Step::Reset => {
+                self.flush().await?;
+                self.spool = None;
+                self.relay.reset().await;
+            }
+            Step::Complete(envelope) => {
+                let reply = self.complete(*envelope).await;
+                self.session.handled(reply);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_config(&mut self) {
+        let config = self.handler.config();
+        if !Arc::ptr_eq(&config, &self.config) {
+            self.session.set_limits(session_limits(&config));
+            self.relay.set_timeouts(&config.timeouts);
+            self.config = config;
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        match timeout(self.config.timeouts.client, self.stream.write_all(&self.out)).await {
+            Ok(Ok(())) => {
+                self.out.clear();
+                Ok(())
+            }
+            Ok(Err(_)) => Err(self.lost(SessionEnd::Aborted)),
+            Err(_) => Err(self.lost(SessionEnd::Timeout)),
+        }
+    }
+
+    /// The client cannot be told anything any more.
+    fn lost(&mut self, end: SessionEnd) -> End {
+        self.out.clear();
+        End(end)
+    }
+
+    /// Reads what the client sends next. A command must be whole within the timeout, content must
+    /// make progress within it.
+    async fn read(&mut self) -> Result<(), End> {
+        let limit = self.config.timeouts.client;
+        let deadline = Instant::now().checked_add(limit).unwrap_or_else(Instant::now);
+        loop {
+            let idle = self.session.is_at_command_boundary();
+            let input = self.session.input();
+            let before = input.len();
+            input.reserve(READ_AHEAD);
+            let read = tokio::select! {
+                biased;
+                () = self.shutdown.draining(), if idle => {
+                    self.session.close(Reply::new(421, "4.3.2 shutting down"), SessionEnd::Aborted);
+                    return Ok(());
+                }
+                read = self.stream.read_buf(input) => read,
+                () = sleep_until(deadline) => {
+                    self.session.close(Reply::new(421, "4.4.2 timeout"), SessionEnd::Timeout);
+                    return Ok(());
+                }
+            };
+            match read {
+                Ok(0) | Err(_) => return Err(self.lost(SessionEnd::Aborted)),
+                Ok(_) => {}
+            }
+            let input = self.session.input();
+            let whole = input.iter().skip(before).any(|octet| *octet == b'\n');
+            if !idle || whole || input.len() >= MAX_INPUT {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Keeps a piece of content. Writing to the disk happens off the threads that serve sockets.
+    async fn keep(&mut self, octets: Vec<u8>) {
+        let spool = self.spool.take().unwrap_or_else(|| Spool::new(self.handler.spool()));
+        let kept = if spool.would_block(octets.len()) {
+            let written = tokio::task::spawn_blocking(move || write(spool, &octets)).await;
+            written.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+        } else {
+            write(spool, &octets)
+        };
+        match kept {
+            Ok(spool) => self.spool = Some(spool),
+            Err(error) => {
+                tracing::error!(%error, "cannot spool a message");
+                self.session.spool_failed();
+            }
+        }
+    }
+
+    /// Gives a whole message to the handler.
+    async fn complete(&mut self, envelope: Envelope) -> Reply {
+        let received = Instant::now();
+        let spool = self.spool.take().unwrap_or_else(|| Spool::new(self.handler.spool()));
+        let finished = tokio::task::spawn_blocking(move || spool.finish()).await;
+        let message = match finished.map_err(io::Error::other).and_then(|finished| finished) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::error!(%error, "cannot spool a message");
+                return Reply::new(452, "4.3.1 no room to store the message");
+            }
+        };
+        let client_gone = CancellationToken::new();
+        let mail = Mail {
+            envelope,
+            message,
+            transport: self.listener.mode,
+            listener: Arc::clone(&self.listener),
+            config: Arc::clone(&self.config),
+            received,
+            session: self.id,
+            peer: self.peer,
+            client_gone: client_gone.clone(),
+        };
+        let mut hop = self.relay.transaction();
+        let handling = unwinding(self.handler.handle(mail, &mut hop));
+        let mut handling = pin!(handling);
+        let handled = tokio::select! {
+            biased;
+            handled = &mut handling => handled,
+            () = gone(&mut self.stream, self.session.input()) => {
+                client_gone.cancel();
+                handling.await
+            }
+        };
+        handled.unwrap_or_else(|| {
+            tracing::error!(session = self.id, "handling a message panicked");
+            Reply::new(451, "4.3.0 internal error")
+        })
+    }
+
+    /// The last replies, and the end of the connection.
+    async fn finish(&mut self) -> io::Result<()> {
+        self.stream.write_all(&self.out).await?;
+        self.stream.shutdown().await
+    }
+}
+
+fn session_limits(config: &Config) -> SessionLimits {
+    SessionLimits {
+        max_message_size: config.limits.max_message_size,
+        max_recipients: config.service.max_recipients,
+        max_errors: config.service.max_errors,
+    }
+}
+
+/// What we call ourselves: an address literal (RFC 5321 4.1.3). Not the host name, by which a
+/// Postfix on the same host would take us for itself ("mail loops back to myself").
+fn own_name(address: Option<IpAddr>) -> String {
+    match address.map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => format!("[{address}]"),
+        Some(IpAddr::V6(address)) => format!("[IPv6:{address}]"),
+        None => "localhost".to_owned(),
+    }
+}
+
+fn write(mut spool: Spool, octets: &[u8]) -> io::Result<Spool> {
+    spool.write(octets)?;
+    Ok(spool)
+}
+
+/// Reads on while a message is being handled, and returns if the client has gone. Not if it has sent
+/// more, such as a QUIT, and closed its half of the connection: it still listens.
+async fn gone(stream: &mut Stream, input: &mut bytes::BytesMut) {
+    while input.len() < MAX_INPUT {
+        input.reserve(READ_AHEAD);
+        match stream.read_buf(input).await {
+            Ok(0) if !input.is_empty() => break,
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+    std::future::pending().await
+}
+
+/// The output of a future, or `None` if it panicked: one message must not cost the others theirs.
+async fn unwinding<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}

@@ -1,0 +1,610 @@
+//! One SMTP session with a client, without I/O: octets in, [`Step`]s out (RFC 5321 4.1.4).
+//!
+//! Whoever drives it does each step before asking for the next, so pipelined input (RFC 2920) is
+//! consumed in order whatever the segmentation. Steps that need an answer say which method takes it.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use bytes::{Buf, BytesMut};
+use memchr::memchr;
+
+use crate::config::{BareNewlines, Refusals};
+use crate::envelope::{Client, Envelope, Octets, Path};
+use crate::smtp::client::Capabilities;
+use crate::smtp::command::{self, Command, XFORWARD_ATTRIBUTES, decode_xtext};
+use crate::smtp::data::DataReceiver;
+use crate::smtp::reply::Reply;
+
+/// Octets of a command line. RFC 5321 4.5.3.1.4 says 512; DSN, SMTPUTF8 and AUTH add up to
+/// some 1,500.
+pub const MAX_LINE: usize = 4096;
+/// A client that goes on for so many times the size limit is cut: it reads no replies.
+const CUT_AT_TIMES: u64 = 4;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Flush, read more octets into [`Session::input`].
+    Read,
+    /// Send this.
+    Reply(Reply),
+    /// Connect to the next hop and greet it with this name; answer: [`Session::greeted`].
+    Hello(Octets),
+    /// Begin a transaction with the next hop; answer: [`Session::mail_answered`].
+    Mail {
+        /// The sender.
+        sender: Path,
+        /// What to send before MAIL.
+        xforward: Vec<(String, Octets)>,
+    },
+    /// Ask the next hop about a recipient; answer: [`Session::recipient_answered`].
+    Recipient(Path),
+    /// End the transaction with the next hop, if there is one, and forget any content.
+    Reset,
+    /// Keep this piece of content; if that fails: [`Session::spool_failed`].
+    Content(Vec<u8>),
+    /// The final dot of a message that may be handled; answer: [`Session::handled`].
+    Complete(Box<Envelope>),
+    /// Flush and close.
+    Close(SessionEnd),
+}
+
+/// How a session ended, for the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionEnd {
+    /// QUIT.
+    Completed,
+    /// The client went away, or was sent away for no fault of its own.
+    Aborted,
+    /// The client was silent for too long.
+    Timeout,
+    /// The client did not speak SMTP.
+    ProtocolError,
+}
+
+impl SessionEnd {
+    /// Every end, for metrics.
+    pub const ALL: [SessionEnd; 4] =
+        [SessionEnd::Completed, SessionEnd::Aborted, SessionEnd::Timeout, SessionEnd::ProtocolError];
+
+    /// A metric label.
+    pub fn name(self) -> &'static str {
+        match self {
+            SessionEnd::Completed => "completed",
+            SessionEnd::Aborted => "aborted",
+            SessionEnd::Timeout => "timeout",
+            SessionEnd::ProtocolError => "protocol_error",
+        }
+    }
+}
+
+/// What a session is told about itself.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What we call ourselves in the banner.
+    pub name: String,
+    /// The peer, `None` on a Unix socket.
+    pub peer: Option<IpAddr>,
+    /// Whether the peer may send XFORWARD.
+    pub trusted: bool,
+    /// `refusals`
+    pub refusals: Refusals,
+    /// `bare_newlines`
+    pub bare_newlines: BareNewlines,
+}
+
+/// The limits of the next message. Taken anew for each, so that a reload acts at the next MAIL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Octets of content.
+    pub max_message_size: u64,
+    /// Accepted recipients.
+    pub max_recipients: usize,
+    /// Commands that led nowhere, since the last accepted message.
+    pub max_errors: u32,
+}
+
+/// The state of one session.
+#[derive(Debug)]
+pub struct Session {
+    settings: Settings,
+    limits: SessionLimits,
+    input: BytesMut,
+    /// Inside a line that is too long: everything up to its end is thrown away.
+    overlong: bool,
+    state: State,
+    steps: VecDeque<Step>,
+    helo: Option<Octets>,
+    /// EHLO, not HELO.
+    extended: bool,
+    capabilities: Capabilities,
+    xforward: Vec<(String, Octets)>,
+    errors: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    /// No hello yet.
+    Greeted,
+    /// Outside of a transaction.
+    Ready,
+    /// MAIL was accepted.
+    Mail(Mail),
+    /// Content is arriving.
+    Content(Mail, Content),
+    /// The next hop or the handler has to answer.
+    Waiting(Mail),
+    /// Nothing more will happen.
+    Closed(SessionEnd),
+}
+
+#[derive(Debug, Default)]
+struct Mail {
+    sender: Path,
+    recipients: Vec<Path>,
+    /// The first recipient that was refused.
+    refusal: Option<Reply>,
+}
+
+#[derive(Debug)]
+struct Content {
+    receiver: DataReceiver,
+    /// Octets on the wire.
+    received: u64,
+    ended: bool,
+    spool_failed: bool,
+}
+
+impl Session {
+    /// A new session; its first step is the banner.
+    pub fn new(settings: Settings, limits: SessionLimits) -> Self {
+        let banner = Reply::new(220, &format!("{} ESMTP Sekisho", settings.name));
+        Self {
+            settings,
+            limits,
+            input: BytesMut::new(),
+            overlong: false,
+            state: State::Greeted,
+            steps: VecDeque::from([Step::Reply(banner)]),
+            helo: None,
+            extended: false,
+            capabilities: Capabilities::default(),
+            xforward: Vec::new(),
+            errors: 0,
+        }
+    }
+
+    /// Where octets from the client go.
+    pub fn input(&mut self) -> &mut BytesMut {
+        &mut self.input
+    }
+
+    /// Between two messages: the time for a new configuration.
+    pub fn is_between_messages(&self) -> bool {
+        matches!(self.state, State::Greeted | State::Ready)
+    }
+
+    /// Between two commands: a 421 cuts nothing short.
+    pub fn is_at_command_boundary(&self) -> bool {
+        matches!(self.state, State::Greeted | State::Ready | State::Mail(_)) && self.steps.is_empty()
+    }
+
+    /// Whether the client is sending content.
+    pub fn is_in_content(&self) -> bool {
+        matches!(self.state, State::Content(..))
+    }
+
+    /// New limits, between two messages.
+    pub fn set_limits(&mut self, limits: SessionLimits) {
+        self.limits = limits;
+    }
+
+    /// What to do next. Never blocks, and ends with [`Step::Read`] or [`Step::Close`].
+    pub fn step(&mut self) -> Step {
+        loop {
+            if let Some(step) = self.steps.pop_front() {
+                return step;
+            }
+            let moved = match &self.state {
+                State::Closed(end) => return Step::Close(*end),
+                State::Waiting(_) => false,
+                State::Content(..) => self.take_content(),
+                State::Greeted | State::Ready | State::Mail(_) => self.take_command(),
+            };
+            if !moved {
+                return Step::Read;
+            }
+        }
+    }
+
+    /// Ends the session with a last reply.
+    pub fn close(&mut self, last: Reply, end: SessionEnd) {
+        self.steps.clear();
+        self.reply(last);
+        self.state = State::Closed(end);
+    }
+
+    /// The next hop was greeted ([`Step::Hello`]), or this is what the client is told.
+    pub fn greeted(&mut self, extended: Result<Capabilities, Reply>) {
+        match extended {
+            Ok(capabilities) => {
+                self.capabilities = capabilities;
+                self.state = State::Ready;
+                let text = self.hello_text();
+                self.reply(Reply::new(250, &text));
+            }
+            Err(reply) => {
+                self.helo = None;
+                self.relayed(reply);
+            }
+        }
+    }
+
+    /// The next hop's reply to MAIL ([`Step::Mail`]).
+    pub fn mail_answered(&mut self, reply: Reply) {
+        let State::Waiting(mail) = std::mem::replace(&mut self.state, State::Ready) else { return };
+        if reply.is_positive() {
+            self.state = State::Mail(mail);
+        }
+        self.relayed(reply);
+    }
+
+    /// The next hop's reply to RCPT ([`Step::Recipient`]).
+    pub fn recipient_answered(&mut self, recipient: Path, reply: Reply) {
+        let State::Mail(mail) = &mut self.state else { return };
+        if reply.is_positive() {
+            mail.recipients.push(recipient);
+        } else {
+            mail.refusal.get_or_insert(reply.clone());
+        }
+        self.relayed(reply);
+    }
+
+    /// Content could not be kept: it is read on to its end, and then refused for now.
+    pub fn spool_failed(&mut self) {
+        if let State::Content(_, content) = &mut self.state {
+            content.spool_failed = true;
+        }
+    }
+
+    /// What became of the message ([`Step::Complete`]).
+    pub fn handled(&mut self, reply: Reply) {
+        if reply.is_positive() {
+            self.errors = 0;
+        }
+        self.state = State::Ready;
+        self.xforward.clear();
+        self.relayed(reply);
+        self.steps.push_back(Step::Reset);
+    }
+
+    /// A reply of the next hop; behind a 421 the session is over (RFC 5321 3.8).
+    fn relayed(&mut self, reply: Reply) {
+        let over = reply.code() == 421;
+        self.reply(reply);
+        if over {
+            self.state = State::Closed(SessionEnd::Aborted);
+        }
+    }
+
+    fn reply(&mut self, reply: Reply) {
+        self.steps.push_back(Step::Reply(reply));
+    }
+
+    /// A command that led nowhere. A client that sends only such is sent away.
+    fn idle_reply(&mut self, reply: Reply) {
+        self.errors = self.errors.saturating_add(1);
+        if self.errors > self.limits.max_errors {
+            self.close(Reply::new(421, "4.7.0 too many errors"), SessionEnd::ProtocolError);
+        } else {
+            self.reply(reply);
+        }
+    }
+
+    /// Takes one command line from the input; false if there is no whole one.
+    fn take_command(&mut self) -> bool {
+        let Some(at) = memchr(b'\n', &self.input) else {
+            if self.input.len() > MAX_LINE {
+                self.input.clear();
+                self.overlong = true;
+            }
+            return false;
+        };
+        let line = self.input.split_to(at.saturating_add(1));
+        if std::mem::take(&mut self.overlong) || line.len() > MAX_LINE {
+            self.idle_reply(Reply::new(500, "5.5.2 line too long"));
+            return true;
+        }
+        let line = line.strip_suffix(b"\n").unwrap_or(&line);
+        match command::parse(line.strip_suffix(b"\r").unwrap_or(line)) {
+            Ok(command) => self.obey(command),
+            Err(reply) => self.refuse_command(line, reply),
+        }
+        true
+    }
+
+    /// A malformed RCPT is a refused recipient too.
+    fn refuse_command(&mut self, line: &[u8], reply: Reply) {
+        if let State::Mail(mail) = &mut self.state
+            && line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"RCPT"))
+        {
+            mail.refusal.get_or_insert(reply.clone());
+        }
+        self.idle_reply(reply);
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Ehlo(name) => self.hello(name, true),
+            Command::Helo(name) => self.hello(name, false),
+            Command::Mail(sender) => self.mail(sender),
+            Command::Rcpt(recipient) => self.recipient(recipient),
+            Command::Data => self.data(),
+            Command::Rset => self.reset(),
+            Command::Xforward(attributes) => self.take_xforward(attributes),
+            Command::Noop => self.idle_reply(Reply::new(250, "2.0.0 Ok")),
+            Command::Help => self.idle_reply(Reply::new(214, "2.0.0 RFC 5321")),
+            Command::Vrfy => self.idle_reply(Reply::new(252, "2.0.0 send some mail, the next server will know")),
+            Command::NotOffered => self.idle_reply(Reply::new(502, "5.5.1 command not implemented")),
+            Command::Quit => self.close(Reply::new(221, "2.0.0 Bye"), SessionEnd::Completed),
+        }
+    }
+
+    fn hello(&mut self, name: Octets, extended: bool) {
+        if self.helo.is_some() {
+            self.errors = self.errors.saturating_add(1);
+        }
+        self.xforward.clear();
+        self.state = State::Greeted;
+        self.helo = Some(name.clone());
+        self.extended = extended;
+        self.steps.push_back(Step::Hello(name));
+    }
+
+    /// The reply to EHLO: what is handled here, and of the rest what the next hop offers.
+    fn hello_text(&self) -> String {
+        let Capabilities { size, eight_bit, utf8, dsn, auth: _, xforward: _ } = &self.capabilities;
+        if !self.extended {
+            return self.settings.name.clone();
+        }
+        let mut lines = vec![self.settings.name.clone(), "PIPELINING".to_owned(), "ENHANCEDSTATUSCODES".to_owned()];
+        lines.push(format!("SIZE {}", self.largest_message(*size)));
+        for (offered, keyword) in [(*eight_bit, "8BITMIME"), (*utf8, "SMTPUTF8"), (*dsn, "DSN")] {
+            if offered {
+                lines.push(keyword.to_owned());
+            }
+        }
+        if self.settings.trusted {
+            lines.push(format!("XFORWARD {}", XFORWARD_ATTRIBUTES.join(" ")));
+        }
+        lines.join("\n")
+    }
+
+    /// Our limit, or the next hop's if that is smaller (0: it has none).
+    fn largest_message(&self, next_hop: Option<u64>) -> u64 {
+        let own = self.limits.max_message_size;
+        next_hop.filter(|size| *size > 0).map_or(own, |size| size.min(own))
+    }
+
+    fn mail(&mut self, sender: Path) {
+        match self.state {
+            State::Ready => {}
+            State::Mail(_) => return self.idle_reply(Reply::new(503, "5.5.1 nested MAIL command")),
+            _ => return self.idle_reply(Reply::new(503, "5.5.1 send HELO or EHLO first")),
+        }
+        match self.sender_for_next_hop(sender) {
+            Ok(sender) => {
+                self.state = State::Waiting(Mail { sender: sender.clone(), ..Mail::default() });
+                self.steps.push_back(Step::Mail { sender, xforward: self.xforward.clone() });
+            }
+            Err(reply) => self.idle_reply(reply),
+        }
+    }
+
+    /// Checks the parameters of MAIL. Those of extensions that the next hop lacks are refused; AUTH=
+    /// (RFC 4954 5) and SIZE=, which lose nothing, are left out then.
+    fn sender_for_next_hop(&self, mut sender: Path) -> Result<Path, Reply> {
+        let mut kept: Vec<&[u8]> = Vec::new();
+        let mut changed = false;
+        for parameter in command::parameters(&sender) {
+            let keep = match (parameter.keyword.as_str(), parameter.value) {
+                ("SIZE", Some(value)) => self.check_size(value)?,
+                ("BODY", Some(value)) => self.check_body(value)?,
+                ("SMTPUTF8", None) if self.capabilities.utf8 => true,
+                ("SMTPUTF8", None) => return Err(Reply::new(550, "5.6.7 the next server does not take SMTPUTF8")),
+                ("RET" | "ENVID", Some(_)) if self.capabilities.dsn => true,
+                ("AUTH", Some(_)) => self.capabilities.auth,
+                _ => return Err(unsupported_parameter()),
+            };
+            if keep {
+                kept.push(parameter.octets);
+            } else {
+                changed = true;
+            }
+        }
+        if changed {
+            sender.parameters = Octets(kept.join(&b' '));
+        }
+        Ok(sender)
+    }
+
+    fn check_size(&self, value: &[u8]) -> Result<bool, Reply> {
+        let digits = Some(value).filter(|value| value.len() <= 20 && value.iter().all(u8::is_ascii_digit));
+        let digits = digits.ok_or_else(|| Reply::new(501, "5.5.4 SIZE takes a number"))?;
+        let size = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX);
+        if size > self.largest_message(self.capabilities.size) {
+            return Err(too_large());
+        }
+        Ok(self.capabilities.size.is_some())
+    }
+
+    fn check_body(&self, value: &[u8]) -> Result<bool, Reply> {
+        match value.to_ascii_uppercase().as_slice() {
+            b"7BIT" | b"8BITMIME" if self.capabilities.eight_bit => Ok(true),
+            b"8BITMIME" => Err(Reply::new(554, "5.6.3 the next server does not take 8BITMIME")),
+            _ => Err(unsupported_parameter()),
+        }
+    }
+
+    fn recipient(&mut self, recipient: Path) {
+        let State::Mail(mail) = &mut self.state else {
+            return self.idle_reply(Reply::new(503, "5.5.1 need MAIL command"));
+        };
+        let dsn = self.capabilities.dsn;
+        let is_offered = |keyword: &str| dsn && matches!(keyword, "NOTIFY" | "ORCPT");
+        let refusal = if mail.recipients.len() >= self.limits.max_recipients {
+            Some(Reply::new(452, "4.5.3 too many recipients"))
+        } else if command::parameters(&recipient).all(|parameter| is_offered(&parameter.keyword)) {
+            None
+        } else {
+            Some(unsupported_parameter())
+        };
+        match refusal {
+            Some(reply) => {
+                mail.refusal.get_or_insert(reply.clone());
+                self.reply(reply);
+            }
+            None => self.steps.push_back(Step::Recipient(recipient)),
+        }
+    }
+
+    fn data(&mut self) {
+        let mail = match &mut self.state {
+            State::Mail(mail) => mail,
+            _ => return self.idle_reply(Reply::new(503, "5.5.1 need MAIL command")),
+        };
+        if let (Refusals::AllOrNone, Some(refusal)) = (self.settings.refusals, &mail.refusal) {
+            let refusal = refusal.clone();
+            return self.reply(refusal);
+        }
+        if mail.recipients.is_empty() {
+            return self.idle_reply(Reply::new(503, "5.5.1 need RCPT command"));
+        }
+        let receiver = DataReceiver::new(self.settings.bare_newlines);
+        self.state =
+            State::Content(std::mem::take(mail), Content { receiver, received: 0, ended: false, spool_failed: false });
+        self.reply(Reply::new(354, "end data with <CR><LF>.<CR><LF>"));
+    }
+
+    fn reset(&mut self) {
+        let idle = self.is_between_messages();
+        self.xforward.clear();
+        self.steps.push_back(Step::Reset);
+        if idle {
+            self.idle_reply(Reply::new(250, "2.0.0 Ok"));
+        } else {
+            self.state = State::Ready;
+            self.reply(Reply::new(250, "2.0.0 Ok"));
+        }
+    }
+
+    fn take_xforward(&mut self, attributes: Vec<(String, Octets)>) {
+        if !self.settings.trusted {
+            return self.idle_reply(Reply::new(550, "5.7.0 not authorized to send XFORWARD"));
+        }
+        if !self.is_between_messages() {
+            return self.idle_reply(Reply::new(503, "5.5.1 XFORWARD inside a transaction"));
+        }
+        for (name, value) in attributes {
+            self.xforward.retain(|(known, _)| *known != name);
+            self.xforward.push((name, value));
+        }
+        self.reply(Reply::new(250, "2.0.0 Ok"));
+    }
+
+    /// Takes content from the input; false if there is none.
+    fn take_content(&mut self) -> bool {
+        let State::Content(_, content) = &mut self.state else { return false };
+        if content.ended {
+            self.end_of_content();
+            return true;
+        }
+        if self.input.is_empty() {
+            return false;
+        }
+        let mut octets = Vec::with_capacity(self.input.len());
+        let (taken, ended) = content.receiver.receive(&self.input, &mut octets);
+        self.input.advance(taken);
+        content.ended = ended;
+        content.received = content.received.saturating_add(taken as u64);
+        if content.received > self.limits.max_message_size.saturating_mul(CUT_AT_TIMES) {
+            self.close(Reply::new(421, "4.3.4 far too much content"), SessionEnd::ProtocolError);
+        } else if !octets.is_empty() && self.refusal_of_content().is_none() {
+            self.steps.push_back(Step::Content(octets));
+        }
+        true
+    }
+
+    /// Behind the final dot, and after all content was kept or could not be.
+    fn end_of_content(&mut self) {
+        let refusal = self.refusal_of_content();
+        let State::Content(mail, _) = std::mem::replace(&mut self.state, State::Ready) else { return };
+        match refusal {
+            Some(reply) => {
+                self.xforward.clear();
+                self.reply(reply);
+                self.steps.push_back(Step::Reset);
+            }
+            None => {
+                let envelope = self.envelope(mail);
+                self.steps.push_back(Step::Complete(Box::new(envelope)));
+                self.state = State::Waiting(Mail::default());
+            }
+        }
+    }
+
+    /// Why the content that has arrived so far cannot be taken.
+    fn refusal_of_content(&self) -> Option<Reply> {
+        let State::Content(_, content) = &self.state else { return None };
+        if content.receiver.size() > self.largest_message(self.capabilities.size) {
+            return Some(too_large());
+        }
+        if content.spool_failed {
+            return Some(Reply::new(452, "4.3.1 no room to store the message"));
+        }
+        let bare = content.receiver.saw_bare_newlines() && self.settings.bare_newlines == BareNewlines::Reject;
+        bare.then(|| Reply::new(550, "5.5.2 bare CR or LF in the message (RFC 5321 2.3.8)"))
+    }
+
+    fn envelope(&self, mail: Mail) -> Envelope {
+        let helo = self.forwarded("HELO").unwrap_or_else(|| self.helo.as_ref().map(Octets::text));
+        Envelope {
+            client: Client {
+                addr: match self.forwarded("ADDR") {
+                    Some(address) => address.as_deref().and_then(parse_address),
+                    None => self.settings.peer,
+                },
+                name: self.forwarded("NAME").flatten(),
+                helo,
+            },
+            queue_id: self.forwarded("IDENT").flatten(),
+            sender: mail.sender,
+            recipients: mail.recipients,
+            xforward: self.xforward.clone(),
+        }
+    }
+
+    /// An XFORWARD attribute: `Some(None)` if the server in front says that it does not know.
+    fn forwarded(&self, attribute: &str) -> Option<Option<String>> {
+        let (_, value) = self.xforward.iter().find(|(name, _)| name == attribute)?;
+        let text = String::from_utf8_lossy(&decode_xtext(&value.0)?).into_owned();
+        let unknown = ["[UNAVAILABLE]", "[TEMPUNAVAIL]"].iter().any(|mark| text.eq_ignore_ascii_case(mark));
+        Some((!unknown).then_some(text))
+    }
+}
+
+/// `192.0.2.1` or `IPv6:2001:db8::1`
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let prefixed = text.get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case("IPv6:"));
+    let address = if prefixed { text.get(5..)? } else { text };
+    address.parse().ok()
+}
+
+fn too_large() -> Reply {
+    Reply::new(552, "5.3.4 message too large")
+}
+
+fn unsupported_parameter() -> Reply {
+    Reply::new(555, "5.5.4 unsupported parameter")
+}
