@@ -38,5 +38,6 @@ pub mod policy;
 pub mod reader;
 pub mod scan;
 pub mod smtp;
+pub mod store;
 pub mod vba;
 pub mod verdict;

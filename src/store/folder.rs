@@ -1,0 +1,352 @@
+//! The folder of held messages: the truth, and how it is written so that it stays true.
+//!
+//! A message is `ID.eml` (its octets as received) and `ID.json` (its [`Entry`]). It exists if and only
+//! if `ID.json` does. Files are written under another name (`….new`), fsynced and renamed, and then the
+//! folder is fsynced: whatever is under its final name is whole.
+//!
+//! Who changes an entry holds a `flock` on its `ID.json`. Replacing that file would lose the lock, so
+//! the new file is locked before it gets the name; who waited for the old one looks again. A lock ends
+//! with its process, however that ends. Nothing is left to be cleaned up.
+
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{FlockOperation, flock};
+use sha2::{Digest, Sha256};
+
+use crate::message::{Message, read_bounded};
+use crate::store::entry::{Entry, SCHEMA};
+use crate::store::{QuarantineId, StoreError};
+
+/// Octets copied at once.
+const CHUNK: u64 = 1 << 20;
+/// Octets of an entry's file. Facts of 10 000 parts are some 5 MB.
+const MAX_ENTRY: u64 = 64 << 20;
+/// Leftovers of a crash are younger than a put could ever last, and older than this they are swept.
+const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
+/// How long to wait for another process that holds an entry. Longer than any rewrite, shorter than a release.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+/// How often to look meanwhile.
+const LOCK_POLL: Duration = Duration::from_millis(20);
+
+/// The folder. Holds no open files: it may be on a disk that is unmounted and mounted again.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Whom new files are given to: the folder's owner, if root works in somebody else's folder.
+    owner: Option<(u32, u32)>,
+}
+
+/// An entry that this process may change. Ends with the value.
+#[derive(Debug)]
+pub(super) struct Locked {
+    id: QuarantineId,
+    file: File,
+}
+
+/// A file of the folder that belongs to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `ID.json`
+    Entry,
+    /// `ID.eml`
+    Content,
+    /// `ID.json.new`, `ID.eml.new`
+    Unfinished,
+}
+
+/// What identifies one version of a file: it changes with every rewrite.
+pub(super) type Stamp = (u64, i64, i64);
+
+impl Folder {
+    /// The folder at this path; made (0700) if it is missing.
+    pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
+        if !path.exists() {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(StoreError::io("create", path))?;
+            if let Some(parent) = path.parent() {
+                sync_folder(parent)?;
+            }
+        }
+        Self::open(path)
+    }
+
+    /// The folder at this path, which must be there.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let metadata = fs::metadata(path).map_err(StoreError::io("open", path))?;
+        if !metadata.is_dir() {
+            return Err(StoreError::io("open", path)(io::ErrorKind::NotADirectory.into()));
+        }
+        let is_root = rustix::process::geteuid().is_root();
+        let owner = (is_root && metadata.uid() != 0).then_some((metadata.uid(), metadata.gid()));
+        Ok(Self { path: path.to_owned(), owner })
+    }
+
+    /// Where a file of a message is.
+    pub(super) fn path(&self, id: QuarantineId, suffix: &str) -> PathBuf {
+        self.path.join(format!("{id}.{suffix}"))
+    }
+
+    /// The folder's own path.
+    pub(super) fn root(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the content under its temporary name, durably. Returns its hash.
+    pub(super) fn write_content(&self, id: QuarantineId, message: &Message) -> Result<String, StoreError> {
+        let path = self.path(id, "eml.new");
+        let mut file = self.new_file(&path)?;
+        let mut hash = Sha256::new();
+        let mut at = 0;
+        while at < message.size() {
+            let end = at.saturating_add(CHUNK).min(message.size());
+            let piece = message.read(at..end).map_err(StoreError::io("read the message for", &path))?;
+            file.write_all(&piece).map_err(StoreError::io("write", &path))?;
+            hash.update(&piece);
+            at = end;
+        }
+        file.sync_all().map_err(StoreError::io("write", &path))?;
+        Ok(hex(&hash.finalize()))
+    }
+
+    /// Gives a new message its final names, durably, the entry last. Returns it locked: until then
+    /// nobody else has seen it.
+    pub(super) fn publish(&self, entry: &Entry) -> Result<Locked, StoreError> {
+        let file = self.write_entry(entry)?;
+        self.rename(entry.id, "eml.new", "eml")?;
+        self.rename(entry.id, "json.new", "json")?;
+        sync_folder(&self.path)?;
+        Ok(Locked { id: entry.id, file })
+    }
+
+    /// Removes whatever there is of a message that could not be stored.
+    pub(super) fn abandon(&self, id: QuarantineId) {
+        for suffix in ["json", "json.new", "eml", "eml.new"] {
+            // It is swept later if this fails; the error that led here is the one to report.
+            let _ = fs::remove_file(self.path(id, suffix));
+        }
+    }
+
+    /// Replaces an entry, durably.
+    pub(super) fn replace(&self, locked: &mut Locked, entry: &Entry) -> Result<(), StoreError> {
+        let file = self.write_entry(entry)?;
+        self.rename(entry.id, "json.new", "json")?;
+        locked.file = file;
+        sync_folder(&self.path)
+    }
+
+    /// Removes a message, durably: first the entry, so that it is never one without content.
+    pub(super) fn remove(&self, locked: &Locked) -> Result<(), StoreError> {
+        let path = self.path(locked.id, "json");
+        fs::remove_file(&path).map_err(StoreError::io("delete", path))?;
+        self.remove_content(locked)?;
+        sync_folder(&self.path)
+    }
+
+    /// Removes the content of a message; it may be gone already.
+    pub(super) fn remove_content(&self, locked: &Locked) -> Result<(), StoreError> {
+        let path = self.path(locked.id, "eml");
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("delete", path)(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Reads an entry. No lock is needed to read: a file under its final name is whole.
+    pub(super) fn read_entry(&self, id: QuarantineId) -> Result<Entry, StoreError> {
+        let file = self.open_entry(id)?;
+        let damaged = |problem: String| StoreError::Damaged { id, problem };
+        let json = read_bounded(file, MAX_ENTRY).map_err(StoreError::io("read", self.path(id, "json")))?;
+        let entry: Entry = serde_json::from_slice(&json).map_err(|error| damaged(format!("ID.json: {error}")))?;
+        if entry.schema != SCHEMA {
+            return Err(damaged("it was written by another version of sekisho".to_owned()));
+        }
+        if entry.id != id {
+            return Err(damaged(format!("ID.json is the entry of {}", entry.id)));
+        }
+        Ok(entry)
+    }
+
+    /// Opens the content, as it lies there.
+    pub(super) fn read_content(&self, id: QuarantineId) -> Result<Message, StoreError> {
+        let path = self.path(id, "eml");
+        let file = File::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StoreError::Damaged { id, problem: "its content is gone".to_owned() },
+            _ => StoreError::io("read", &path)(error),
+        })?;
+        Message::from_file(file).map_err(StoreError::io("read", &path))
+    }
+
+    /// Locks an entry, waiting a moment for another process that is changing it.
+    pub(super) fn lock(&self, id: QuarantineId) -> Result<Locked, StoreError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.try_lock(id)? {
+                Some(locked) => return Ok(locked),
+                None if waited >= LOCK_WAIT => return Err(StoreError::Busy(id)),
+                None => std::thread::sleep(LOCK_POLL),
+            }
+            waited = waited.saturating_add(LOCK_POLL);
+        }
+    }
+
+    /// Locks an entry, or `None` if somebody else has it (or has just replaced it).
+    pub(super) fn try_lock(&self, id: QuarantineId) -> Result<Option<Locked>, StoreError> {
+        let path = self.path(id, "json");
+        let file = self.open_entry(id)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => return Ok(None),
+            Err(error) => return Err(StoreError::io("lock", path)(error.into())),
+        }
+        let ours = file.metadata().map_err(StoreError::io("read", &path))?;
+        match fs::metadata(&path) {
+            Ok(named) if (named.dev(), named.ino()) == (ours.dev(), ours.ino()) => Ok(Some(Locked { id, file })),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::NotFound(id)),
+            Err(error) => Err(StoreError::io("read", &path)(error)),
+        }
+    }
+
+    /// Every file that belongs to a message; others are none of our business.
+    pub(super) fn files(&self) -> Result<Vec<(QuarantineId, Kind)>, StoreError> {
+        let mut files = Vec::new();
+        for file in fs::read_dir(&self.path).map_err(StoreError::io("read", &self.path))? {
+            let file = file.map_err(StoreError::io("read", &self.path))?;
+            files.extend(file.file_name().to_str().and_then(parse_name));
+        }
+        files.sort_unstable_by_key(|(id, _)| *id);
+        Ok(files)
+    }
+
+    /// Every entry's id, oldest first.
+    pub(super) fn ids(&self) -> Result<Vec<QuarantineId>, StoreError> {
+        let files = self.files()?.into_iter();
+        Ok(files.filter(|(_, kind)| *kind == Kind::Entry).map(|(id, _)| id).collect())
+    }
+
+    /// Which version of an entry lies there; `None` if there is none.
+    pub(super) fn stamp(&self, id: QuarantineId) -> Option<Stamp> {
+        let metadata = fs::metadata(self.path(id, "json")).ok()?;
+        Some((metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
+    }
+
+    /// Octets of the content that lies there.
+    pub(super) fn content_size(&self, id: QuarantineId) -> u64 {
+        fs::metadata(self.path(id, "eml")).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Whether there is content.
+    pub(super) fn has_content(&self, id: QuarantineId) -> bool {
+        self.path(id, "eml").exists()
+    }
+
+    /// Removes what a crash left half done more than an hour ago: unfinished files, and content
+    /// without an entry. Returns how many files went.
+    pub(super) fn sweep(&self) -> Result<usize, StoreError> {
+        let files = self.files()?;
+        let entries: HashSet<QuarantineId> =
+            files.iter().filter(|(_, kind)| *kind == Kind::Entry).map(|(id, _)| *id).collect();
+        let mut swept = 0usize;
+        for (id, kind) in &files {
+            let suffixes: &[&str] = match kind {
+                Kind::Unfinished => &["json.new", "eml.new"],
+                Kind::Content if !entries.contains(id) => &["eml"],
+                Kind::Content | Kind::Entry => continue,
+            };
+            for path in suffixes.iter().map(|suffix| self.path(*id, suffix)) {
+                if is_old(&path) && fs::remove_file(&path).is_ok() {
+                    swept = swept.saturating_add(1);
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    /// A new file that only its owner may read.
+    fn new_file(&self, path: &Path) -> Result<File, StoreError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(path).map_err(StoreError::io("create", path))?;
+        self.give(path)?;
+        Ok(file)
+    }
+
+    /// Gives a file to the folder's owner, so that the daemon can read what root's command wrote.
+    pub(super) fn give(&self, path: &Path) -> Result<(), StoreError> {
+        let Some((user, group)) = self.owner else { return Ok(()) };
+        std::os::unix::fs::chown(path, Some(user), Some(group)).map_err(StoreError::io("change the owner of", path))
+    }
+
+    /// Writes an entry under its temporary name, durably, and locks it.
+    fn write_entry(&self, entry: &Entry) -> Result<File, StoreError> {
+        let path = self.path(entry.id, "json.new");
+        let mut file = self.new_file(&path)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| StoreError::io("lock", &path)(error.into()))?;
+        let mut json =
+            serde_json::to_vec_pretty(entry).map_err(|error| StoreError::io("write", &path)(error.into()))?;
+        json.push(b'\n');
+        file.write_all(&json).map_err(StoreError::io("write", &path))?;
+        file.sync_all().map_err(StoreError::io("write", &path))?;
+        Ok(file)
+    }
+
+    fn open_entry(&self, id: QuarantineId) -> Result<File, StoreError> {
+        let path = self.path(id, "json");
+        File::open(&path).map_err(|error| match error.kind() {
+            // A missing folder is another trouble than a missing message.
+            io::ErrorKind::NotFound if self.path.is_dir() => StoreError::NotFound(id),
+            _ => StoreError::io("open", path)(error),
+        })
+    }
+
+    fn rename(&self, id: QuarantineId, from: &str, to: &str) -> Result<(), StoreError> {
+        let path = self.path(id, to);
+        fs::rename(self.path(id, from), &path).map_err(StoreError::io("rename", path))
+    }
+}
+
+/// Which message a file belongs to, by its name.
+fn parse_name(name: &str) -> Option<(QuarantineId, Kind)> {
+    let (id, suffix) = name.split_once('.')?;
+    let kind = match suffix {
+        "json" => Kind::Entry,
+        "eml" => Kind::Content,
+        "json.new" | "eml.new" => Kind::Unfinished,
+        _ => return None,
+    };
+    // Ids are understood in several spellings, files have one.
+    QuarantineId::parse(id).ok().filter(|parsed| parsed.as_str() == id).map(|id| (id, kind))
+}
+
+/// Whether nobody has written to a file for so long that nobody will.
+fn is_old(path: &Path) -> bool {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let age = modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
+    age.is_some_and(|age| age > LEFTOVER_AGE)
+}
+
+fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(StoreError::io("write", path))
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+/// The hash of a whole message, lower-case hex.
+pub(super) fn sha256(message: &Message) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut at = 0;
+    while at < message.size() {
+        let end = at.saturating_add(CHUNK).min(message.size());
+        hash.update(message.read(at..end)?);
+        at = end;
+    }
+    Ok(hex(&hash.finalize()))
+}

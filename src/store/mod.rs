@@ -1,0 +1,342 @@
+//! The quarantine: messages that are held, durably, until somebody releases or deletes them.
+//!
+//! ```text
+//! put ─▶ pending ─commit─▶ held ─release─▶ releasing ─▶ released ─(keep)─▶ gone
+//!           │ remove_pending   ├─delete─▶ deleted ─(keep)─▶ gone
+//!           ▼                  └─(keep)─▶ gone
+//!         gone
+//! ```
+//!
+//! The [folder](folder) is the truth; the [index](index) makes lists fast and may be deleted at any time.
+//! The daemon and commands work in one folder at the same time. Everything here blocks: the daemon
+//! calls it through `spawn_blocking`.
+
+mod entry;
+mod error;
+mod folder;
+mod id;
+mod index;
+mod release;
+mod upkeep;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::message::Message;
+
+pub use entry::{Entry, Explanation, Listed, NewEntry, Note, Refusal, Release, SCHEMA, State, Summary};
+pub use error::StoreError;
+pub use id::{MalformedId, QuarantineId};
+pub use release::{Delivery, Failure, Outcome, ReleaseError, ReleaseRequest, Released, Repeat};
+pub use upkeep::{Maintenance, Recovery};
+
+use folder::{Folder, Locked};
+use index::Index;
+
+/// The quarantine of one folder. Share it by `Arc`.
+#[derive(Debug)]
+pub struct Quarantine {
+    folder: Folder,
+    index: Index,
+    /// How long messages are kept.
+    keep: Duration,
+    /// Octets of content that may lie in the folder.
+    max_size: u64,
+    /// The locks of pending messages that this process works on: whoever else finds one of them
+    /// unlocked knows that its process has died.
+    pending: Mutex<HashMap<QuarantineId, Locked>>,
+    /// Octets of messages that are being stored and not yet in the index.
+    reserved: Mutex<u64>,
+}
+
+/// How much is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Messages that wait for their recipients (pending, held, releasing).
+    pub messages: u64,
+    /// Their octets.
+    pub bytes: u64,
+    /// When the oldest of them was stored.
+    pub oldest: Option<Timestamp>,
+    /// Octets that may be held: `[quarantine] max_size`.
+    pub limit: u64,
+}
+
+impl Quarantine {
+    /// The quarantine in this folder, for the daemon: the folder is made (0700) if it is missing, and
+    /// what a crash left half written is swept.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read; the error says what to do.
+    pub fn open(folder: &Path, keep: Duration, max_size: u64) -> Result<Self, StoreError> {
+        Self::with_folder(Folder::create(folder)?, keep, max_size)
+    }
+
+    /// The quarantine in this folder, for commands: a missing folder is an error.
+    ///
+    /// # Errors
+    /// The folder is missing or cannot be read; the error says what to do.
+    pub fn open_existing(folder: &Path, keep: Duration, max_size: u64) -> Result<Self, StoreError> {
+        Self::with_folder(Folder::open(folder)?, keep, max_size)
+    }
+
+    fn with_folder(folder: Folder, keep: Duration, max_size: u64) -> Result<Self, StoreError> {
+        folder.sweep()?;
+        let index = Index::open(&folder);
+        Ok(Self { folder, index, keep, max_size, pending: Mutex::default(), reserved: Mutex::default() })
+    }
+
+    /// Stores a message, durably: after `Ok` it survives a crash of the process and of the machine.
+    /// `state` is [`State::Pending`] where something else must happen before it counts (then
+    /// [`commit`](Self::commit) or [`remove_pending`](Self::remove_pending) follow), else [`State::Held`].
+    ///
+    /// # Errors
+    /// Nothing is stored: the quarantine is full, or its folder cannot be written. The caller answers 451.
+    pub fn put(&self, new: NewEntry, message: &Message, state: State) -> Result<QuarantineId, StoreError> {
+        let id = new.id;
+        let _reserved = self.reserve(message.size())?;
+        let stored = self.folder.write_content(id, message).and_then(|sha256| {
+            let entry = Entry::new(new, state, Timestamp::now(), message.size(), sha256);
+            self.folder.publish(&entry).map(|locked| (entry, locked))
+        });
+        let (entry, locked) = stored.inspect_err(|_| self.folder.abandon(id))?;
+        self.index.record(&self.folder, &entry);
+        if state == State::Pending {
+            lock(&self.pending).insert(id, locked);
+        }
+        Ok(id)
+    }
+
+    /// The next hop has accepted the message for the other recipients: a pending message is held now.
+    ///
+    /// # Errors
+    /// There is no such message, or the folder cannot be written: it stays pending, which counts as
+    /// held once this process ends or [`maintain`](Self::maintain) finds it.
+    pub fn commit(&self, id: QuarantineId) -> Result<(), StoreError> {
+        self.change(id, |entry| match entry.state {
+            State::Pending | State::Held => {
+                entry.state = State::Held;
+                Ok(())
+            }
+            state @ (State::Releasing | State::Released | State::Deleted) => Err(StoreError::State { id, state }),
+        })
+    }
+
+    /// The next hop has not accepted the message: the sender's server keeps it, so we do not.
+    ///
+    /// # Errors
+    /// There is no such message, it is not pending, or the folder cannot be written.
+    pub fn remove_pending(&self, id: QuarantineId) -> Result<(), StoreError> {
+        let ours = lock(&self.pending).remove(&id);
+        let locked = ours.map_or_else(|| self.folder.lock(id), Ok)?;
+        let state = self.folder.read_entry(id)?.state;
+        if state != State::Pending {
+            return Err(StoreError::State { id, state });
+        }
+        self.remove(&locked, id)
+    }
+
+    /// Adds a note to a message: "the next hop refused the other recipients: 550 …".
+    ///
+    /// # Errors
+    /// There is no such message, or the folder cannot be written.
+    pub fn note(&self, id: QuarantineId, text: &str) -> Result<(), StoreError> {
+        self.change(id, |entry| {
+            entry.note(Timestamp::now(), text);
+            Ok(())
+        })
+    }
+
+    /// Deletes a message that nobody wants: its content goes, its entry stays for a while.
+    /// One whose release was cut off can be deleted too. Deleting twice is the same as once.
+    ///
+    /// # Errors
+    /// There is no such message, another process works on it, or the folder cannot be written.
+    pub fn delete(&self, id: QuarantineId, by: &str) -> Result<(), StoreError> {
+        let mut locked = self.folder.lock(id)?;
+        let mut entry = match self.folder.read_entry(id) {
+            // Nothing can be noted in an entry that cannot be read.
+            Err(StoreError::Damaged { problem, .. }) => {
+                tracing::info!(%id, by, problem, "deleted a damaged entry");
+                return self.remove(&locked, id);
+            }
+            other => other?,
+        };
+        if entry.state != State::Deleted {
+            let now = Timestamp::now();
+            entry.note(now, &format!("deleted by {by} ({} before)", entry.state));
+            entry.state = State::Deleted;
+            entry.ended_at = Some(now);
+            self.folder.replace(&mut locked, &entry)?;
+            tracing::info!(%id, by, "deleted");
+        }
+        self.folder.remove_content(&locked)?;
+        self.index.record(&self.folder, &entry);
+        Ok(())
+    }
+
+    /// Everything about a message.
+    ///
+    /// # Errors
+    /// There is no such message, or its entry is damaged.
+    pub fn entry(&self, id: QuarantineId) -> Result<Entry, StoreError> {
+        self.folder.read_entry(id)
+    }
+
+    /// The message's octets, as received.
+    ///
+    /// # Errors
+    /// There is no such message, or its content is gone.
+    pub fn content(&self, id: QuarantineId) -> Result<Message, StoreError> {
+        self.folder.read_entry(id)?;
+        self.folder.read_content(id)
+    }
+
+    /// Every message, oldest first; only those of a state if one is given (a damaged entry has none
+    /// and is always listed).
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn list(&self, state: Option<State>) -> Result<Vec<Listed>, StoreError> {
+        let mut listed = self.index.list(&self.folder)?;
+        listed.retain(|listed| match (listed, state) {
+            (Listed::Entry(summary), Some(state)) => summary.state == state,
+            (Listed::Entry(_), None) | (Listed::Damaged { .. }, _) => true,
+        });
+        Ok(listed)
+    }
+
+    /// How much is held.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn usage(&self) -> Result<Usage, StoreError> {
+        let usage = self.index.usage(&self.folder)?;
+        Ok(Usage { limit: self.max_size, ..usage })
+    }
+
+    /// Makes the index anew. Returns the number of messages.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or the index not be written.
+    pub fn rebuild(&self) -> Result<usize, StoreError> {
+        self.index.rebuild(&self.folder)
+    }
+
+    /// Changes an entry under its lock. A pending message of this process stays locked.
+    fn change(
+        &self,
+        id: QuarantineId,
+        change: impl FnOnce(&mut Entry) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let ours = lock(&self.pending).remove(&id);
+        let is_ours = ours.is_some();
+        let mut locked = ours.map_or_else(|| self.folder.lock(id), Ok)?;
+        let changed = self.folder.read_entry(id).and_then(|mut entry| {
+            change(&mut entry)?;
+            self.folder.replace(&mut locked, &entry)?;
+            self.index.record(&self.folder, &entry);
+            Ok(entry.state)
+        });
+        if is_ours && !matches!(changed, Ok(state) if state != State::Pending) {
+            lock(&self.pending).insert(id, locked);
+        }
+        changed.map(|_| ())
+    }
+
+    /// Removes a message that is locked.
+    fn remove(&self, locked: &Locked, id: QuarantineId) -> Result<(), StoreError> {
+        self.folder.remove(locked)?;
+        self.index.remove(id);
+        Ok(())
+    }
+
+    /// Charges a message that is going to be stored. Of messages that were released, the content is
+    /// given up for it, the oldest first.
+    fn reserve(&self, size: u64) -> Result<Reserved<'_>, StoreError> {
+        let mut reserved = lock(&self.reserved);
+        let room = self.max_size.saturating_sub(*reserved);
+        let mut used = self.index.stored_bytes(&self.folder)?;
+        if used.saturating_add(size) > room {
+            self.drop_released(used.saturating_add(size).saturating_sub(room))?;
+            used = self.index.stored_bytes(&self.folder)?;
+        }
+        if used.saturating_add(size) > room {
+            let used = used.saturating_add(*reserved);
+            return Err(StoreError::Full { used, limit: self.max_size, size });
+        }
+        *reserved = reserved.saturating_add(size);
+        Ok(Reserved { all: &self.reserved, size })
+    }
+}
+
+/// Room for a message that is being stored; given back when it is in the index (or failed).
+struct Reserved<'a> {
+    all: &'a Mutex<u64>,
+    size: u64,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let mut all = lock(self.all);
+        *all = all.saturating_sub(self.size);
+    }
+}
+
+/// Locks a mutex. What these guard is whole at any time, so a panic elsewhere does not matter.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::envelope::{Envelope, Path};
+    use crate::policy::facts::{Direction, FACTS_VERSION, Facts};
+    use crate::verdict::Level;
+
+    /// A suspicious message for two recipients.
+    pub(crate) fn new_entry() -> NewEntry {
+        let path = |address: &str| Path::new(address);
+        NewEntry {
+            id: QuarantineId::new(Timestamp::now()),
+            received_at: Timestamp::now(),
+            envelope: Envelope {
+                sender: path("<a@example.com>"),
+                recipients: vec![path("<b@example.jp>"), path("<c@example.jp>"), path("<d@example.jp>")],
+                ..Envelope::default()
+            },
+            held: vec![path("<b@example.jp>"), path("<c@example.jp>")],
+            facts: Facts {
+                version: FACTS_VERSION,
+                client: None,
+                sender: path("<a@example.com>"),
+                direction: Direction::Inbound,
+                size: 3,
+                verdict: Level::Suspicious,
+                complete: false,
+                reasons: Vec::new(),
+                findings: Vec::new(),
+                parts: Vec::new(),
+            },
+            rule: "(suspicious)".to_owned(),
+            line: None,
+            explanation: Explanation { en: "Suspicious.".to_owned(), ja: "疑わしい。".to_owned() },
+            message_id: Some("<1@example.com>".to_owned()),
+            subject: Some("An invoice".to_owned()),
+            from: Some("A <a@example.com>".to_owned()),
+            listener: "127.0.0.1:10025".to_owned(),
+            mode: "before-queue".to_owned(),
+            next_hop: "127.0.0.1:10026".to_owned(),
+        }
+    }
+
+    /// The same, stored.
+    pub(crate) fn entry() -> Entry {
+        Entry::new(new_entry(), State::Held, Timestamp::now(), 3, "00".repeat(32))
+    }
+}
