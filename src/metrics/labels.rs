@@ -1,0 +1,285 @@
+//! The values that labels may have, as types.
+
+use crate::policy::decision::Action;
+
+/// What became of a message or of one recipient's copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Disposition {
+    /// Delivered as it is.
+    Pass,
+    /// Delivered with marks.
+    Tag,
+    /// Held in quarantine.
+    Quarantine,
+    /// Refused for good.
+    Reject,
+    /// Refused for now.
+    Defer,
+    /// Not the same for all recipients of the message (never used for one recipient).
+    Mixed,
+}
+
+impl Disposition {
+    /// Every disposition.
+    pub const ALL: [Disposition; 6] = [
+        Disposition::Pass,
+        Disposition::Tag,
+        Disposition::Quarantine,
+        Disposition::Reject,
+        Disposition::Defer,
+        Disposition::Mixed,
+    ];
+
+    /// The name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Disposition::Pass => "pass",
+            Disposition::Tag => "tag",
+            Disposition::Quarantine => "quarantine",
+            Disposition::Reject => "reject",
+            Disposition::Defer => "defer",
+            Disposition::Mixed => "mixed",
+        }
+    }
+
+    /// The disposition of a whole message: its recipients' one, or [`Disposition::Mixed`].
+    /// Without recipients nothing was done: [`Disposition::Defer`].
+    pub fn of_all(each: impl IntoIterator<Item = Disposition>) -> Disposition {
+        let mut each = each.into_iter();
+        match each.next() {
+            None => Disposition::Defer,
+            Some(first) if each.all(|other| other == first) => first,
+            Some(_) => Disposition::Mixed,
+        }
+    }
+}
+
+impl From<&Action> for Disposition {
+    fn from(action: &Action) -> Self {
+        match action {
+            Action::Pass => Disposition::Pass,
+            Action::Tag(_) => Disposition::Tag,
+            Action::Quarantine => Disposition::Quarantine,
+            Action::Reject { .. } => Disposition::Reject,
+            Action::Defer => Disposition::Defer,
+        }
+    }
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionEnd {
+    /// QUIT.
+    Completed,
+    /// The client went away.
+    Aborted,
+    /// The client said nothing for too long.
+    Timeout,
+    /// Too many errors, or input that is no SMTP.
+    ProtocolError,
+    /// Over the limit of connections.
+    Refused,
+    /// The daemon is stopping.
+    Shutdown,
+    /// A fault of ours (a panic, an I/O error).
+    Fault,
+}
+
+impl SessionEnd {
+    /// Every end.
+    pub const ALL: [SessionEnd; 7] = [
+        SessionEnd::Completed,
+        SessionEnd::Aborted,
+        SessionEnd::Timeout,
+        SessionEnd::ProtocolError,
+        SessionEnd::Refused,
+        SessionEnd::Shutdown,
+        SessionEnd::Fault,
+    ];
+
+    /// The name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            SessionEnd::Completed => "completed",
+            SessionEnd::Aborted => "aborted",
+            SessionEnd::Timeout => "timeout",
+            SessionEnd::ProtocolError => "protocol-error",
+            SessionEnd::Refused => "refused",
+            SessionEnd::Shutdown => "shutdown",
+            SessionEnd::Fault => "fault",
+        }
+    }
+}
+
+/// A stage of a message's way that is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Taking the message apart and examining the parts.
+    Scan,
+    /// Deciding for all recipients.
+    Policy,
+    /// Writing to quarantine, durably.
+    Store,
+    /// The next hop: from DATA to its reply to the final dot.
+    Forward,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Stage; 4] = [Stage::Scan, Stage::Policy, Stage::Store, Stage::Forward];
+
+    /// The name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Scan => "scan",
+            Stage::Policy => "policy",
+            Stage::Store => "store",
+            Stage::Forward => "forward",
+        }
+    }
+}
+
+/// Why a scan did not finish: a fault of ours, not the content's doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ScanError {
+    /// The scanner panicked.
+    Panic,
+    /// `max_scan_time` ran out.
+    Timeout,
+    /// No free scanner before the reply deadline.
+    Overload,
+    /// The spooled message could not be read or written.
+    Io,
+}
+
+impl ScanError {
+    /// Every reason.
+    pub const ALL: [ScanError; 4] = [ScanError::Panic, ScanError::Timeout, ScanError::Overload, ScanError::Io];
+
+    /// The name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            ScanError::Panic => "panic",
+            ScanError::Timeout => "timeout",
+            ScanError::Overload => "overload",
+            ScanError::Io => "io",
+        }
+    }
+}
+
+/// Something done to the quarantine by the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum QuarantineOperation {
+    /// A message was held.
+    Hold,
+    /// A pending message was removed, since the next hop deferred the transaction.
+    Withdraw,
+    /// A pending message found after a crash was kept as held.
+    Recover,
+    /// A held message went on to its recipients.
+    Release,
+    /// A held message was deleted by hand.
+    Delete,
+    /// A held message was deleted at the end of `keep`.
+    Expire,
+}
+
+impl QuarantineOperation {
+    /// Every operation.
+    pub const ALL: [QuarantineOperation; 6] = [
+        QuarantineOperation::Hold,
+        QuarantineOperation::Withdraw,
+        QuarantineOperation::Recover,
+        QuarantineOperation::Release,
+        QuarantineOperation::Delete,
+        QuarantineOperation::Expire,
+    ];
+
+    /// The name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            QuarantineOperation::Hold => "hold",
+            QuarantineOperation::Withdraw => "withdraw",
+            QuarantineOperation::Recover => "recover",
+            QuarantineOperation::Release => "release",
+            QuarantineOperation::Delete => "delete",
+            QuarantineOperation::Expire => "expire",
+        }
+    }
+}
+
+/// Why a message goes to the next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeliveryKind {
+    /// It passed.
+    Forward,
+    /// It was released from quarantine.
+    Release,
+}
+
+impl DeliveryKind {
+    /// Every kind.
+    pub const ALL: [DeliveryKind; 2] = [DeliveryKind::Forward, DeliveryKind::Release];
+
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            DeliveryKind::Forward => "forward",
+            DeliveryKind::Release => "release",
+        }
+    }
+}
+
+/// What the next hop said to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeliveryResult {
+    /// 2yz.
+    Accepted,
+    /// 4yz.
+    Deferred,
+    /// 5yz.
+    Refused,
+    /// Nothing: not reachable, lost, too late, or no well-formed reply.
+    Lost,
+}
+
+impl DeliveryResult {
+    /// Every result.
+    pub const ALL: [DeliveryResult; 4] =
+        [DeliveryResult::Accepted, DeliveryResult::Deferred, DeliveryResult::Refused, DeliveryResult::Lost];
+
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            DeliveryResult::Accepted => "2xx",
+            DeliveryResult::Deferred => "4xx",
+            DeliveryResult::Refused => "5xx",
+            DeliveryResult::Lost => "lost",
+        }
+    }
+
+    /// The result that a reply code means; [`DeliveryResult::Lost`] for what is no final reply.
+    pub fn of_code(code: u16) -> Self {
+        match code {
+            200..=299 => DeliveryResult::Accepted,
+            400..=499 => DeliveryResult::Deferred,
+            500..=599 => DeliveryResult::Refused,
+            _ => DeliveryResult::Lost,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dispositions_of_a_message() {
+        use Disposition::{Defer, Mixed, Pass, Quarantine};
+        assert_eq!(Disposition::of_all([Pass, Pass]), Pass);
+        assert_eq!(Disposition::of_all([Pass, Quarantine]), Mixed);
+        assert_eq!(Disposition::of_all([]), Defer);
+        let actions: Vec<&str> = Disposition::ALL.iter().map(|d| d.name()).filter(|name| *name != "mixed").collect();
+        assert_eq!(actions, Action::NAMES);
+    }
+}
