@@ -30,6 +30,11 @@ impl PartPath {
     pub fn is_within(&self, other: &PartPath) -> bool {
         self.0.starts_with(&other.0)
     }
+
+    /// This path and those of all parts around it, the innermost first, the root last.
+    pub fn with_ancestors(&self) -> impl Iterator<Item = PartPath> + '_ {
+        (0..=self.0.len()).rev().filter_map(|length| self.0.get(..length).map(|steps| PartPath(steps.to_vec())))
+    }
 }
 
 impl fmt::Display for PartPath {

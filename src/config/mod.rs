@@ -1,16 +1,28 @@
-//! The configuration: what the daemon runs with. Loading and diagnostics are beside this file.
+//! The configuration: what the daemon runs with.
+//!
+//! This file is the shape and the defaults (of the empty file, which is valid and protects);
+//! [`load`] reads a file, [`diagnostics`] says what is wrong with it, `keys` and `rules` are the
+//! tables of what may stand in it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::limits::Limits;
 use crate::plan::Transport;
+use crate::policy::Policy;
+
+pub mod diagnostics;
+pub mod keys;
+pub mod load;
+pub mod rules;
+pub mod values;
+pub mod walk;
 
 /// Everything in `sekisho.toml`, checked. `Config::default()` is the empty file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// What to do when the scanner itself fails.
     pub on_error: OnError,
@@ -30,6 +42,8 @@ pub struct Config {
     pub quarantine: Quarantine,
     /// `[log]`.
     pub log: Log,
+    /// The `[[rule]]`s and `on_error`, with the built-in rules.
+    pub policy: Policy,
 }
 
 /// `on_error`: what to do when the scanner fails (invariant 4: the third failure on the same
@@ -132,7 +146,7 @@ pub struct Timeouts {
 }
 
 /// `[mail]`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
     /// Domains whose mail ends here, lower case; `*.example.jp` means any subdomain.
     pub local_domains: Vec<String>,
@@ -145,7 +159,7 @@ pub struct Mail {
 /// `[quarantine]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantine {
-    /// Its folder; `None`: `quarantine` in the state folder.
+    /// Its folder; `None`: `quarantine` in the state folder. A relative one is below the state folder.
     pub path: Option<PathBuf>,
     /// Held messages are deleted after this. 30 days.
     pub keep: Duration,
@@ -170,4 +184,91 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            on_error: OnError::default(),
+            listeners: vec![Listener::default()],
+            http: Some(loopback(9125)),
+            limits: Limits::default(),
+            service: ServiceLimits::default(),
+            timeouts: Timeouts::default(),
+            mail: Mail::default(),
+            quarantine: Quarantine::default(),
+            log: Log::default(),
+            policy: Policy::default(),
+        }
+    }
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            mode: Transport::BeforeQueue,
+            listen: loopback(10025),
+            next_hop: loopback(10026),
+            refusals: Refusals::default(),
+            bare_newlines: BareNewlines::default(),
+            xforward_networks: loopback_networks(),
+        }
+    }
+}
+
+impl Default for ServiceLimits {
+    fn default() -> Self {
+        Self {
+            max_connections: 200,
+            max_connections_per_client: 50,
+            max_recipients: 1000,
+            max_errors: 20,
+            max_scans: 0,
+            spool_threshold: 512 * 1024,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            reply_deadline: Duration::from_secs(90),
+            connect: Duration::from_secs(30),
+            next_hop_command: Duration::from_secs(30),
+            next_hop_data: Duration::from_secs(120),
+            next_hop_content: Duration::from_secs(180),
+            next_hop_end: Duration::from_secs(600),
+            client: Duration::from_secs(300),
+            shutdown: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self { local_domains: Vec::new(), local_networks: loopback_networks(), authserv_ids: Vec::new() }
+    }
+}
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Self { path: None, keep: Duration::from_secs(30 * 24 * 3600), max_size: 10 << 30 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::default(), level: "info".to_owned() }
+    }
+}
+
+fn loopback(port: u16) -> Endpoint {
+    Endpoint::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+/// 127.0.0.0/8 and ::1.
+fn loopback_networks() -> Vec<IpNet> {
+    let v4 = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+    let v6 = Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128);
+    vec![IpNet::V4(v4), IpNet::V6(v6)]
 }

@@ -1,0 +1,439 @@
+//! Every key of the configuration file, with its default and reason.
+//!
+//! A new key is a field in [`crate::config`], its default there, a line here, and its commented
+//! line in `config/sekisho.toml` and in `docs/configuration.md`; tests compare all of them.
+
+use std::time::Duration;
+
+use crate::config::diagnostics::Problem;
+use crate::config::rules::{RULE, WHEN};
+use crate::config::walk::{Field, Key, Walk};
+use crate::config::{BareNewlines, Config, Listener, LogFormat, OnError, Refusals, values};
+use crate::plan::Transport;
+
+/// A `[section]` with fixed keys.
+pub struct Section {
+    /// Its name; empty for the top of the file.
+    pub name: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key<Config>],
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+const DURATION: &str = "a duration like \"90s\"";
+const SIZE: &str = "a size like \"50 MiB\"";
+const INTEGER: &str = "an integer";
+const NETWORKS: &str = "networks like \"192.0.2.0/24\"";
+const ENDPOINT: &str = "\"ADDRESS:PORT\" or \"unix:/path\"";
+
+/// The top of the file and its plain sections.
+pub const SECTIONS: &[Section] = &[
+    Section {
+        name: "",
+        keys: &[
+            Key {
+                name: "version",
+                wants: "the integer 1",
+                default: "1",
+                doc: "Of this format; a newer Sekisho keeps reading version 1.",
+                read: read_version,
+            },
+            Key {
+                name: "on_error",
+                wants: "\"defer\", \"quarantine\" or \"pass\"",
+                default: "\"defer\"",
+                doc: "What to do with a message at which the scanner itself failed; deferred mail comes again, and what fails three times is held.",
+                read: |walk, field, config| {
+                    let choices =
+                        [("defer", OnError::Defer), ("quarantine", OnError::Quarantine), ("pass", OnError::Pass)];
+                    walk.choice(field, &choices, &mut config.on_error);
+                },
+            },
+        ],
+    },
+    Section {
+        name: "http",
+        keys: &[Key {
+            name: "listen",
+            wants: "\"ADDRESS:PORT\", \"unix:/path\" or \"off\"",
+            default: "\"127.0.0.1:9125\"",
+            doc: "Metrics and health. Without authentication, so keep it on this host.",
+            read: |walk, field, config| {
+                let parse = |text: &str| if text == "off" { Ok(None) } else { text.parse().map(Some) };
+                if let Some(endpoint) = walk.parsed(field, parse) {
+                    config.http = endpoint;
+                }
+            },
+        }],
+    },
+    Section {
+        name: "limits",
+        keys: &[
+            Key {
+                name: "max_message_size",
+                wants: SIZE,
+                default: "\"50 MiB\"",
+                doc: "A larger message is refused (552). Postfix's own default is 10 MB, large providers take 25 to 50 MB.",
+                read: |walk, field, config| walk.size(field, 64 * KIB..=2 * GIB, &mut config.limits.max_message_size),
+            },
+            Key {
+                name: "max_files",
+                wants: INTEGER,
+                default: "2000",
+                doc: "Parts of a message at all depths. A mail with a thousand attachments is no letter; a large workbook has some hundred members.",
+                read: |walk, field, config| walk.count(field, 10..=1_000_000, &mut config.limits.max_files),
+            },
+            Key {
+                name: "max_recursion",
+                wants: INTEGER,
+                default: "16",
+                doc: "Nesting of parts. Outlook never nests deeper than 3; droppers were seen with 7.",
+                read: |walk, field, config| walk.count(field, 2..=100, &mut config.limits.max_recursion),
+            },
+            Key {
+                name: "max_file_size",
+                wants: SIZE,
+                default: "\"100 MiB\"",
+                doc: "One unpacked part; the head of a larger one is still examined. As ClamAV's.",
+                read: |walk, field, config| walk.size(field, 64 * KIB..=4 * GIB, &mut config.limits.max_file_size),
+            },
+            Key {
+                name: "max_scan_size",
+                wants: SIZE,
+                default: "\"400 MiB\"",
+                doc: "All unpacked parts of a message together. As ClamAV's.",
+                read: |walk, field, config| walk.size(field, 64 * KIB..=16 * GIB, &mut config.limits.max_scan_size),
+            },
+            Key {
+                name: "max_scan_time",
+                wants: DURATION,
+                default: "\"25s\"",
+                doc: "One scan; longer is a fault (see on_error). Leaves most of reply_deadline to the next hop.",
+                read: |walk, field, config| {
+                    let mut time = Duration::from_secs(config.limits.max_scan_time);
+                    walk.duration(field, 1..=HOUR, &mut time);
+                    config.limits.max_scan_time = time.as_secs();
+                },
+            },
+            Key {
+                name: "max_connections",
+                wants: INTEGER,
+                default: "200",
+                doc: "Open sessions in all; more are answered 421. Twice Postfix's default_process_limit.",
+                read: |walk, field, config| walk.count(field, 1..=100_000, &mut config.service.max_connections),
+            },
+            Key {
+                name: "max_connections_per_client",
+                wants: INTEGER,
+                default: "50",
+                doc: "Open sessions of one address; peers in xforward_networks are exempt. As Postfix's smtpd_client_connection_count_limit.",
+                read: |walk, field, config| {
+                    walk.count(field, 1..=100_000, &mut config.service.max_connections_per_client);
+                },
+            },
+            Key {
+                name: "max_recipients",
+                wants: INTEGER,
+                default: "1000",
+                doc: "Recipients of a message; more are answered 452. As Postfix's smtpd_recipient_limit; RFC 5321 4.5.3.1.8 asks for 100.",
+                read: |walk, field, config| walk.count(field, 100..=100_000, &mut config.service.max_recipients),
+            },
+            Key {
+                name: "max_errors",
+                wants: INTEGER,
+                default: "20",
+                doc: "Commands that led nowhere before a session is closed (421). As Postfix's smtpd_hard_error_limit.",
+                read: |walk, field, config| walk.count(field, 1..=10_000, &mut config.service.max_errors),
+            },
+            Key {
+                name: "max_scans",
+                wants: INTEGER,
+                default: "0",
+                doc: "Scans at the same time; 0 means one per core, since a scan is nothing but computing.",
+                read: |walk, field, config| walk.count(field, 0..=1024, &mut config.service.max_scans),
+            },
+            Key {
+                name: "spool_threshold",
+                wants: SIZE,
+                default: "\"512 KiB\"",
+                doc: "Larger messages wait in a file instead of in memory. Most mail never touches the disk.",
+                read: |walk, field, config| walk.size(field, 0..=GIB, &mut config.service.spool_threshold),
+            },
+        ],
+    },
+    Section {
+        name: "timeouts",
+        keys: &[
+            Key {
+                name: "reply_deadline",
+                wants: DURATION,
+                default: "\"90s\"",
+                doc: "From the final dot to our reply: waiting, scan, next hop. Must end before Postfix's smtpd_proxy_timeout (100 s).",
+                read: |walk, field, config| walk.duration(field, 5..=HOUR, &mut config.timeouts.reply_deadline),
+            },
+            Key {
+                name: "connect",
+                wants: DURATION,
+                default: "\"30s\"",
+                doc: "Connecting to the next hop, which is near.",
+                read: |walk, field, config| walk.duration(field, 1..=HOUR, &mut config.timeouts.connect),
+            },
+            Key {
+                name: "next_hop_command",
+                wants: DURATION,
+                default: "\"30s\"",
+                doc: "The next hop's banner and its replies to EHLO, MAIL, RCPT, RSET.",
+                read: |walk, field, config| walk.duration(field, 1..=HOUR, &mut config.timeouts.next_hop_command),
+            },
+            Key {
+                name: "next_hop_data",
+                wants: DURATION,
+                default: "\"120s\"",
+                doc: "The next hop's 354 (RFC 5321 4.5.3.2.4).",
+                read: |walk, field, config| walk.duration(field, 1..=HOUR, &mut config.timeouts.next_hop_data),
+            },
+            Key {
+                name: "next_hop_content",
+                wants: DURATION,
+                default: "\"180s\"",
+                doc: "No progress while content is written (RFC 5321 4.5.3.2.5).",
+                read: |walk, field, config| walk.duration(field, 1..=HOUR, &mut config.timeouts.next_hop_content),
+            },
+            Key {
+                name: "next_hop_end",
+                wants: DURATION,
+                default: "\"600s\"",
+                doc: "The next hop's reply to the final dot (RFC 5321 4.5.3.2.6); reply_deadline cuts it.",
+                read: |walk, field, config| walk.duration(field, 1..=HOUR, &mut config.timeouts.next_hop_end),
+            },
+            Key {
+                name: "client",
+                wants: DURATION,
+                default: "\"300s\"",
+                doc: "The client's next command or content (RFC 5321 4.5.3.2.7).",
+                read: |walk, field, config| walk.duration(field, 1..=HOUR, &mut config.timeouts.client),
+            },
+            Key {
+                name: "shutdown",
+                wants: DURATION,
+                default: "\"30s\"",
+                doc: "From SIGTERM until whatever remains is cut; below systemd's TimeoutStopSec.",
+                read: |walk, field, config| walk.duration(field, 1..=HOUR, &mut config.timeouts.shutdown),
+            },
+        ],
+    },
+    Section {
+        name: "mail",
+        keys: &[
+            Key {
+                name: "local_domains",
+                wants: "domains like \"example.jp\" or \"*.example.jp\"",
+                default: "[]",
+                doc: "Domains whose mail ends here: they tell inbound, outbound and internal mail apart.",
+                read: |walk, field, config| config.mail.local_domains = walk.list(field, values::domain),
+            },
+            Key {
+                name: "local_networks",
+                wants: NETWORKS,
+                default: "[\"127.0.0.0/8\", \"::1/128\"]",
+                doc: "Networks of our own users and servers, as Postfix's mynetworks.",
+                read: read_local_networks,
+            },
+            Key {
+                name: "authserv_ids",
+                wants: "names like \"mx.example.jp\"",
+                default: "[]",
+                doc: "Whose Authentication-Results fields to trust; everybody can write one.",
+                read: |walk, field, config| config.mail.authserv_ids = walk.list(field, values::word),
+            },
+        ],
+    },
+    Section {
+        name: "quarantine",
+        keys: &[
+            Key {
+                name: "path",
+                wants: "a folder, absolute or below the state folder",
+                default: "\"quarantine\"",
+                doc: "Where held messages lie.",
+                read: |walk, field, config| {
+                    if let Some(path) = walk.parsed(field, values::folder) {
+                        config.quarantine.path = Some(path).filter(|path| path.as_os_str() != "quarantine");
+                    }
+                },
+            },
+            Key {
+                name: "keep",
+                wants: "a duration like \"30d\"",
+                default: "\"30d\"",
+                doc: "Then a held message is deleted. Long enough for a holiday.",
+                read: |walk, field, config| walk.duration(field, HOUR..=3650 * DAY, &mut config.quarantine.keep),
+            },
+            Key {
+                name: "max_size",
+                wants: "a size like \"10 GiB\"",
+                default: "\"10 GiB\"",
+                doc: "All held messages together. When it is full, mail that would be held is deferred, and all other mail goes on.",
+                read: |walk, field, config| walk.size(field, MIB..=1024 * TIB, &mut config.quarantine.max_size),
+            },
+        ],
+    },
+    Section {
+        name: "log",
+        keys: &[
+            Key {
+                name: "format",
+                wants: "\"text\" or \"json\"",
+                default: "\"text\"",
+                doc: "Lines for people, or one JSON object a line.",
+                read: |walk, field, config| {
+                    walk.choice(field, &[("text", LogFormat::Text), ("json", LogFormat::Json)], &mut config.log.format);
+                },
+            },
+            Key {
+                name: "level",
+                wants: "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
+                default: "\"info\"",
+                doc: "info is one line a message.",
+                read: |walk, field, config| {
+                    if let Some(level) = walk.parsed(field, values::log_level) {
+                        config.log.level = level;
+                    }
+                },
+            },
+        ],
+    },
+];
+
+/// A `[[listener]]` while it is read, with the places that other checks point at.
+pub(super) struct ListenerDraft {
+    pub listener: Listener,
+    pub listen: std::ops::Range<usize>,
+    pub next_hop: std::ops::Range<usize>,
+}
+
+pub(super) const LISTENER: &[Key<ListenerDraft>] = &[
+    Key {
+        name: "kind",
+        wants: "\"smtp\"",
+        default: "\"smtp\"",
+        doc: "The protocol.",
+        read: |walk, field, _| match walk.text(field) {
+            Some(kind @ ("lmtp" | "milter")) => {
+                let problem = Problem::error(field.span(), format!("listeners of kind `{kind}` are not available yet"));
+                walk.push(problem.expected("\"smtp\""));
+            }
+            Some(_) => walk.choice(field, &[("smtp", ())], &mut ()),
+            None => {}
+        },
+    },
+    Key {
+        name: "mode",
+        wants: "\"before-queue\" or \"after-queue\"",
+        default: "\"before-queue\"",
+        doc: "before-queue (smtpd_proxy_filter) can still refuse; after-queue (content_filter) cannot.",
+        read: |walk, field, draft| {
+            walk.choice(field, &Transport::ALL.map(|mode| (mode.name(), mode)), &mut draft.listener.mode);
+        },
+    },
+    Key {
+        name: "listen",
+        wants: ENDPOINT,
+        default: "\"127.0.0.1:10025\"",
+        doc: "Where Postfix hands mail over.",
+        read: |walk, field, draft| {
+            walk.endpoint(field, &mut draft.listener.listen);
+            draft.listen = field.span();
+        },
+    },
+    Key {
+        name: "next_hop",
+        wants: ENDPOINT,
+        default: "\"127.0.0.1:10026\"",
+        doc: "Where it goes on: the smtpd that takes filtered mail back.",
+        read: |walk, field, draft| {
+            walk.endpoint(field, &mut draft.listener.next_hop);
+            draft.next_hop = field.span();
+        },
+    },
+    Key {
+        name: "refusals",
+        wants: "\"relay\" or \"all-or-none\"",
+        default: "\"relay\"",
+        doc: "A recipient refused by the next hop is refused alone, or the whole message with it (for speed_adjust, which ignores single replies).",
+        read: |walk, field, draft| {
+            let choices = [("relay", Refusals::Relay), ("all-or-none", Refusals::AllOrNone)];
+            walk.choice(field, &choices, &mut draft.listener.refusals);
+        },
+    },
+    Key {
+        name: "bare_newlines",
+        wants: "\"reject\" or \"normalize\"",
+        default: "\"reject\"",
+        doc: "Bare CR and LF in content: refused (550 5.5.2), or each made CRLF. Both end SMTP smuggling.",
+        read: |walk, field, draft| {
+            let choices = [("reject", BareNewlines::Reject), ("normalize", BareNewlines::Normalize)];
+            walk.choice(field, &choices, &mut draft.listener.bare_newlines);
+        },
+    },
+    Key {
+        name: "xforward_networks",
+        wants: NETWORKS,
+        default: "[\"127.0.0.0/8\", \"::1/128\"]",
+        doc: "Peers that may say whose mail it is (XFORWARD): your own Postfix, nobody else. A Unix socket's peers always may.",
+        read: |walk, field, draft| draft.listener.xforward_networks = walk.list(field, values::network),
+    },
+];
+
+/// A key as the docs describe it.
+#[derive(Clone, Copy, Debug)]
+pub struct Described {
+    /// `[limits]`, `[[listener]]`, `when`; empty for the top of the file.
+    pub home: &'static str,
+    /// The key.
+    pub name: &'static str,
+    /// What it takes.
+    pub wants: &'static str,
+    /// The default; empty if there is none.
+    pub default: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// Every key there is.
+pub fn all() -> Vec<Described> {
+    fn describe<T>(home: &'static str, keys: &'static [Key<T>]) -> impl Iterator<Item = Described> {
+        keys.iter().map(move |Key { name, wants, default, doc, read: _ }| Described { home, name, wants, default, doc })
+    }
+    let plain = SECTIONS.iter().flat_map(|section| describe(section.name, section.keys));
+    plain.chain(describe("listener", LISTENER)).chain(describe("rule", RULE)).chain(describe("when", WHEN)).collect()
+}
+
+/// Where a key belongs that was written in the wrong place.
+pub(super) fn home_of(name: &str) -> Option<String> {
+    let key = all().into_iter().find(|key| key.name == name)?;
+    Some(match key.home {
+        "" => "the top of the file, before the first section".to_owned(),
+        "listener" | "rule" => format!("a [[{}]]", key.home),
+        "when" => format!("a [[rule]], as `when.{name}`"),
+        section => format!("[{section}]"),
+    })
+}
+
+fn read_version(walk: &mut Walk, field: &Field<'_, '_>, _: &mut Config) {
+    walk.count(field, 1..=1, &mut 1_u32);
+}
+
+fn read_local_networks(walk: &mut Walk, field: &Field<'_, '_>, config: &mut Config) {
+    config.mail.local_networks = walk.list(field, values::network);
+    if config.mail.local_networks.iter().any(|network| network.prefix_len() == 0) {
+        let message = "a network with prefix /0 makes every client local: no mail would be inbound";
+        walk.push(Problem::warning(field.span(), message));
+    }
+}

@@ -1,0 +1,338 @@
+//! From a file to a checked [`Config`], or to everything that is wrong with it.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::config::diagnostics::{Diagnostics, Problem, Source};
+use crate::config::keys::{LISTENER, ListenerDraft, SECTIONS};
+use crate::config::rules::{self, Placed};
+use crate::config::walk::Walk;
+use crate::config::{Config, Endpoint, Listener, values};
+use crate::plan::Transport;
+use crate::policy::Policy;
+use crate::policy::decision::Action;
+
+/// Largest configuration file. 1 MiB: some ten thousand rules.
+pub const MAX_FILE: u64 = 1 << 20;
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has errors. Warnings come with the configuration.
+    pub fn load(path: &Path) -> Result<(Self, Diagnostics), LoadError> {
+        let unreadable = |error| LoadError::Unreadable { path: path.to_owned(), error };
+        let mut octets = Vec::new();
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        file.take(MAX_FILE.saturating_add(1)).read_to_end(&mut octets).map_err(unreadable)?;
+        if octets.len() as u64 > MAX_FILE {
+            return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB")));
+        }
+        let name = path.display().to_string();
+        let (config, diagnostics) = match std::str::from_utf8(&octets) {
+            Ok(text) => Self::check(text, &name),
+            Err(error) => (Self::default(), not_utf8(&octets, error.valid_up_to(), &name)),
+        };
+        if diagnostics.has_errors() { Err(LoadError::Invalid(diagnostics)) } else { Ok((config, diagnostics)) }
+    }
+
+    /// The configuration in `text`; `file` is how the file is called in diagnostics.
+    ///
+    /// # Errors
+    /// Everything that is wrong, warnings included, if there is an error.
+    pub fn parse(text: &str, file: &str) -> Result<Self, Diagnostics> {
+        let (config, diagnostics) = Self::check(text, file);
+        if diagnostics.has_errors() { Err(diagnostics) } else { Ok(config) }
+    }
+
+    /// The configuration in `text`, with the default wherever there is an error, and everything
+    /// that is wrong.
+    pub fn check(text: &str, file: &str) -> (Self, Diagnostics) {
+        let source = Source::new(text, file);
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let (syntax, readable) = syntax_problems(&source, document.get_ref(), &errors);
+        let mut walk = Walk::default();
+        let config = read(&mut walk, &source, document.get_ref());
+        let mut problems = walk.problems;
+        if !syntax.is_empty() {
+            // What only seems to be wrong since the text before it could not be read is left out.
+            let lines: Vec<usize> = syntax.iter().map(|problem| source.line(problem.span.start)).collect();
+            problems.retain(|problem| {
+                let at = problem.span.start;
+                !problem.missing && at < readable && !lines.contains(&source.line(at))
+            });
+            problems.extend(syntax);
+        }
+        problems.sort_by_key(|problem| problem.span.start);
+        (config, Diagnostics(problems.into_iter().map(|problem| source.diagnostic(problem)).collect()))
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug)]
+pub enum LoadError {
+    /// There is no such file, or it may not be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It has errors.
+    Invalid(Diagnostics),
+}
+
+impl std::error::Error for LoadError {}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Invalid(diagnostics) => diagnostics.fmt(f),
+            LoadError::Unreadable { path, error } => {
+                write!(f, "{}: cannot be read: {error}", path.display())?;
+                match error.kind() {
+                    io::ErrorKind::NotFound => {
+                        f.write_str("; name another file, or make this one: an empty file is valid")
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        f.write_str("; let the user that Sekisho runs as read it (chmod, chgrp)")
+                    }
+                    io::ErrorKind::IsADirectory => f.write_str("; name the file in this folder"),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn not_utf8(octets: &[u8], valid: usize, file: &str) -> Diagnostics {
+    let text = String::from_utf8_lossy(octets);
+    let problem = Problem::error(valid..valid, "the file is not UTF-8 here").expected("UTF-8, without other encodings");
+    Diagnostics(vec![Source::new(&text, file).diagnostic(problem)])
+}
+
+/// The syntax errors, one a line, and how far the text could be read.
+fn syntax_problems(source: &Source<'_>, document: &DeTable<'_>, errors: &[toml::de::Error]) -> (Vec<Problem>, usize) {
+    let mut found: Vec<(Range<usize>, &str)> =
+        errors.iter().map(|error| (error.span().unwrap_or_default(), error.message())).collect();
+    found.sort_by_key(|(span, _)| span.start);
+    let mut readable = usize::MAX;
+    // An array that is never closed swallows the rest of the file; only its first line tells more.
+    if found.iter().any(|(_, message)| message.starts_with("unclosed array")) {
+        let swallows = |message: &str| message.starts_with("missing comma") || message.starts_with("unclosed array");
+        if let Some(first) = found.iter().position(|(_, message)| swallows(message)) {
+            found.truncate(first.saturating_add(1));
+            if let Some((span, message)) = found.last_mut() {
+                readable = span.start;
+                *message = "the list before this is not closed, expected `,` or `]`";
+            }
+        }
+    }
+    found.dedup_by_key(|(span, _)| source.line(span.start));
+    let problems = found.into_iter().map(|(span, message)| syntax_problem(source, document, span, message)).collect();
+    (problems, readable)
+}
+
+fn syntax_problem(source: &Source<'_>, document: &DeTable<'_>, span: Range<usize>, message: &str) -> Problem {
+    if message == "duplicate key" {
+        let key = source.text.get(span.clone()).unwrap_or_default();
+        let message = match first_place(source, document, &span, key) {
+            Some(at) => format!("`{key}` is set twice; first in line {}", source.line(at)),
+            None => format!("`{key}` is set twice"),
+        };
+        return Problem::error(span, message);
+    }
+    let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+    let problem = Problem::error(span, message);
+    if expected.is_empty() { problem } else { problem.expected(expected) }
+}
+
+/// Where a key that stands twice in a table (or a table that stands twice) stood first.
+fn first_place(source: &Source<'_>, document: &DeTable<'_>, again: &Range<usize>, key: &str) -> Option<usize> {
+    let mut tables = vec![document];
+    let mut best: Option<usize> = None;
+    while let Some(table) = tables.pop() {
+        for (name, value) in table {
+            let start = name.span().start;
+            if name.get_ref() == key && start < again.start {
+                best = best.max(Some(start));
+            }
+            match value.get_ref() {
+                DeValue::Table(inner) => tables.push(inner),
+                DeValue::Array(items) => tables.extend(items.iter().filter_map(|item| item.get_ref().as_table())),
+                _ => {}
+            }
+        }
+    }
+    // The parser keeps the second header of a table; the first is found by its text.
+    best.or_else(|| source.text.find(&format!("[{key}]")).filter(|at| *at < again.start.saturating_sub(1)))
+}
+
+/// Reads the whole document.
+fn read(walk: &mut Walk, source: &Source<'_>, document: &DeTable<'_>) -> Config {
+    let mut config = Config::default();
+    let names = SECTIONS.iter().map(|section| section.name).filter(|name| !name.is_empty());
+    let others: Vec<&str> = names.chain(["listener", "rule"]).collect();
+    for section in SECTIONS {
+        if section.name.is_empty() {
+            top(walk, document, section.keys, &others, &mut config);
+        } else if let Some((key, value)) = document.get_key_value(section.name) {
+            match value.get_ref() {
+                DeValue::Table(table) => {
+                    let place = format!(" in [{}]", section.name);
+                    walk.table(table, section.keys, &[], ("key", &place), &mut config);
+                }
+                _ => walk.push(section_expected(key.span(), section.name)),
+            }
+        }
+    }
+    let drafts = document.get("listener").map(|value| read_listeners(walk, value)).unwrap_or_default();
+    let rules = document.get("rule").map(|value| rules::read(walk, source, value)).unwrap_or_default();
+    if !drafts.is_empty() {
+        config.listeners = drafts.iter().map(|draft| draft.listener.clone()).collect();
+    }
+    check_listeners(walk, source, &config, &drafts, document);
+    check_refusals(walk, &config, &rules);
+    check_times(walk, &config, document);
+    rules::warn(walk, &rules, config.on_error);
+    config.policy = Policy::new(rules.into_iter().map(|placed| placed.rule).collect(), config.on_error);
+    config
+}
+
+fn section_expected(key: Range<usize>, name: &str) -> Problem {
+    Problem::error(key, format!("`{name}` is a section")).expected(format!("[{name}]"))
+}
+
+/// The top of the file: keys, and the names of sections.
+fn top(
+    walk: &mut Walk,
+    document: &DeTable<'_>,
+    keys: &[super::walk::Key<Config>],
+    others: &[&str],
+    config: &mut Config,
+) {
+    let (sections, plain): (DeTable<'_>, DeTable<'_>) =
+        document.clone().into_iter().partition(|(_, value)| is_section(value.get_ref()));
+    walk.table(&plain, keys, others, ("key", ""), config);
+    walk.table(&sections, keys, others, ("section", ""), config);
+}
+
+fn is_section(value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::Table(_) => true,
+        DeValue::Array(items) => items.iter().any(|item| item.get_ref().is_table()),
+        _ => false,
+    }
+}
+
+fn read_listeners(walk: &mut Walk, value: &Spanned<DeValue<'_>>) -> Vec<ListenerDraft> {
+    let mut drafts = Vec::new();
+    for table in walk.tables(value, "listener") {
+        let mut draft = ListenerDraft { listener: Listener::default(), listen: table.span(), next_hop: table.span() };
+        if let DeValue::Table(keys) = table.get_ref() {
+            walk.table(keys, LISTENER, &[], ("key", " in a [[listener]]"), &mut draft);
+        }
+        drafts.push(draft);
+    }
+    drafts
+}
+
+/// Two listeners cannot share an address, and none may send mail to a listener: it would go
+/// round in circles.
+fn check_listeners(
+    walk: &mut Walk,
+    source: &Source<'_>,
+    config: &Config,
+    drafts: &[ListenerDraft],
+    document: &DeTable<'_>,
+) {
+    for (index, draft) in drafts.iter().enumerate() {
+        let listen = &draft.listener.listen;
+        let earlier = drafts.iter().take(index).find(|other| meet(listen, &other.listener.listen));
+        if let Some(other) = earlier {
+            let line = source.line(other.listen.start);
+            let message = format!("the listener in line {line} listens on {} already", other.listener.listen);
+            walk.push(Problem::error(draft.listen.clone(), message).expected("another address or port"));
+        }
+        let next_hop = &draft.listener.next_hop;
+        if drafts.iter().any(|other| meet(next_hop, &other.listener.listen)) {
+            let message = format!("mail would go round in circles: {next_hop} is one of our own listeners");
+            walk.push(Problem::error(draft.next_hop.clone(), message).expected("the server that takes filtered mail"));
+        }
+        if matches!(next_hop, Endpoint::Tcp(address) if address.port() == 0) {
+            walk.push(Problem::error(draft.next_hop.clone(), "nothing can be sent to port 0").expected("a port"));
+        }
+    }
+    let span = document.get("http").and_then(|http| http.get_ref().get("listen")).map(Spanned::span);
+    if let (Some(span), Some(http)) = (span, &config.http)
+        && let Some(listener) = config.listeners.iter().find(|listener| meet(&listener.listen, http))
+    {
+        let message = format!("a listener for mail is on {} already", listener.listen);
+        walk.push(Problem::error(span, message).expected("another address or port"));
+    }
+}
+
+/// Whether both are the same place; a wildcard address is every address of the host.
+fn meet(a: &Endpoint, b: &Endpoint) -> bool {
+    match (a, b) {
+        (Endpoint::Tcp(a), Endpoint::Tcp(b)) => {
+            let wild = |address: &SocketAddr| address.ip().is_unspecified();
+            let near = |address: &SocketAddr| wild(address) || address.ip().is_loopback();
+            a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || wild(a) && near(b) || wild(b) && near(a))
+        }
+        (Endpoint::Unix(a), Endpoint::Unix(b)) => a == b,
+        (Endpoint::Tcp(_), Endpoint::Unix(_)) | (Endpoint::Unix(_), Endpoint::Tcp(_)) => false,
+    }
+}
+
+fn check_refusals(walk: &mut Walk, config: &Config, rules: &[Placed]) {
+    let Some(after) = config.listeners.iter().find(|listener| listener.mode == Transport::AfterQueue) else { return };
+    for placed in rules.iter().filter(|placed| matches!(placed.rule.action, Action::Reject { .. })) {
+        let message = format!(
+            "`reject` does not go with the after-queue listener {}: the mail is accepted already, and a refusal \
+             would become a bounce to a sender who is usually forged (backscatter)",
+            after.listen
+        );
+        walk.push(Problem::error(placed.action.clone(), message).suggest(Some("quarantine")));
+    }
+}
+
+fn check_times(walk: &mut Walk, config: &Config, document: &DeTable<'_>) {
+    let place =
+        |section: &str, key: &str| document.get(section).and_then(|table| table.get_ref().get(key)).map(Spanned::span);
+    let (limits, deadline) = (&config.limits, config.timeouts.reply_deadline.as_secs());
+    let deadline_at = place("timeouts", "reply_deadline");
+    // The defaults fit together, so one of the two keys is set where they do not.
+    if limits.max_scan_time >= deadline
+        && let Some(span) = place("limits", "max_scan_time").or(deadline_at.clone())
+    {
+        let message =
+            format!("max_scan_time ({} s) leaves nothing of reply_deadline ({deadline} s)", limits.max_scan_time);
+        walk.push(Problem::error(span, message).expected("max_scan_time below reply_deadline"));
+    }
+    if let Some(span) = deadline_at.filter(|_| deadline >= 100) {
+        let message = "Postfix's smtpd_proxy_timeout is 100 s unless changed: it would give up before our reply";
+        walk.push(Problem::warning(span, message).expected("less than \"100s\""));
+    }
+    let file_at = place("limits", "max_file_size");
+    if limits.max_file_size > limits.max_scan_size
+        && let Some(span) = file_at.clone().or(place("limits", "max_scan_size"))
+    {
+        let message = "max_file_size is more than max_scan_size, the limit of all parts together";
+        walk.push(
+            Problem::error(span, message).expected(format!("at most {}", values::show_size(limits.max_scan_size))),
+        );
+    }
+    if limits.max_message_size > limits.max_file_size
+        && let Some(span) = place("limits", "max_message_size").or(file_at)
+    {
+        let message = "a message above max_file_size is accepted, but never inspected as a whole";
+        walk.push(Problem::warning(span, message).expected("max_message_size of at most max_file_size"));
+    }
+}

@@ -1,0 +1,275 @@
+//! Conditions about parts, and the principle behind them: **what holds a message back needs one
+//! part, what lets it through must answer for every part.** Otherwise a sender would add an
+//! innocent attachment that fits an exception, and the bad one would travel along.
+//!
+//! - `attachment_type` and `attachment_name` of one rule mean the same part; `finding` means a
+//!   finding in that part or in anything inside it (the macro project inside the document).
+//! - A rule that holds back (`quarantine`, `reject`, `defer`) applies if one such part exists that
+//!   no exception covers. If it asks for no part, a part exception counts only if it covers every
+//!   part that has something against it: a finding of severity low or more.
+//! - A rule that lets through (`pass`) applies if one such part exists, every part that has
+//!   something against it is such a part (or inside one), and no part at all fits an exception.
+//! - `tag` lets through as well, but below `suspicious` and with everything inspected nothing is
+//!   let through that would be held otherwise: there it is only a mark, and one part is enough.
+//!
+//! The message itself and its text (plain or HTML, without a file name) are no attachments.
+
+use crate::filetype::FileType;
+use crate::finding::{Finding, Severity};
+use crate::part::{Origin, PartPath};
+use crate::policy::decision::Action;
+use crate::policy::facts::Facts;
+use crate::policy::glob::{self, Glob};
+use crate::policy::rule::{Rule, When, list};
+use crate::scan::PartReport;
+use crate::verdict::Level;
+
+/// What rules about parts look at, prepared once per message.
+pub struct Parts<'a> {
+    facts: &'a Facts,
+    attachments: Vec<Attachment<'a>>,
+    /// Parts with something against them.
+    charged: Vec<&'a PartPath>,
+}
+
+struct Attachment<'a> {
+    path: &'a PartPath,
+    types: &'a [FileType],
+    /// Folded; each name also as Windows sees it, without dots and spaces at the end.
+    names: Vec<String>,
+}
+
+impl<'a> Parts<'a> {
+    /// The parts of a message.
+    pub fn new(facts: &'a Facts) -> Self {
+        let attachments = facts.parts.iter().filter(|part| is_attachment(part)).map(Attachment::new).collect();
+        let mut charged: Vec<_> =
+            facts.findings.iter().filter(|f| f.id.severity >= Severity::Low).map(|f| &f.part).collect();
+        charged.sort();
+        charged.dedup();
+        Self { facts, attachments, charged }
+    }
+
+    /// Whether the rule's conditions about parts allow it.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn allow(&self, rule: &Rule) -> Result<(), String> {
+        if !rule.when.asks_for_parts() && !rule.not.asks_for_parts() {
+            return Ok(());
+        }
+        let (when, not) = (Looked::new(self, &rule.when), Looked::new(self, &rule.not));
+        match rule.action {
+            Action::Quarantine | Action::Reject { .. } | Action::Defer => self.hold(&when, &not),
+            Action::Pass => self.release(&when, &not, true),
+            Action::Tag(_) => self.release(&when, &not, self.would_be_held()),
+        }
+    }
+
+    /// For a rule that holds back.
+    fn hold(&self, when: &Looked<'_>, not: &Looked<'_>) -> Result<(), String> {
+        if when.is_empty() {
+            let excepted = match self.charged.as_slice() {
+                [] => not.holds_anywhere(),
+                charged => charged.iter().all(|part| not.any_at(part)),
+            };
+            return if excepted { Err(format!("excepted, since {}", not.words())) } else { Ok(()) };
+        }
+        if !when.has_witness() {
+            return Err(format!("no attachment with {}", when.words()));
+        }
+        // Every part that the conditions mean is looked at: one without an exception is enough.
+        let stands = match &when.findings {
+            Some(findings) => findings
+                .iter()
+                .filter(|finding| when.covers(&finding.part))
+                .any(|finding| !not.excepts_finding(finding)),
+            None => when.attachments().any(|attachment| !not.any_at(attachment.path)),
+        };
+        if stands { Ok(()) } else { Err(format!("excepted, since every such part has {}", not.words())) }
+    }
+
+    /// For a rule that lets through.
+    fn release(&self, when: &Looked<'_>, not: &Looked<'_>, every: bool) -> Result<(), String> {
+        if not.holds_anywhere() {
+            return Err(format!("excepted, since a part has {}", not.words()));
+        }
+        if when.is_empty() {
+            return Ok(());
+        }
+        if !when.has_witness() {
+            return Err(format!("no attachment with {}", when.words()));
+        }
+        match self.charged.iter().find(|part| every && !when.all_at(part)) {
+            Some(part) if **part == PartPath::root() => {
+                Err(format!("the message itself has findings that the rule does not cover ({})", when.words()))
+            }
+            Some(part) => Err(format!("part {part} has findings too, but not {}", when.words())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the built-in rules would not deliver it as it is.
+    fn would_be_held(&self) -> bool {
+        self.facts.verdict >= Level::Suspicious || !self.facts.complete
+    }
+}
+
+impl<'a> Attachment<'a> {
+    fn new(part: &'a PartReport) -> Self {
+        let mut names = Vec::new();
+        for text in &part.names {
+            let folded = glob::name(text);
+            let as_windows = folded.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
+            if as_windows != folded {
+                names.push(as_windows.to_owned());
+            }
+            names.push(folded);
+        }
+        Self { path: &part.path, types: &part.types, names }
+    }
+
+    fn has_name(&self, globs: &[Glob]) -> bool {
+        globs.iter().any(|glob| self.names.iter().any(|name| glob.matches(name)))
+    }
+}
+
+fn is_attachment(part: &PartReport) -> bool {
+    let is_text = |t: &FileType| matches!(t, FileType::Text | FileType::Html | FileType::Data);
+    match part.origin {
+        Origin::Root => false,
+        Origin::Body => !part.names.is_empty() || !part.types.iter().all(is_text),
+        Origin::Attachment | Origin::Member | Origin::Embedded => true,
+    }
+}
+
+/// The part conditions of a `when` or `not`, held against all parts at once. `None`: not asked.
+struct Looked<'a> {
+    when: &'a When,
+    parts: &'a Parts<'a>,
+    /// Findings that match.
+    findings: Option<Vec<&'a Finding>>,
+    found_in: Places<'a>,
+    /// Attachments whose type matches, whose name matches, and both (as far as asked).
+    typed: Option<Places<'a>>,
+    named: Option<Places<'a>>,
+    both: Option<Places<'a>>,
+}
+
+impl<'a> Looked<'a> {
+    fn new(parts: &'a Parts<'a>, when: &'a When) -> Self {
+        let findings = (!when.finding.is_empty()).then(|| {
+            let wanted = |finding: &&Finding| when.finding.iter().any(|glob| glob.matches(finding.id));
+            parts.facts.findings.iter().filter(wanted).collect::<Vec<_>>()
+        });
+        let places = |asked: bool, wanted: &dyn Fn(&Attachment<'a>) -> bool| {
+            asked.then(|| Places::new(parts.attachments.iter().filter(|a| wanted(a)).map(|a| a.path)))
+        };
+        let (types, names) = (!when.attachment_type.is_empty(), !when.attachment_name.is_empty());
+        Self {
+            when,
+            parts,
+            found_in: Places::new(findings.iter().flatten().map(|finding| &finding.part)),
+            findings,
+            typed: places(types, &|attachment| has_type(when, attachment)),
+            named: places(names, &|attachment| attachment.has_name(&when.attachment_name)),
+            both: places(types || names, &|attachment| is_meant(when, attachment)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.when.asks_for_parts()
+    }
+
+    /// The attachments whose type and name match.
+    fn attachments(&self) -> impl Iterator<Item = &'a Attachment<'a>> {
+        self.parts.attachments.iter().filter(|attachment| is_meant(self.when, attachment))
+    }
+
+    /// Whether `part` is, or is inside, an attachment of the type and name asked for.
+    fn covers(&self, part: &PartPath) -> bool {
+        self.both.as_ref().is_none_or(|places| places.around(part))
+    }
+
+    /// Whether some part fulfils all that is asked.
+    fn has_witness(&self) -> bool {
+        match &self.findings {
+            Some(findings) => findings.iter().any(|finding| self.covers(&finding.part)),
+            None => self.both.as_ref().is_some_and(|places| !places.0.is_empty()),
+        }
+    }
+
+    /// Whether all that is asked holds for `part`.
+    fn all_at(&self, part: &PartPath) -> bool {
+        self.covers(part) && (self.findings.is_none() || self.found_in.inside(part))
+    }
+
+    /// Whether anything that is asked holds for `part`.
+    fn any_at(&self, part: &PartPath) -> bool {
+        self.found_in.inside(part) || self.is_typed_or_named(part)
+    }
+
+    /// Whether anything that is asked holds for this finding.
+    fn excepts_finding(&self, finding: &Finding) -> bool {
+        self.when.finding.iter().any(|glob| glob.matches(finding.id)) || self.is_typed_or_named(&finding.part)
+    }
+
+    fn is_typed_or_named(&self, part: &PartPath) -> bool {
+        [&self.typed, &self.named].into_iter().flatten().any(|places| places.around(part))
+    }
+
+    /// Whether anything that is asked holds for any part.
+    fn holds_anywhere(&self) -> bool {
+        let places = [Some(&self.found_in), self.typed.as_ref(), self.named.as_ref()];
+        places.into_iter().flatten().any(|places| !places.0.is_empty())
+    }
+
+    /// The conditions in words.
+    fn words(&self) -> String {
+        let When { finding, attachment_type, attachment_name, .. } = self.when;
+        let mut words = Vec::new();
+        if !attachment_name.is_empty() {
+            words.push(format!("name {}", list(attachment_name)));
+        }
+        if !attachment_type.is_empty() {
+            words.push(format!("type {}", list(attachment_type)));
+        }
+        if !finding.is_empty() {
+            words.push(format!("finding {}", list(finding)));
+        }
+        words.join(" and ")
+    }
+}
+
+fn has_type(when: &When, attachment: &Attachment<'_>) -> bool {
+    when.attachment_type.iter().any(|glob| glob.matches(attachment.types))
+}
+
+fn is_meant(when: &When, attachment: &Attachment<'_>) -> bool {
+    (when.attachment_type.is_empty() || has_type(when, attachment))
+        && (when.attachment_name.is_empty() || attachment.has_name(&when.attachment_name))
+}
+
+/// Sorted places of a message. In this order whatever is inside a part follows it immediately, so
+/// both questions are a binary search, however many parts a sender makes.
+struct Places<'a>(Vec<&'a PartPath>);
+
+impl<'a> Places<'a> {
+    fn new(paths: impl Iterator<Item = &'a PartPath>) -> Self {
+        let mut paths: Vec<_> = paths.collect();
+        paths.sort();
+        paths.dedup();
+        Self(paths)
+    }
+
+    /// Whether one of the places is `part` or around it.
+    fn around(&self, part: &PartPath) -> bool {
+        part.with_ancestors().any(|path| self.0.binary_search(&&path).is_ok())
+    }
+
+    /// Whether one of the places is `part` or inside it.
+    fn inside(&self, part: &PartPath) -> bool {
+        let first = self.0.partition_point(|path| *path < part);
+        self.0.get(first).is_some_and(|path| path.is_within(part))
+    }
+}
