@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::reader::Reader;
+
 macro_rules! types {
     ($($(#[$meta:meta])* $variant:ident = $name:literal, $class:ident;)*) => {
         /// A type that a part may be.
@@ -232,6 +234,12 @@ impl TypeSet {
         Self(self.0 & !(1 << file_type as u8))
     }
 
+    /// The types of this set and of `other`.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Adds a type that was learnt later (what an OOXML package is stands inside it).
     pub fn insert(&mut self, file_type: FileType) {
         *self = self.with(file_type);
@@ -267,12 +275,453 @@ impl FromIterator<FileType> for TypeSet {
 /// All types that `bytes` match by content. What a name or a declaration adds (a script is a
 /// script by its name) is [`crate::scan`]'s business.
 pub fn detect(bytes: &[u8]) -> TypeSet {
-    let mut types = TypeSet::EMPTY;
-    if bytes.starts_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") {
-        types.insert(FileType::Ole);
+    let mut types: TypeSet = at_the_start(bytes).chain(elsewhere(bytes)).collect();
+    // A message is text; what it carries shows once it is taken apart.
+    if types == TypeSet::EMPTY && looks_like_message(bytes) {
+        types.insert(FileType::Message);
+    }
+    types = types.union(markup(bytes, types));
+    if looks_like_zip(bytes, types) {
+        types = types.union(zip_kinds(bytes));
     }
     if types == TypeSet::EMPTY {
-        types.insert(FileType::Data);
+        types.insert(if looks_like_text(bytes) { FileType::Text } else { FileType::Data });
     }
     types
 }
+
+/// How far from its start a text is read to see what it is.
+const HEAD: usize = 4096;
+
+/// Types that are told by octets at the start.
+const MAGIC: &[(&[u8], FileType)] = &[
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", FileType::Ole), // [MS-CFB] 2.2
+    (b"\x0e\x11\xfc\x0d\xd0\xcf\x11\xe0", FileType::Ole), // its beta version, which Office still opens
+    (b"{\\rt", FileType::Rtf),                            // Word asks for no more than these four
+    // [MS-ONESTORE] 2.3.1: {7B5C52E4-D88C-4DA7-AEB1-5378D02996D3} and, for a table of contents, {43FF2FA1-…}
+    (b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d\xae\xb1\x53\x78\xd0\x29\x96\xd3", FileType::OneNote),
+    (b"\xa1\x2f\xff\x43\xd9\xef\x76\x4c\x9e\xe2\x10\xea\x57\x22\x76\x5f", FileType::OneNote),
+    // [MS-SHLLINK] 2.1: HeaderSize and LinkCLSID
+    (b"\x4c\0\0\0\x01\x14\x02\0\0\0\0\0\xc0\0\0\0\0\0\0\x46", FileType::Lnk),
+    (b"%PDF-", FileType::Pdf),
+    (b"\x1f\x8b\x08", FileType::Gzip), // RFC 1952 2.3.1, method deflate
+    (b"\xfd7zXZ\0", FileType::Xz),
+    (b"\x28\xb5\x2f\xfd", FileType::Zstd), // RFC 8878 3.1.1
+    (b"Rar!\x1a\x07\0", FileType::Rar),
+    (b"Rar!\x1a\x07\x01\0", FileType::Rar),
+    (b"7z\xbc\xaf\x27\x1c", FileType::SevenZip),
+    (b"MSCF\0\0\0\0", FileType::Cab),      // [MS-CAB] 2.1
+    (b"\x78\x9f\x3e\x22", FileType::Tnef), // [MS-OXTNEF] 2.1.3.1, little-endian 0x223E9F78
+    (b"ITSF\x03\0\0\0", FileType::Chm),
+    (b"vhdxfile", FileType::Vhd), // [MS-VHDX] 2.2.1
+    (b"conectix", FileType::Vhd), // a dynamic VHD has a copy of the footer first
+    (b"\x7fELF", FileType::Elf),
+    (b"\xfe\xed\xfa\xce", FileType::MachO),
+    (b"\xfe\xed\xfa\xcf", FileType::MachO),
+    (b"\xce\xfa\xed\xfe", FileType::MachO),
+    (b"\xcf\xfa\xed\xfe", FileType::MachO),
+    (b"\x89PNG\r\n\x1a\n", FileType::Png),
+    (b"\xff\xd8\xff", FileType::Jpeg),
+    (b"GIF87a", FileType::Gif),
+    (b"GIF89a", FileType::Gif),
+    (b"II*\0", FileType::Tiff),
+    (b"MM\0*", FileType::Tiff),
+    (b"\xd7\xcd\xc6\x9a\0\0", FileType::Emf), // placeable WMF, [MS-WMF] 2.3.2.3
+    (b"ID3", FileType::Av),
+    (b"OggS", FileType::Av),
+    (b"fLaC", FileType::Av),
+];
+
+/// Types that are told by octets at some other offset: offset, octets, type.
+const MAGIC_AT: &[(usize, &[u8], FileType)] = &[
+    (7, b"**ACE**", FileType::Ace),
+    (257, b"ustar", FileType::Tar),
+    (40, b" EMF", FileType::Emf), // [MS-EMF] 2.2.9 RecordSignature
+    (4, b"ftyp", FileType::Av),
+    (8, b"AVI ", FileType::Av),
+    (8, b"WAVE", FileType::Av),
+    // ECMA-119 8.1 and ECMA-167 2/9.1: volume descriptors begin at sector 16 (of 2048 octets); a
+    // disk image may also be raw with 2352-octet sectors, 16 octets of sync before the data.
+    (32769, b"CD001", FileType::Iso),
+    (34817, b"CD001", FileType::Iso),
+    (37633, b"CD001", FileType::Iso),
+    (32769, b"BEA01", FileType::Iso),
+    (32769, b"NSR02", FileType::Iso),
+    (32769, b"NSR03", FileType::Iso),
+    (34817, b"BEA01", FileType::Iso),
+    (34817, b"NSR02", FileType::Iso),
+    (34817, b"NSR03", FileType::Iso),
+    (36865, b"NSR02", FileType::Iso),
+    (36865, b"NSR03", FileType::Iso),
+];
+
+fn at_the_start(bytes: &[u8]) -> impl Iterator<Item = FileType> {
+    let start = MAGIC.iter().filter(|(magic, _)| bytes.starts_with(magic)).map(|(_, t)| *t);
+    let offset = MAGIC_AT.iter().filter(|(at, magic, _)| has_at(bytes, *at, magic)).map(|(_, _, t)| *t);
+    let shaped = [
+        (is_pe(bytes), FileType::Pe),
+        (is_fat_mach_o(bytes), FileType::MachO),
+        (is_bzip2(bytes), FileType::Bzip2),
+        (is_lzh(bytes), FileType::Lzh),
+        (is_arj(bytes), FileType::Arj),
+        (is_bmp(bytes), FileType::Bmp),
+        (is_mpeg_audio(bytes), FileType::Av),
+    ];
+    start.chain(offset).chain(shaped.into_iter().filter(|(is, _)| *is).map(|(_, t)| t))
+}
+
+/// What readers accept although it does not stand at the start.
+fn elsewhere(bytes: &[u8]) -> impl Iterator<Item = FileType> {
+    // Readers of PDF look for the header within the first 1024 octets (ISO 32000-1, annex H, 3.4.1).
+    let pdf = memchr::memmem::find(head(bytes, 1024), b"%PDF-").is_some();
+    // A fixed VHD has only a footer: its last sector.
+    let vhd = bytes.len().checked_sub(512).is_some_and(|at| has_at(bytes, at, b"conectix"));
+    [(pdf, FileType::Pdf), (vhd, FileType::Vhd)].into_iter().filter(|(is, _)| *is).map(|(_, t)| t)
+}
+
+fn head(bytes: &[u8], size: usize) -> &[u8] {
+    bytes.get(..size).unwrap_or(bytes)
+}
+
+fn has_at(bytes: &[u8], offset: usize, magic: &[u8]) -> bool {
+    bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic))
+}
+
+/// `MZ`, and at `e_lfanew` the signature `PE\0\0`; a cut or padded file counts if the DOS header
+/// at least is whole, since "cut" is only what this reader sees.
+fn is_pe(bytes: &[u8]) -> bool {
+    if !bytes.starts_with(b"MZ") {
+        return false;
+    }
+    let header = Reader::at(bytes, 0x3c).and_then(|mut reader| reader.u32());
+    match header.and_then(|offset| usize::try_from(offset).ok()) {
+        Some(offset) if has_at(bytes, offset, b"PE\0\0") => true,
+        // NE, LE, LX: 16-bit programs; or a plain DOS program, which has no pointer but the stub's size.
+        Some(offset) if [&b"NE"[..], b"LE", b"LX"].iter().any(|magic| has_at(bytes, offset, magic)) => true,
+        _ => memchr::memmem::find(head(bytes, 512), b"This program").is_some(),
+    }
+}
+
+/// Universal binaries share `CAFEBABE` with Java classes; those have a version (45 or more) where
+/// the number of architectures stands.
+fn is_fat_mach_o(bytes: &[u8]) -> bool {
+    matches!(bytes.get(..8), Some([0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 1..=30]))
+}
+
+fn is_bzip2(bytes: &[u8]) -> bool {
+    // "BZh", level, then pi as the block's magic, or the root of pi in an empty file.
+    matches!(bytes.get(..4), Some([b'B', b'Z', b'h', b'1'..=b'9']))
+        && (has_at(bytes, 4, b"\x31\x41\x59\x26\x53\x59") || has_at(bytes, 4, b"\x17\x72\x45\x38\x50\x90"))
+}
+
+fn is_lzh(bytes: &[u8]) -> bool {
+    // Method "-lh5-", "-lzs-" at 2, header level 0 to 3 at 20.
+    matches!(bytes.get(2..7), Some([b'-', b'l', b'h' | b'z', _, b'-']))
+        && bytes.get(20).is_some_and(|level| *level <= 3)
+}
+
+fn is_arj(bytes: &[u8]) -> bool {
+    // Signature, then the size of the main header (at most 2600) and of its first part.
+    let header = || {
+        let mut reader = Reader::at(bytes, 2)?;
+        Some((reader.u16()?, reader.u8()?))
+    };
+    bytes.starts_with(b"\x60\xea") && header().is_some_and(|(size, first)| (30..=2600).contains(&size) && first >= 30)
+}
+
+fn is_bmp(bytes: &[u8]) -> bool {
+    // Two reserved words of zero, and a known size of the information header.
+    bytes.starts_with(b"BM")
+        && has_at(bytes, 6, &[0; 4])
+        && matches!(bytes.get(14), Some(12 | 16 | 40 | 52 | 56 | 64 | 108 | 124))
+}
+
+fn is_mpeg_audio(bytes: &[u8]) -> bool {
+    matches!(bytes.get(..3), Some([0xff, 0xfb | 0xf3 | 0xf2, rate]) if rate & 0xf0 != 0xf0 && rate & 0xf0 != 0)
+}
+
+/// Header fields that begin messages; two different ones at the start make a message.
+const FIELDS: &[&str] = &[
+    "authentication-results",
+    "bcc",
+    "cc",
+    "content-disposition",
+    "content-transfer-encoding",
+    "content-type",
+    "date",
+    "delivered-to",
+    "dkim-signature",
+    "envelope-to",
+    "errors-to",
+    "from",
+    "in-reply-to",
+    "list-id",
+    "message-id",
+    "mime-version",
+    "received",
+    "received-spf",
+    "references",
+    "reply-to",
+    "resent-from",
+    "return-path",
+    "sender",
+    "subject",
+    "to",
+    "user-agent",
+    "x-mailer",
+    "x-original-to",
+    "x-priority",
+];
+
+/// Whether `bytes` begin like a message: a run of header fields with at least two known names,
+/// one of which only mail has (an HTTP answer has `Date` and `Content-Type`, too).
+fn looks_like_message(bytes: &[u8]) -> bool {
+    const ONLY_IN_MAIL: &[&str] =
+        &["delivered-to", "from", "message-id", "mime-version", "received", "return-path", "subject", "to"];
+    let mut known = Vec::new();
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    // 200 lines: trace fields of a well-travelled message fill a hundred.
+    for (n, line) in head(bytes, 16 * 1024).split(|b| *b == b'\n').take(200).enumerate() {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let mbox = n == 0 && line.starts_with(b"From ");
+        if mbox || (n > 0 && line.first().is_some_and(|b| matches!(b, b' ' | b'\t'))) {
+            continue;
+        }
+        let Some(name) = field_name(line) else { break };
+        if FIELDS.contains(&name.as_str()) && !known.contains(&name) {
+            known.push(name);
+        }
+        if known.len() >= 2 && known.iter().any(|name| ONLY_IN_MAIL.contains(&name.as_str())) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The lower-case name of a header field (RFC 5322 2.2), if the line is one.
+fn field_name(line: &[u8]) -> Option<String> {
+    let colon = memchr::memchr(b':', head(line, 80))?;
+    let name = line.get(..colon)?.trim_ascii_end();
+    let valid = !name.is_empty() && name.iter().all(|b| b.is_ascii_graphic());
+    valid.then(|| String::from_utf8_lossy(name).to_ascii_lowercase())
+}
+
+/// Types that are text with some structure: HTML, XML, Office's XML forms, web archives,
+/// internet shortcuts.
+fn markup(bytes: &[u8], known: TypeSet) -> TypeSet {
+    let mut types = TypeSet::EMPTY;
+    // A page inside a picture or program is its data; only PDFs and unknown things are looked at.
+    if known.without(FileType::Pdf).without(FileType::Message) != TypeSet::EMPTY {
+        return types;
+    }
+    let text = plain_head(bytes);
+    let has = |needle: &str| memchr::memmem::find(&text, needle.as_bytes()).is_some();
+    let start = text.trim_ascii_start();
+    if has("mime-version:") && (has("multipart/related") || has("application/x-mso")) && is_office_mht(bytes) {
+        types.insert(FileType::Mht);
+    }
+    if known.has(FileType::Message) {
+        return types;
+    }
+    if start.starts_with(b"<?xml") || start.starts_with(b"<?mso-application") || has("schemas.microsoft.com/office") {
+        if has("mso-application")
+            || has("<pkg:package")
+            || has("<w:worddocument")
+            || has("urn:schemas-microsoft-com:office:spreadsheet")
+        {
+            types.insert(FileType::XmlOffice);
+        } else if start.starts_with(b"<?xml") && !has("<html") {
+            types.insert(FileType::Xml);
+        }
+    }
+    if is_html(start) {
+        types.insert(FileType::Html);
+    }
+    // Windows looks for the section anywhere in the file; before it may stand others.
+    if has("[internetshortcut]") {
+        types.insert(FileType::Url);
+    }
+    types
+}
+
+fn is_html(start: &[u8]) -> bool {
+    const TAGS: &[&[u8]] = &[
+        b"<!doctype html",
+        b"<html",
+        b"<head",
+        b"<body",
+        b"<script",
+        b"<title",
+        b"<meta",
+        b"<table",
+        b"<iframe",
+        b"<div",
+        b"<svg",
+        b"<style",
+        b"<center",
+        b"<p>",
+        b"<br",
+        b"<a ",
+        b"<img",
+        b"<form",
+    ];
+    let mut rest = start;
+    // Comments and declarations may stand before the first tag.
+    for _ in 0..16 {
+        rest = rest.trim_ascii_start();
+        if TAGS.iter().any(|tag| rest.starts_with(tag)) {
+            return true;
+        }
+        let end: &[u8] = if rest.starts_with(b"<!--") { b"-->" } else { b">" };
+        if !(rest.starts_with(b"<!") || rest.starts_with(b"<?")) {
+            return false;
+        }
+        let Some(at) = memchr::memmem::find(rest, end) else { return false };
+        rest = rest.get(at.saturating_add(end.len())..).unwrap_or_default();
+    }
+    false
+}
+
+/// Word saves "single file web pages" with its macros in a member `editdata.mso`, an ActiveMime
+/// container, whose first octets in Base64 are `QWN0aXZlTWltZQ`.
+fn is_office_mht(bytes: &[u8]) -> bool {
+    let near = head(bytes, 1 << 20);
+    [&b"editdata.mso"[..], b"QWN0aXZlTWltZQ", b"application/x-mso", b"oledata.mso"]
+        .iter()
+        .any(|mark| memchr::memmem::find(near, mark).is_some())
+}
+
+/// The first [`HEAD`] octets as lower-case ASCII; UTF-16 is brought to octets, a byte order mark dropped.
+fn plain_head(bytes: &[u8]) -> Vec<u8> {
+    let head = head(bytes, HEAD);
+    let plain: Vec<u8> = match head {
+        [0xff, 0xfe, rest @ ..] => rest.iter().step_by(2).copied().collect(),
+        [0xfe, 0xff, rest @ ..] => rest.iter().skip(1).step_by(2).copied().collect(),
+        [0xef, 0xbb, 0xbf, rest @ ..] => rest.to_vec(),
+        [b'<', 0, ..] => head.iter().step_by(2).copied().collect(),
+        _ => head.to_vec(),
+    };
+    plain.to_ascii_lowercase()
+}
+
+const LOCAL: &[u8] = b"PK\x03\x04";
+const END: &[u8] = b"PK\x05\x06";
+
+/// Whether a reader of ZIP would find members here.
+fn looks_like_zip(bytes: &[u8], known: TypeSet) -> bool {
+    if bytes.starts_with(LOCAL) || bytes.starts_with(END) || bytes.starts_with(b"PK00PK\x03\x04") {
+        return true;
+    }
+    if has_central_directory(bytes) {
+        return true;
+    }
+    // Without a directory at the end, readers go by the first local header. In formats that
+    // carry other files whole, one is their content, which comes out when they are taken apart.
+    let carries = known.has(FileType::Ole)
+        || known.has(FileType::Rtf)
+        || known.has(FileType::OneNote)
+        || known.has(FileType::Message)
+        || known.has(FileType::Mht)
+        || known.has_class(Class::Unopened)
+        || known.has_class(Class::DiskImage);
+    !carries && has_local_header(bytes)
+}
+
+/// Whether an end-of-central-directory record stands where readers look for it (before a comment
+/// of at most 65,535 octets; zero padding is not counted), with a directory before it.
+fn has_central_directory(bytes: &[u8]) -> bool {
+    let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at.saturating_add(1));
+    // The record's own last fields may be zeros.
+    let end = end.saturating_add(22).min(bytes.len());
+    let tail = bytes.get(end.saturating_sub(66_000)..end).unwrap_or_default();
+    // APPNOTE 4.3.16: the size of the directory stands at 12.
+    memchr::memmem::rfind_iter(tail, END).take(16).any(|at| {
+        let position = end.saturating_sub(tail.len()).saturating_add(at);
+        let size = Reader::at(bytes, position.saturating_add(12)).and_then(|mut reader| reader.u32());
+        let start = size.and_then(|size| position.checked_sub(usize::try_from(size).ok()?));
+        start.is_some_and(|start| has_at(bytes, start, b"PK\x01\x02"))
+    })
+}
+
+fn has_local_header(bytes: &[u8]) -> bool {
+    // 64 MiB: a file that begins with more than that of something else is no archive to anyone.
+    memchr::memmem::find_iter(head(bytes, 64 << 20), LOCAL).take(1000).any(|at| local_name(bytes, at).is_some())
+}
+
+/// The raw name in the local header at `at`, if it can be one (APPNOTE 4.3.7).
+pub(crate) fn local_name(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let mut reader = Reader::at(bytes, at)?;
+    reader.skip(4)?;
+    let (version, _flags, method) = (reader.u16()?, reader.u16()?, reader.u16()?);
+    reader.skip(16)?;
+    let (name_size, extra_size) = (reader.u16()?, reader.u16()?);
+    let name = reader.take(usize::from(name_size))?;
+    reader.skip(usize::from(extra_size))?;
+    // The low octet of "version needed" is at most 63 in APPNOTE 6.3.10; methods end at 99 (AES).
+    let plausible = version & 0xff <= 100 && method <= 99 && name.iter().all(|b| *b >= 0x20);
+    plausible.then_some(name)
+}
+
+/// ZIP, and what kind of package it is as far as the first members tell.
+fn zip_kinds(bytes: &[u8]) -> TypeSet {
+    let mut types = TypeSet::EMPTY.with(FileType::Zip);
+    // Office and Java write their own members first, but anybody may add some before them.
+    for at in memchr::memmem::find_iter(head(bytes, 1 << 20), LOCAL).take(64) {
+        let Some(name) = local_name(bytes, at) else { continue };
+        let is = |wanted: &[u8]| name.eq_ignore_ascii_case(wanted);
+        if is(b"[Content_Types].xml") || is(b"_rels/.rels") || is(b"_rels\\.rels") {
+            types.insert(FileType::Ooxml);
+        }
+        if is(b"META-INF/MANIFEST.MF") {
+            types.insert(FileType::Jar);
+        }
+    }
+    types
+}
+
+/// Whether the first octets are text: no controls but white space and escapes; or UTF-16.
+pub(crate) fn looks_like_text(bytes: &[u8]) -> bool {
+    let head = head(bytes, HEAD);
+    match head {
+        [] => return true,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return true,
+        _ => {}
+    }
+    let control = |b: &&u8| **b < 0x20 && !matches!(**b, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b);
+    // One stray control in a thousand is still text: form feeds and the like.
+    if head.iter().filter(control).count().saturating_mul(1000) > head.len() {
+        return is_utf16_without_mark(head);
+    }
+    match std::str::from_utf8(head) {
+        Ok(_) => true,
+        // Cut within a character.
+        Err(error) if error.valid_up_to().saturating_add(4) > head.len() => true,
+        // Octets of an 8-bit or Japanese charset: mostly letters, or pairs that decode.
+        Err(_) => is_japanese(head) || mostly_ascii(head),
+    }
+}
+
+fn is_utf16_without_mark(head: &[u8]) -> bool {
+    let zeros = |odd: usize| head.iter().skip(odd).step_by(2).filter(|b| **b == 0).count();
+    let pairs = head.len().checked_div(2).unwrap_or_default().max(1);
+    let most = pairs.saturating_sub(pairs.checked_div(8).unwrap_or_default());
+    head.len() >= 8 && (zeros(1) >= most) != (zeros(0) >= most)
+}
+
+fn is_japanese(head: &[u8]) -> bool {
+    [encoding_rs::SHIFT_JIS, encoding_rs::EUC_JP].iter().any(|encoding| {
+        // A character may be cut at the end of the head.
+        (0..2).any(|cut| {
+            let whole = head.get(..head.len().saturating_sub(cut)).unwrap_or_default();
+            encoding.decode_without_bom_handling_and_without_replacement(whole).is_some()
+        })
+    })
+}
+
+fn mostly_ascii(head: &[u8]) -> bool {
+    let high = head.iter().filter(|b| **b >= 0x80).count();
+    high.saturating_mul(3) <= head.len()
+}
+
+#[cfg(test)]
+mod tests;

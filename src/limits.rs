@@ -105,6 +105,12 @@ impl Budget {
         Ok(())
     }
 
+    /// Charges octets that were unpacked and become no part (the XML of a package). What is over
+    /// the limit leaves no room.
+    pub fn spend(&mut self, size: u64) {
+        self.bytes = self.bytes.saturating_add(size).min(self.limits.max_scan_size);
+    }
+
     /// How many octets the next part may have at most. Decompressors read `take(room + 1)`.
     pub fn room(&self) -> u64 {
         self.limits.max_file_size.min(self.limits.max_scan_size.saturating_sub(self.bytes))

@@ -274,6 +274,11 @@ impl Scan {
         self.budget.room()
     }
 
+    /// Charges octets that were unpacked and become no part of their own.
+    pub fn spend(&mut self, size: u64) {
+        self.budget.spend(size);
+    }
+
     /// The limits in force.
     pub fn limits(&self) -> &Limits {
         self.budget.limits()

@@ -8,8 +8,10 @@ use crate::scan::Scan;
 
 pub mod cfb;
 pub mod eicar;
+pub mod markup;
 pub mod message;
 pub mod naming;
+pub mod ooxml;
 pub mod text;
 pub mod unopened;
 pub mod zip;

@@ -1,1 +1,188 @@
-//! Text that persuades: phrases that ask the reader to enable content.
+//! Text that persuades: phrases that ask the reader to enable content, to copy a document to a
+//! trusted folder, or that tell a password.
+//!
+//! Manuals explain macros in the same words. So one phrase proves nothing: an action (a button's
+//! caption) needs a reason ("this document is protected") or company, and the verdict counts a
+//! lure only beside active content.
+
+mod charset;
+mod password;
+pub mod phrases;
+
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+use unicode_normalization::{UnicodeNormalization, is_nfkc};
+
+pub use self::charset::decode_text;
+use crate::finding;
+use crate::part::Part;
+use crate::scan::Scan;
+
+/// Looks for lures in the text of a document.
+pub fn document_text(scan: &mut Scan, part: &Part, text: &str) {
+    let mut reading = Reading::default();
+    reading.read(text);
+    reading.report(scan, part);
+}
+
+/// Looks for lures and passwords in the text of the mail itself.
+pub fn mail_text(scan: &mut Scan, part: &Part, text: &str) {
+    let mut reading = Reading::default();
+    reading.read(text);
+    // Mail about an honest workbook asks to enable macros, too; the captions of the buttons are another matter.
+    let button = reading.first(Sense::Content).or(reading.first(Sense::Editing));
+    let strong = reading.first(Sense::Macros).filter(|_| reading.first(Sense::StrongReason).is_some());
+    if let Some(phrase) = button.or(strong) {
+        scan.finding(finding::LURE_MAIL_TEXT, part, "", phrase);
+    }
+    let passwords = password::candidates(text);
+    if !passwords.is_empty() {
+        scan.finding(finding::PASSWORD_TOLD, part, "", "");
+        scan.tell_passwords(passwords);
+    }
+}
+
+/// What a phrase means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sense {
+    /// "Enable Content".
+    Content,
+    /// "Enable Editing".
+    Editing,
+    /// "Enable macros".
+    Macros,
+    /// A pretext that honest documents do not use.
+    StrongReason,
+    /// A pretext that manuals use as well.
+    WeakReason,
+    /// A folder that Office trusts.
+    Folder,
+    /// A request to copy the file.
+    AskToCopy,
+}
+
+/// Senses in the order of their slots in [`Reading`].
+const SENSES: [Sense; 7] = [
+    Sense::Content,
+    Sense::Editing,
+    Sense::Macros,
+    Sense::StrongReason,
+    Sense::WeakReason,
+    Sense::Folder,
+    Sense::AskToCopy,
+];
+
+/// What was read of one document, piece by piece: a package has its text in many parts.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// The first phrase of each sense, as it stands in the table.
+    first: [Option<&'static str>; SENSES.len()],
+    /// Characters, without white space.
+    length: usize,
+}
+
+/// A page that holds little but the request; a lure page has 200 to 600 characters.
+const SHORT: usize = 1200;
+
+impl Reading {
+    /// Reads one piece.
+    pub fn read(&mut self, text: &str) {
+        let text = squeezed(text);
+        self.length = self.length.saturating_add(text.chars().count());
+        for found in TABLE.automaton.find_overlapping_iter(&text) {
+            let Some((sense, phrase)) = TABLE.phrases.get(found.pattern().as_usize()) else { continue };
+            if let Some(slot) = SENSES.iter().position(|s| s == sense).and_then(|n| self.first.get_mut(n)) {
+                // Of phrases that begin alike, the longest is shown.
+                if slot.is_none_or(|known| phrase.starts_with(known)) {
+                    *slot = Some(phrase);
+                }
+            }
+        }
+    }
+
+    fn first(&self, sense: Sense) -> Option<&'static str> {
+        let slot = SENSES.iter().position(|s| *s == sense)?;
+        self.first.get(slot).copied().flatten()
+    }
+
+    /// The phrase that asks to enable content, if this is a lure.
+    pub fn asks_to_enable(&self) -> Option<&'static str> {
+        let (content, editing) = (self.first(Sense::Content), self.first(Sense::Editing));
+        let button = content.or(editing);
+        let strong = self.first(Sense::StrongReason).is_some();
+        let reason = strong || self.first(Sense::WeakReason).is_some();
+        let both_buttons = content.is_some() && editing.is_some();
+        let lure = button.is_some() && (reason || both_buttons || self.length < SHORT);
+        let macros = self.first(Sense::Macros).filter(|_| strong);
+        if lure { button } else { macros }
+    }
+
+    /// The phrase that asks to copy the document to a trusted folder.
+    pub fn asks_to_copy(&self) -> Option<&'static str> {
+        self.first(Sense::AskToCopy).filter(|_| self.first(Sense::Folder).is_some())
+    }
+
+    /// Reports what was read.
+    pub fn report(&self, scan: &mut Scan, part: &Part) {
+        if let Some(phrase) = self.asks_to_enable() {
+            scan.finding(finding::LURE_ENABLE_CONTENT, part, "", phrase);
+        }
+        if let Some(phrase) = self.asks_to_copy() {
+            scan.finding(finding::LURE_TRUSTED_FOLDER, part, "", phrase);
+        }
+    }
+}
+
+struct Table {
+    automaton: AhoCorasick,
+    phrases: Vec<(Sense, &'static str)>,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let phrases: Vec<_> = phrases::PHRASES
+        .iter()
+        .flat_map(|(sense, phrases)| phrases.iter().map(move |phrase| (*sense, *phrase)))
+        .collect();
+    let patterns = phrases.iter().map(|(_, phrase)| squeezed(phrase));
+    #[expect(clippy::expect_used, reason = "a table of constants: the tests build it")]
+    let automaton = AhoCorasick::new(patterns).expect("some hundred short patterns");
+    Table { automaton, phrases }
+});
+
+/// Text for comparison: NFKC, lower case, no white space and nothing invisible. Blanks within
+/// words are a habit of Japanese layout and a trick of senders; the phrases lose theirs, too.
+fn squeezed(text: &str) -> String {
+    if !text.is_ascii() && !is_nfkc(text) {
+        return text.nfkc().filter(|c| is_visible(*c)).flat_map(char::to_lowercase).map(backslash).collect();
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() {
+            if c.is_ascii_graphic() {
+                out.push(c.to_ascii_lowercase());
+            }
+        } else if is_visible(c) {
+            out.extend(c.to_lowercase().map(backslash));
+        }
+    }
+    out
+}
+
+fn is_visible(c: char) -> bool {
+    let invisible = c.is_whitespace()
+        || c.is_control()
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}')
+        || matches!(c, '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}')
+        || matches!(c, '\u{e0000}'..='\u{e0fff}');
+    !invisible
+}
+
+/// Japanese fonts show a yen sign where paths have a backslash.
+fn backslash(c: char) -> char {
+    if c == '¥' { '\\' } else { c }
+}
+
+#[cfg(test)]
+mod tests;

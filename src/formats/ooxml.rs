@@ -1,0 +1,262 @@
+//! Office Open XML: packages of parts in a ZIP (ECMA-376 part 2).
+//!
+//! What can hurt becomes a part of its own, recognised by content under whatever name: macro
+//! projects, embedded objects and files. XML is read for its text only, and pictures for their
+//! size: a package has hundreds of them. Relationships and fields are not judged here.
+
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+
+use crate::filetype::{self, Class, FileType, TypeSet};
+use crate::finding;
+use crate::formats::markup::{self, Token};
+use crate::formats::zip::members::{Archive, Member, normal};
+use crate::formats::zip::unpack::{self, Content};
+use crate::limits::Limit;
+use crate::lure;
+use crate::part::{Origin, Part, extension};
+use crate::scan::{Ask, Child, Scan};
+
+/// Whether the archive is a package: it names the types of its parts, or their relationships.
+/// With encrypted members it is none, since Office opens no such package.
+pub(crate) fn is_package(archive: &Archive) -> bool {
+    let named = |wanted: &str| archive.members.iter().any(|member| is_named(member, wanted));
+    (named(CONTENT_TYPES) || named("_rels/.rels")) && !archive.members.iter().any(|member| member.encrypted)
+}
+
+const CONTENT_TYPES: &str = "[content_types].xml";
+
+fn is_named(member: &Member, name: &str) -> bool {
+    member.names.iter().any(|known| normal(&known.text) == name)
+}
+
+/// Looks into every member.
+pub(crate) fn examine(part: &Part, archive: &Archive, scan: &mut Scan) {
+    let mut package = Package::default();
+    for member in archive.members.iter().filter(|member| !member.is_folder()) {
+        if scan.stopped() {
+            return;
+        }
+        for method in member.methods.iter().copied() {
+            package.look(part, member, method, scan);
+        }
+    }
+    if let Some(file_type) = package.file_type {
+        scan.learn_type(part, file_type);
+    }
+    package.text.report(scan, part);
+    package.ask_for_picture(part, archive, scan);
+}
+
+/// What was seen of a package so far.
+#[derive(Default)]
+struct Package {
+    file_type: Option<FileType>,
+    has_macros: bool,
+    text: lure::Reading,
+    /// The largest picture, as far as claims tell: its place among the pictures, and size.
+    picture: Option<(std::ops::Range<usize>, u64)>,
+}
+
+/// Octets that tell what a member is. More of a picture is not unpacked.
+const GLANCE: u64 = 64;
+
+impl Package {
+    fn look(&mut self, part: &Part, member: &Member, method: u16, scan: &mut Scan) {
+        let glance = unpack::unpack(&part.bytes, member, method, GLANCE);
+        let (Content::Whole(start) | Content::Head(start) | Content::Damaged(start)) = &glance else {
+            let Content::Unsupported(method) = glance else { return };
+            let evidence = format!("{}: {}", member.name(), unpack::method_name(method));
+            return scan.finding(finding::CONTAINER_UNSUPPORTED, part, member.name(), &evidence);
+        };
+        if is_picture(start) {
+            let size = member.size.max(member.data.len() as u64);
+            if self.picture.as_ref().is_none_or(|(_, largest)| size > *largest) {
+                self.picture = Some((member.data.clone(), size));
+            }
+            return;
+        }
+        let Some(bytes) = whole(part, member, method, scan) else { return };
+        let types = if is_xml(member, &bytes) { self.read(member, &bytes) } else { filetype::detect(&bytes) };
+        if !deserves_a_look(member, types) {
+            return scan.spend(bytes.len() as u64);
+        }
+        self.has_macros |= types.has(FileType::Ole) && normal(member.name()).contains("vba");
+        scan.child(part, Origin::Embedded, Child { names: member.names.clone(), bytes, ..Child::default() });
+    }
+
+    /// Reads an XML member for its text and for what it says of the package.
+    fn read(&mut self, member: &Member, bytes: &Bytes) -> TypeSet {
+        let xml = lure::decode_text(bytes);
+        if is_named(member, CONTENT_TYPES) {
+            self.content_types(&xml);
+        }
+        if may_hold_text(member, &xml) {
+            self.text.read(&text_of(&xml));
+        }
+        // A document in the flat form, with its binary parts in Base64.
+        let carries =
+            ["binaryData", "binData"].iter().any(|name| memchr::memmem::find(bytes, name.as_bytes()).is_some());
+        if carries { filetype::detect(bytes).with(FileType::XmlOffice) } else { TypeSet::EMPTY.with(FileType::Xml) }
+    }
+
+    fn content_types(&mut self, xml: &str) {
+        for token in markup::tokens(xml) {
+            let Token::Open(_, attributes) = token else { continue };
+            let Some(content_type) = markup::attribute(attributes, "ContentType") else { continue };
+            let content_type = content_type.to_ascii_lowercase();
+            self.has_macros |= content_type.contains("vbaproject");
+            let main = MAIN_TYPES.iter().find(|(name, _)| content_type.contains(name)).map(|(_, t)| *t);
+            // Of several, the one with macros counts.
+            if main.is_some_and(|main| self.file_type.is_none() || is_macro_enabled(main)) {
+                self.file_type = main;
+            }
+        }
+    }
+
+    /// Most lures of documents with macros are one large picture.
+    fn ask_for_picture(&self, part: &Part, archive: &Archive, scan: &mut Scan) {
+        let macros = self.has_macros || self.file_type.is_some_and(is_macro_enabled);
+        let Some((data, _)) = self.picture.as_ref().filter(|_| macros) else { return };
+        let Some(member) = archive.members.iter().find(|member| member.data == *data) else { return };
+        let Some(method) = member.methods.first().copied() else { return };
+        if let Content::Whole(bytes) = unpack::unpack(&part.bytes, member, method, scan.room()) {
+            scan.spend(bytes.len() as u64);
+            scan.ask(Ask::ReadPicture { part: part.path.clone(), sha256: HEXLOWER.encode(&Sha256::digest(&bytes)) });
+        }
+    }
+}
+
+/// Content types of main parts (ECMA-376 part 1, 11 to 13; [MS-OFFMACRO] 2.2), lower case, in part.
+const MAIN_TYPES: &[(&str, FileType)] = &[
+    ("wordprocessingml.document.main", FileType::OoxmlDocx),
+    ("ms-word.document.macroenabled.main", FileType::OoxmlDocm),
+    ("wordprocessingml.template.main", FileType::OoxmlDotx),
+    ("ms-word.template.macroenabledtemplate.main", FileType::OoxmlDotm),
+    ("spreadsheetml.sheet.main", FileType::OoxmlXlsx),
+    ("ms-excel.sheet.macroenabled.main", FileType::OoxmlXlsm),
+    ("ms-excel.sheet.binary.macroenabled.main", FileType::Xlsb),
+    ("spreadsheetml.template.main", FileType::OoxmlXltx),
+    ("ms-excel.template.macroenabled.main", FileType::OoxmlXltm),
+    ("ms-excel.addin.macroenabled.main", FileType::OoxmlXlam),
+    ("presentationml.presentation.main", FileType::OoxmlPptx),
+    ("ms-powerpoint.presentation.macroenabled.main", FileType::OoxmlPptm),
+    ("presentationml.slideshow.main", FileType::OoxmlPpsx),
+    ("ms-powerpoint.slideshow.macroenabled.main", FileType::OoxmlPpsm),
+    ("presentationml.template.main", FileType::OoxmlPotx),
+    ("ms-powerpoint.template.macroenabled.main", FileType::OoxmlPotm),
+    ("ms-powerpoint.addin.macroenabled.main", FileType::OoxmlPpam),
+];
+
+fn is_macro_enabled(file_type: FileType) -> bool {
+    use FileType::{OoxmlDocm, OoxmlDotm, OoxmlPotm, OoxmlPpam, OoxmlPpsm, OoxmlPptm, OoxmlXlam, OoxmlXlsm, OoxmlXltm};
+    // An .xlsb may hold macros and mostly does not.
+    matches!(
+        file_type,
+        OoxmlDocm | OoxmlDotm | OoxmlPotm | OoxmlPpam | OoxmlPpsm | OoxmlPptm | OoxmlXlam | OoxmlXlsm | OoxmlXltm
+    )
+}
+
+/// A member's content; what is missing of it is said.
+fn whole(part: &Part, member: &Member, method: u16, scan: &mut Scan) -> Option<Bytes> {
+    match unpack::unpack(&part.bytes, member, method, scan.room()) {
+        Content::Whole(bytes) => Some(bytes),
+        Content::Head(bytes) => {
+            let evidence = format!("{}: {}", member.name(), Limit::FileSize.name());
+            scan.finding(finding::LIMIT_EXCEEDED, part, member.name(), &evidence);
+            Some(bytes)
+        }
+        Content::Damaged(bytes) => {
+            scan.finding(finding::DAMAGED, part, member.name(), member.name());
+            Some(bytes)
+        }
+        Content::Unsupported(_) => None,
+    }
+}
+
+fn is_picture(start: &[u8]) -> bool {
+    let types = filetype::detect(start);
+    types.has_class(Class::Media) && types.iter().all(|t| t.class() == Class::Media)
+}
+
+fn is_xml(member: &Member, bytes: &[u8]) -> bool {
+    let start = bytes.iter().find(|b| !b.is_ascii_whitespace() && !matches!(b, 0xef | 0xbb | 0xbf | 0xff | 0xfe));
+    start == Some(&b'<') && extension(member.name()).is_some_and(|ext| matches!(ext.as_str(), "xml" | "rels" | "vml"))
+}
+
+/// Sheets hold numbers by the megabyte and text only where strings stand in line.
+fn may_hold_text(member: &Member, xml: &str) -> bool {
+    let name = normal(member.name());
+    let sheet = name.contains("/worksheets/") || name.contains("/macrosheets/");
+    !name.ends_with(".rels") && (!sheet || memchr::memmem::find(xml.as_bytes(), b"inlineStr").is_some())
+}
+
+/// All text of a part, with the texts that stand in attributes: WordArt and descriptions of pictures.
+fn text_of(xml: &str) -> String {
+    let mut out = String::with_capacity(xml.len() >> 2);
+    let mut attributes_text = String::new();
+    for token in markup::tokens(xml) {
+        match token {
+            Token::Text(text) => out.push_str(&markup::decoded(text)),
+            Token::Open("textpath", attributes) => attributes_text.extend(markup::attribute(attributes, "string")),
+            Token::Open("docPr" | "cNvPr", attributes) => {
+                attributes_text
+                    .extend(["descr", "title"].iter().filter_map(|name| markup::attribute(attributes, name)));
+            }
+            Token::Open(..) | Token::Close(_) => {}
+        }
+    }
+    out.push('\n');
+    out.push_str(&attributes_text);
+    out
+}
+
+/// Whether a member becomes a part: what is active, what holds other things, what was embedded.
+fn deserves_a_look(member: &Member, types: TypeSet) -> bool {
+    const CLASSES: [Class; 8] = [
+        Class::Document,
+        Class::Archive,
+        Class::Unopened,
+        Class::Program,
+        Class::Script,
+        Class::Shortcut,
+        Class::DiskImage,
+        Class::Message,
+    ];
+    let plain = types.has(FileType::Xml) || types.has(FileType::Data) || types.has(FileType::Text);
+    CLASSES.into_iter().any(|class| types.has_class(class))
+        || types.has(FileType::Html)
+        || normal(member.name()).contains("embeddings/")
+        || plain && extension(member.name()).is_some_and(|ext| SCRIPTS.contains(&ext.as_str()))
+}
+
+/// Text that Windows runs by its name.
+const SCRIPTS: &[&str] = &[
+    "js",
+    "jse",
+    "vbs",
+    "vbe",
+    "wsf",
+    "wsh",
+    "hta",
+    "bat",
+    "cmd",
+    "ps1",
+    "psm1",
+    "sct",
+    "scf",
+    "url",
+    "reg",
+    "inf",
+    "com",
+    "py",
+    "sh",
+    "ws",
+    "msh",
+    "library-ms",
+    "search-ms",
+    "settingcontent-ms",
+    "iqy",
+    "slk",
+];

@@ -1,0 +1,102 @@
+//! Unpacking the data of one member: stored and deflate (APPNOTE 4.4.5).
+
+use std::io::Read;
+
+use bytes::Bytes;
+use flate2::Crc;
+use flate2::read::DeflateDecoder;
+
+use super::members::Member;
+use super::records::AES;
+
+/// What came out of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// All of it.
+    Whole(Bytes),
+    /// As much as there was room for.
+    Head(Bytes),
+    /// As much as could be read.
+    Damaged(Bytes),
+    /// Nothing: this method is not known here.
+    Unsupported(u16),
+}
+
+/// Unpacks a member by `method`, at most `room` octets of it.
+pub fn unpack(archive: &Bytes, member: &Member, method: u16, room: u64) -> Content {
+    match method {
+        0 => stored(archive, member, room),
+        8 => deflated(archive, member, room),
+        other => Content::Unsupported(other),
+    }
+}
+
+fn stored(archive: &Bytes, member: &Member, room: u64) -> Content {
+    let end = member.data.end.min(archive.len());
+    let range = member.data.start.min(end)..end;
+    let most = usize::try_from(room).unwrap_or(usize::MAX);
+    if range.len() > most {
+        return Content::Head(archive.slice(range.start..range.start.saturating_add(most)));
+    }
+    Content::Whole(archive.slice(range))
+}
+
+/// A deflate stream says itself where it ends, so neither size nor the end of the data is asked.
+fn deflated(archive: &Bytes, member: &Member, room: u64) -> Content {
+    let packed = archive.get(member.data.start..).unwrap_or_default();
+    bounded(DeflateDecoder::new(packed), member.size, room)
+}
+
+/// Reads to the end, but no more than `room`; `claim` is only a hint for memory.
+pub fn bounded(reader: impl Read, claim: u64, room: u64) -> Content {
+    // 1 MiB at once on a claim's word; the rest as it comes.
+    let hint = usize::try_from(claim.min(room).min(1 << 20)).unwrap_or_default();
+    let mut out = Vec::with_capacity(hint);
+    let outcome = reader.take(room.saturating_add(1)).read_to_end(&mut out);
+    let over = out.len() as u64 > room;
+    out.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+    match (outcome, over) {
+        (_, true) => Content::Head(out.into()),
+        (Ok(_), false) => Content::Whole(out.into()),
+        (Err(_), false) => Content::Damaged(out.into()),
+    }
+}
+
+/// The content of a member that is marked as encrypted and is not: it unpacks, and the checksum fits.
+pub fn plain_despite_flag(archive: &Bytes, member: &Member, room: u64) -> Option<Content> {
+    let crc = member.crc?;
+    member.methods.iter().filter(|method| **method != AES).find_map(|method| {
+        let content = unpack(archive, member, *method, room);
+        let fits = matches!(&content, Content::Whole(bytes) if crc32(bytes) == crc);
+        fits.then_some(content)
+    })
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+/// A method's name in APPNOTE 4.4.5.
+pub fn method_name(method: u16) -> String {
+    let name = match method {
+        1 => "shrink",
+        2..=5 => "reduce",
+        6 => "implode",
+        9 => "deflate64",
+        10 | 18 => "IBM TERSE",
+        12 => "bzip2",
+        14 => "lzma",
+        16 => "CMPSC",
+        19 => "IBM LZ77",
+        20 | 93 => "zstd",
+        94 => "mp3",
+        95 => "xz",
+        96 => "jpeg",
+        97 => "wavpack",
+        98 => "ppmd",
+        _ => return format!("method {method}"),
+    };
+    name.to_owned()
+}

@@ -1,0 +1,88 @@
+//! Lures in, phrases out.
+
+use super::*;
+
+fn read(text: &str) -> Reading {
+    let mut reading = Reading::default();
+    reading.read(text);
+    reading
+}
+
+#[test]
+fn lures_in_many_languages() {
+    let cases = [
+        ("This document is protected. Click “Enable Editing”, then “Enable Content”.", "enable content"),
+        ("To view this content, please click ENABLE\u{200b} EDITING", "enable editing"),
+        ("E n a b l e   C o n t e n t", "enable content"),
+        ("Ｅｎａｂｌｅ\u{3000}Ｃｏｎｔｅｎｔ", "enable content"),
+        ("This document is protected. Enable macros.", "enable macros"),
+        ("文書を表示するには「コンテンツの有効化」をクリックしてください", "コンテンツの有効化"),
+        ("このドキュメントは保護されています。編 集 を 有 効 に す る", "編集を有効"),
+        ("Dieses Dokument ist geschützt. Klicken Sie auf „Inhalt aktivieren“.", "inhalt aktivieren"),
+        ("DOKUMENT IST GESCHÜTZT – BEARBEITUNG AKTIVIEREN", "bearbeitung aktivieren"),
+        ("Il documento è protetto: Abilita contenuto", "abilita contenuto"),
+        ("Documento protegido. Habilitar edición", "habilitar edición"),
+        ("Activer le contenu", "activer le contenu"),
+        ("Ativar Conteúdo", "ativar conteúdo"),
+        ("Włącz zawartość", "włącz zawartość"),
+        ("İçeriği Etkinleştir", "i̇çeriği etkinleştir"),
+        ("Включить содержимое", "включить содержимое"),
+        ("啟用內容", "啟用內容"),
+        ("콘텐츠 사용", "콘텐츠 사용"),
+    ];
+    for (text, phrase) in cases {
+        assert_eq!(read(text).asks_to_enable(), Some(phrase), "{text}");
+    }
+}
+
+#[test]
+fn honest_text_is_no_lure() {
+    let filler = "Quarterly figures by region and product line follow in the table below. ".repeat(40);
+    let cases = [
+        "Please enable macros to use this workbook.".to_owned(),
+        "マクロを有効にしてからお使いください。".to_owned(),
+        "Kind regards from the team".to_owned(),
+        format!("{filler} In the message bar, choose Enable Content. {filler}"),
+        format!("{filler} To view the report, enable macros. {filler}"),
+        String::new(),
+    ];
+    for text in cases {
+        assert_eq!(read(&text).asks_to_enable(), None, "{text}");
+    }
+}
+
+#[test]
+fn both_buttons_are_a_lure_in_any_length() {
+    let filler = "Call me Ishmael. ".repeat(10_000);
+    assert!(read(&format!("{filler}Enable Editing{filler}Enable Content")).asks_to_enable().is_some());
+}
+
+#[test]
+fn pieces_of_one_document_are_read_together() {
+    let mut reading = Reading::default();
+    reading.read("This document is protected");
+    assert_eq!(reading.asks_to_enable(), None);
+    reading.read("Enable Content");
+    assert_eq!(reading.asks_to_enable(), Some("enable content"));
+}
+
+#[test]
+fn copying_to_a_trusted_folder() {
+    let lure = "RELAUNCH REQUIRED. Copy the file to the following folder and run it again: C:\\Program Files\\Microsoft Office\\Templates";
+    assert_eq!(read(lure).asks_to_copy(), Some("relaunch required"));
+    assert_eq!(read(&lure.replace('\\', "¥")).asks_to_copy(), Some("relaunch required"));
+    assert_eq!(read("Templates are in C:\\Program Files\\Microsoft Office\\Templates").asks_to_copy(), None);
+    assert_eq!(read("Copy the file to your desktop").asks_to_copy(), None);
+}
+
+#[test]
+fn every_phrase_is_found_as_it_stands() {
+    for (sense, list) in phrases::PHRASES {
+        for phrase in *list {
+            assert!(
+                read(&phrase.to_uppercase()).first(*sense).is_some() || read(phrase).first(*sense).is_some(),
+                "{phrase}"
+            );
+        }
+    }
+}
