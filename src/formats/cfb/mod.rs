@@ -1,0 +1,93 @@
+//! Compound files ([MS-CFB]): Office 97-2003 documents, Outlook items, `vbaProject.bin`.
+//!
+//! Tells what the file is by its directory, looks for VBA projects at any path
+//! ([`crate::vba`]), takes out what is embedded or attached, and hands the text to
+//! [`crate::lure`]. Does not decrypt, and does not read the formulas of sheets.
+
+mod compound;
+mod embedded;
+mod text;
+
+pub use compound::{CompoundFile, Entry, EntryKind};
+
+use crate::filetype::FileType;
+use crate::finding;
+use crate::formats::Format;
+use crate::limits::Limit;
+use crate::lure;
+use crate::part::Part;
+use crate::reader::Reader;
+use crate::scan::Scan;
+use crate::vba;
+
+/// Compound files.
+pub const FORMAT: Format = Format { name: "cfb", accepts, examine };
+
+fn accepts(part: &Part) -> bool {
+    part.types.has(FileType::Ole) || part.bytes.starts_with(compound::MAGIC)
+}
+
+fn examine(part: &Part, scan: &mut Scan) {
+    let file = CompoundFile::open(&part.bytes);
+    if file.streams().next().is_none() {
+        return scan.finding(finding::DAMAGED, part, "", "no directory that lists a stream");
+    }
+    let file_type = file_type(&file);
+    scan.learn_type(part, file_type);
+    if let Some(what) = encryption(&file) {
+        let told = scan.password_told();
+        let id = if told { finding::DOCUMENT_ENCRYPTED_TOLD } else { finding::DOCUMENT_ENCRYPTED };
+        scan.finding(id, part, "", what);
+    }
+    vba::examine(&file, part, scan);
+    embedded::extract(&file, part, scan);
+    let text = text::text(&file, scan.room());
+    if !text.is_empty() {
+        lure::document_text(scan, part, &text);
+    }
+    if file.is_exhausted() {
+        scan.limit(part, Limit::ScanSize);
+    }
+}
+
+/// What the streams at the root make of the file.
+fn file_type(file: &CompoundFile<'_>) -> FileType {
+    let has = |name: &str| file.stream(None, name).is_some();
+    let starts =
+        |prefix: &str| file.entries().iter().any(|entry| entry.parent.is_none() && entry.name.starts_with(prefix));
+    if has("EncryptedPackage") && has("EncryptionInfo") {
+        FileType::EncryptedOle
+    } else if has("WordDocument") {
+        FileType::OleDoc
+    } else if has("Workbook") || has("Book") {
+        FileType::OleXls
+    } else if has("PowerPoint Document") {
+        FileType::OlePpt
+    } else if starts("__substg1.0_") || has("__properties_version1.0") {
+        FileType::Msg
+    } else if has("PROJECT") && starts("VBA") {
+        FileType::OleVba
+    } else {
+        FileType::Ole
+    }
+}
+
+/// How the content is encrypted, if it is. Projects of encrypted .doc and .xls files are
+/// readable all the same.
+fn encryption(file: &CompoundFile<'_>) -> Option<&'static str> {
+    if file.stream(None, "EncryptedPackage").is_some() && file.stream(None, "EncryptionInfo").is_some() {
+        return Some("EncryptedPackage");
+    }
+    let word = file.stream(None, "WordDocument").is_some_and(|stream| text::is_word_encrypted(&file.read(stream, 64)));
+    if word {
+        return Some("fEncrypted");
+    }
+    let workbook = file.stream(None, "Workbook").or_else(|| file.stream(None, "Book"));
+    if workbook.is_some_and(|stream| text::has_file_pass(&file.read(stream, 64 << 10))) {
+        return Some("FILEPASS");
+    }
+    let user = file.stream(None, "Current User").map(|stream| file.read(stream, 64))?;
+    // [MS-PPT] 2.3.2: headerToken of an encrypted presentation.
+    let token = Reader::at(&user, 12)?.u32()?;
+    (token == 0xF3D1_C4DF).then_some("CurrentUserAtom")
+}

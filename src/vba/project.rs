@@ -1,0 +1,278 @@
+//! The VBA project in its storage ([MS-OVBA] 2.2, 2.3): which modules there are, and their source.
+//!
+//! The `dir` stream is where Office looks and where reading starts; but a project is read also
+//! where `dir` is damaged or lies: every stream beside it is searched for compressed source.
+
+use std::collections::{BTreeMap, HashSet};
+
+use encoding_rs::Encoding;
+use memchr::memmem;
+
+use super::compress::decompress;
+use crate::formats::cfb::{CompoundFile, Entry};
+use crate::reader::Reader;
+
+/// Octets of source that a project may have. The editor takes 65,534 lines a module; the largest
+/// honest projects known hold some 3 MB.
+pub const MAX_SOURCE: usize = 16 << 20;
+/// Octets of a `dir` stream: about 100 a module or reference.
+const MAX_DIR: usize = 4 << 20;
+/// Modules of a project; Office itself gets slow with a thousand.
+const MAX_MODULES: usize = 4000;
+
+/// A VBA project.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Project {
+    /// The storage that holds it, as a path; empty for the root.
+    pub path: String,
+    /// Its modules: those that `dir` lists in its order, then those that were found beside them.
+    pub modules: Vec<Module>,
+    /// Whether a limit cut it short.
+    pub is_cut: bool,
+}
+
+/// A module of a project.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Module {
+    /// Its name, decoded.
+    pub name: String,
+    /// The source with its `Attribute` lines, decoded; empty if none could be read.
+    pub source: String,
+    /// Octets of compiled code in front of the source.
+    pub compiled: usize,
+    /// Whether the source was whole.
+    pub is_whole: bool,
+    /// Whether `dir` lists it.
+    pub is_listed: bool,
+}
+
+/// Every VBA project in `file`, at any path.
+pub fn projects(file: &CompoundFile<'_>, max: u64) -> Vec<Project> {
+    let mut storages: BTreeMap<Option<usize>, Vec<&Entry>> = BTreeMap::new();
+    for (_, entry) in file.streams() {
+        storages.entry(entry.parent).or_default().push(entry);
+    }
+    let mut left = usize::try_from(max).unwrap_or(usize::MAX).min(MAX_SOURCE);
+    let mut projects = Vec::new();
+    for (storage, streams) in storages {
+        let path =
+            storage.and_then(|index| file.entries().get(index)).map(|entry| file.path(entry)).unwrap_or_default();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let is_likely = name.eq_ignore_ascii_case("VBA")
+            || streams.iter().any(|stream| stream.is_named("dir") || stream.is_named("_VBA_PROJECT"));
+        let project =
+            if is_likely { read_project(file, &streams, &mut left) } else { salvage(file, &streams, &mut left) };
+        if !project.modules.is_empty() {
+            projects.push(Project { path, ..project });
+        }
+    }
+    projects
+}
+
+/// Reads the project whose storage holds `streams`.
+fn read_project(file: &CompoundFile<'_>, streams: &[&Entry], left: &mut usize) -> Project {
+    let dir = streams.iter().find(|stream| stream.is_named("dir"));
+    let dir = dir.and_then(|stream| read_dir(&file.read(stream, MAX_DIR as u64)));
+    let Dir { code_page, modules } = dir.unwrap_or_default();
+    let mut project = Project::default();
+    let mut used = HashSet::new();
+    for listed in modules.into_iter().take(MAX_MODULES) {
+        let found = streams.iter().position(|stream| listed.streams.iter().any(|name| stream.is_named(name)));
+        let Some(stream) = found.and_then(|position| streams.get(position)) else {
+            project.modules.push(Module { name: listed.name, is_listed: true, ..Module::default() });
+            continue;
+        };
+        used.extend(found);
+        let content = file.read(stream, MAX_SOURCE as u64);
+        project.add(
+            Module { name: listed.name, is_listed: true, ..Module::default() },
+            &content,
+            listed.offset,
+            code_page,
+            left,
+        );
+    }
+    for (_, stream) in streams.iter().enumerate().filter(|(position, _)| !used.contains(position)) {
+        if !is_cache(stream) {
+            let content = file.read(stream, MAX_SOURCE as u64);
+            project.add_if_source(&stream.name, &content, code_page, left);
+        }
+    }
+    project
+}
+
+/// Looks for source in storages that do not look like a project: the storage may have been
+/// renamed, or the tree that says what stands where may be broken.
+fn salvage(file: &CompoundFile<'_>, streams: &[&Entry], left: &mut usize) -> Project {
+    let mut project = Project::default();
+    for stream in streams.iter().filter(|stream| stream.size <= MAX_SOURCE as u64) {
+        let content = file.read(stream, MAX_SOURCE as u64);
+        project.add_if_source(&stream.name, &content, None, left);
+    }
+    project
+}
+
+impl Project {
+    /// Adds a module whose stream is `content`, with the source at `offset`, or wherever it is.
+    fn add(&mut self, module: Module, content: &[u8], offset: Option<usize>, code_page: Option<u16>, left: &mut usize) {
+        let at_offset =
+            offset.and_then(|offset| source_at(content, offset, *left)).filter(|(_, source, _)| is_source(source));
+        let found = at_offset.or_else(|| find_source(content, *left));
+        let (start, source, is_whole) = found.unwrap_or((content.len(), Vec::new(), true));
+        self.is_cut |= source.len() >= *left;
+        *left = left.saturating_sub(source.len());
+        self.modules.push(Module { source: decode(&source, code_page), compiled: start, is_whole, ..module });
+    }
+
+    fn add_if_source(&mut self, name: &str, content: &[u8], code_page: Option<u16>, left: &mut usize) {
+        if self.modules.len() < MAX_MODULES && find_source(content, *left).is_some() {
+            self.add(Module { name: name.to_owned(), ..Module::default() }, content, None, code_page, left);
+        }
+    }
+}
+
+/// The performance cache, the project's version stamp and the directory hold no source
+/// ([MS-OVBA] 2.2.6, 2.3.4.1).
+fn is_cache(stream: &Entry) -> bool {
+    stream.is_named("dir")
+        || stream.is_named("_VBA_PROJECT")
+        || stream.name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("__SRP_"))
+}
+
+/// The start of the source, the source, and whether it is whole.
+type Source = (usize, Vec<u8>, bool);
+
+fn source_at(content: &[u8], offset: usize, max: usize) -> Option<Source> {
+    let decompressed = decompress(content.get(offset..)?, max)?;
+    Some((offset, decompressed.bytes, decompressed.is_whole))
+}
+
+/// Every module starts with `Attribute VB_Name`; what does not may still be text.
+fn is_source(bytes: &[u8]) -> bool {
+    let head = bytes.get(..200).unwrap_or(bytes);
+    let printable = head.iter().filter(|byte| **byte >= b' ' || matches!(byte, b'\t' | b'\r' | b'\n')).count();
+    printable.saturating_mul(10) >= head.len().saturating_mul(9)
+}
+
+/// Searches for a container that starts with an `Attribute` line: its first letters are literal
+/// in a compressed chunk (after a flag octet) as in a raw one.
+fn find_source(content: &[u8], max: usize) -> Option<Source> {
+    memmem::find_iter(content, b"ttribut").find_map(|hit| {
+        let starts = [hit.checked_sub(5), hit.checked_sub(4)];
+        starts.into_iter().flatten().find_map(|start| {
+            let source = source_at(content, start, max)?;
+            source.1.get(..9).is_some_and(|head| head.eq_ignore_ascii_case(b"Attribute")).then_some(source)
+        })
+    })
+}
+
+/// What the `dir` stream tells ([MS-OVBA] 2.3.4.2).
+#[derive(Debug, Default)]
+struct Dir {
+    code_page: Option<u16>,
+    modules: Vec<Listed>,
+}
+
+#[derive(Debug, Default)]
+struct Listed {
+    name: String,
+    /// The stream's name in the code page and in Unicode; they may disagree.
+    streams: Vec<String>,
+    offset: Option<usize>,
+}
+
+/// The ids of the records that are used ([MS-OVBA] 2.3.4.2.1, .3).
+mod record {
+    pub const PROJECT_CODE_PAGE: u16 = 0x0003;
+    pub const PROJECT_VERSION: u16 = 0x0009;
+    pub const MODULE_NAME: u16 = 0x0019;
+    pub const MODULE_NAME_UNICODE: u16 = 0x0047;
+    pub const MODULE_STREAM_NAME: u16 = 0x001A;
+    pub const MODULE_STREAM_NAME_UNICODE: u16 = 0x0032;
+    pub const MODULE_OFFSET: u16 = 0x0031;
+    pub const END: u16 = 0x0010;
+}
+
+/// All records have one shape, id, size, data, if the marks between the parts of a record are
+/// taken as records too; only PROJECTVERSION's size leaves out two octets. So one loop reads
+/// them in whatever order they come, and passes over those it does not know.
+fn read_dir(stream: &[u8]) -> Option<Dir> {
+    let bytes = decompress(stream, MAX_DIR)?.bytes;
+    let mut reader = Reader::new(&bytes);
+    let mut dir = Dir::default();
+    while let (Some(id), Some(size)) = (reader.u16(), reader.u32()) {
+        let size = if id == record::PROJECT_VERSION { 6 } else { size as usize };
+        let Some(data) = reader.take(size) else { break };
+        let narrow = || decode(data, dir.code_page);
+        match id {
+            record::PROJECT_CODE_PAGE => dir.code_page = Reader::new(data).u16(),
+            record::MODULE_NAME => {
+                let name = narrow();
+                dir.modules.push(Listed { streams: vec![name.clone()], name, offset: None });
+            }
+            record::MODULE_STREAM_NAME => {
+                let name = narrow();
+                dir.with_last(|module| module.streams.push(name));
+            }
+            record::MODULE_STREAM_NAME_UNICODE => dir.with_last(|module| module.streams.insert(0, utf16(data))),
+            record::MODULE_NAME_UNICODE => dir.with_last(|module| module.name = utf16(data)),
+            record::MODULE_OFFSET => {
+                dir.with_last(|module| module.offset = Reader::new(data).u32().map(|offset| offset as usize));
+            }
+            record::END => break,
+            _ => {}
+        }
+    }
+    Some(dir)
+}
+
+impl Dir {
+    fn with_last(&mut self, change: impl FnOnce(&mut Listed)) {
+        if let Some(module) = self.modules.last_mut() {
+            change(module);
+        }
+    }
+}
+
+fn utf16(data: &[u8]) -> String {
+    let units = data.chunks_exact(2).filter_map(|two| two.try_into().ok().map(u16::from_le_bytes));
+    char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+}
+
+/// Decodes text of a project. Without a code page, or with one nobody knows, as Windows-1252,
+/// which gives every octet a letter.
+fn decode(bytes: &[u8], code_page: Option<u16>) -> String {
+    let encoding = code_page.and_then(encoding_of).unwrap_or(encoding_rs::WINDOWS_1252);
+    encoding.decode_without_bom_handling(bytes).0.into_owned()
+}
+
+/// The encoding behind a Windows code page number.
+fn encoding_of(code_page: u16) -> Option<&'static Encoding> {
+    let label = match code_page {
+        874 => "windows-874",
+        932 => "shift_jis",
+        936 => "gbk",
+        949 => "euc-kr",
+        950 => "big5",
+        1250 => "windows-1250",
+        1251 => "windows-1251",
+        1252 => "windows-1252",
+        1253 => "windows-1253",
+        1254 => "windows-1254",
+        1255 => "windows-1255",
+        1256 => "windows-1256",
+        1257 => "windows-1257",
+        1258 => "windows-1258",
+        10000 => "macintosh",
+        10001 => "shift_jis",
+        10007 => "x-mac-cyrillic",
+        20866 => "koi8-r",
+        20932 | 51932 => "euc-jp",
+        28591 => "iso-8859-1",
+        50220 | 50221 => "iso-2022-jp",
+        54936 => "gb18030",
+        65001 => "utf-8",
+        _ => return None,
+    };
+    Encoding::for_label(label.as_bytes())
+}
