@@ -363,6 +363,10 @@ table! {
     CARRIER_SHORTCUT = "carrier-shortcut", Carrier, High, None, Some("T1204.002"),
         "is a shortcut that starts something ({evidence})",
         "何かを起動するショートカットであり（{evidence}）", "何かを起動するショートカットです（{evidence}）";
+    /// message/external-body: what the reader gets stands elsewhere.
+    EXTERNAL_BODY = "external-body", Carrier, Low, None, Some("T1105"),
+        "has content that stands elsewhere ({evidence})",
+        "外部の内容を参照し（{evidence}）", "外部の内容を参照しています（{evidence}）";
     /// A disk image.
     CARRIER_DISK_IMAGE = "carrier-disk-image", Carrier, High, None, Some("T1553.005"),
         "is a disk image ({evidence})",

@@ -185,6 +185,7 @@ pub struct Scan {
     list: BinaryHeap<Waiting>,
     order: u64,
     children: HashMap<PartPath, u32>,
+    stands: HashMap<PartPath, usize>,
     passwords: Vec<String>,
     password_told: bool,
     seen: HashSet<(FindingId, PartPath, String)>,
@@ -214,6 +215,7 @@ impl Scan {
             list: BinaryHeap::new(),
             order: 0,
             children: HashMap::new(),
+            stands: HashMap::new(),
             passwords: knowledge.passwords.clone(),
             password_told: false,
             seen: HashSet::new(),
@@ -246,11 +248,10 @@ impl Scan {
         *number = number.saturating_add(1);
         let path = parent.path.child(*number);
         let document = if origin == Origin::Embedded { parent.document.clone() } else { path.clone() };
-        // A span is within the outermost message only while every container up to it is MIME.
-        let span = match (&parent.span, child.span) {
-            (Some(outer), Some(inner)) => {
-                Some(outer.start.saturating_add(inner.start)..outer.start.saturating_add(inner.end))
-            }
+        // A span is within the outermost message only if the parent's octets stand there verbatim.
+        let span = match (self.stands.get(&parent.path), child.span) {
+            (Some(start), Some(inner)) => Some(start.saturating_add(inner.start)..start.saturating_add(inner.end)),
+            // Inside of something encoded, cutting out means cutting out that.
             _ => None,
         };
         let types = filetype::detect(&child.bytes);
@@ -267,6 +268,14 @@ impl Scan {
         };
         self.enlist(part, child.opened_by_password);
         Some(path)
+    }
+
+    /// Says that the octets of the child at `path` stand verbatim in `parent`, from `offset` on:
+    /// only then do spans inside it have a place in the outermost message.
+    pub fn stands_at(&mut self, parent: &Part, path: &PartPath, offset: usize) {
+        if let Some(start) = self.stands.get(&parent.path) {
+            self.stands.insert(path.clone(), start.saturating_add(offset));
+        }
     }
 
     /// How many octets the next part may have at most: read `take(room + 1)`.
@@ -352,7 +361,9 @@ impl Scan {
             depth: 0,
             span: is_message.then_some(0..size),
         };
-        if !is_message {
+        if is_message {
+            self.stands.insert(PartPath::root(), 0);
+        } else {
             part.path = part.path.child(1);
             part.document = part.path.clone();
             part.origin = Origin::Attachment;
