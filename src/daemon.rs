@@ -54,7 +54,10 @@ impl fmt::Display for StartError {
             ),
             StartError::Quarantine(error) => write!(f, "{error}"),
             StartError::Listen(address, error) => {
-                write!(f, "cannot listen on {address}: {error}; is something else listening there, or does the address not exist here?")
+                write!(
+                    f,
+                    "cannot listen on {address}: {error}; is something else listening there, or does the address not exist here?"
+                )
             }
         }
     }
@@ -93,7 +96,8 @@ impl Daemon {
 
         let sockets = bind(&config)?;
         let config = Arc::new(ArcSwap::from_pointee(config));
-        let pipeline = Arc::new(Pipeline::new(Arc::clone(&config), Arc::clone(&quarantine), Arc::clone(&metrics), spool));
+        let pipeline =
+            Arc::new(Pipeline::new(Arc::clone(&config), Arc::clone(&quarantine), Arc::clone(&metrics), spool));
         let (shutdown, end) = (Shutdown::new(), CancellationToken::new());
         let http = start_http(&config.load(), &metrics, &quarantine, &shutdown, &end).await?;
         let permits = Permits::new();

@@ -4,8 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-use crate::finding::{self, Finding};
-use crate::part::PartPath;
+use crate::finding;
 use crate::scan::Report;
 
 /// Failures on the same content after which it is held.
@@ -24,20 +23,10 @@ struct Memory {
 }
 
 impl Faults {
-    /// Counts the failure if there was one, and adds `scan-fault-repeated` from the third on.
-    pub fn note(&self, sha256: &str, report: &mut Report) {
-        if !report.findings.iter().any(|finding| finding.id == finding::SCAN_FAULT) {
-            return;
-        }
-        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner).count(sha256);
-        if failures >= MAX_FAILURES {
-            report.findings.push(Finding {
-                id: finding::SCAN_FAULT_REPEATED,
-                part: report.parts.first().map_or_else(PartPath::root, |part| part.path.clone()),
-                location: String::new(),
-                evidence: failures.to_string(),
-            });
-        }
+    /// Counts the failure if there was one. True from the third on the same content on.
+    pub fn repeated(&self, sha256: &str, report: &Report) -> bool {
+        let failed = report.findings.iter().any(|finding| finding.id == finding::SCAN_FAULT);
+        failed && self.0.lock().unwrap_or_else(PoisonError::into_inner).count(sha256) >= MAX_FAILURES
     }
 }
 
@@ -60,39 +49,24 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn failed() -> Report {
-        let fault = Finding {
-            id: finding::SCAN_FAULT,
-            part: PartPath::root(),
-            location: String::new(),
-            evidence: "zip".to_owned(),
-        };
-        Report { findings: vec![fault], ..Report::default() }
-    }
-
-    fn repeated(report: &Report) -> bool {
-        report.findings.iter().any(|finding| finding.id == finding::SCAN_FAULT_REPEATED)
-    }
+    use crate::scan::{Input, fault};
 
     #[test]
     fn the_third_failure_on_the_same_content_is_said() {
         let faults = Faults::default();
+        let failed = fault(Input::message("x"), "zip");
         for (hash, expected) in [("a", false), ("b", false), ("a", false), ("a", true), ("b", false), ("a", true)] {
-            let mut report = failed();
-            faults.note(hash, &mut report);
-            assert_eq!(repeated(&report), expected, "{hash}");
+            assert_eq!(faults.repeated(hash, &failed), expected, "{hash}");
         }
-        let mut good = Report::default();
-        faults.note("a", &mut good);
-        assert_eq!(good, Report::default());
+        assert!(!faults.repeated("a", &Report::default()));
     }
 
     #[test]
     fn the_memory_is_bounded() {
         let faults = Faults::default();
+        let failed = fault(Input::message("x"), "zip");
         for n in 0..MAX_REMEMBERED * 2 {
-            faults.note(&n.to_string(), &mut failed());
+            faults.repeated(&n.to_string(), &failed);
         }
         let memory = faults.0.into_inner().unwrap();
         assert_eq!((memory.failures.len(), memory.order.len()), (MAX_REMEMBERED, MAX_REMEMBERED));

@@ -263,6 +263,10 @@ table! {
     VBA_EVENT = "vba-event", Trigger, Medium, None, Some("T1204.002"),
         "runs at the first movement or redraw ({evidence})",
         "表示やマウスの動きだけで実行され（{evidence}）", "表示やマウスの動きだけで実行されます（{evidence}）";
+    /// A procedure that Office calls on opening or closing, from which nothing of note is reached.
+    VBA_STARTUP = "vba-startup", Trigger, Info, None, Some("T1204.002"),
+        "runs a harmless procedure when opened ({evidence})",
+        "開くと無害な処理が自動的に実行され（{evidence}）", "開くと無害な処理が自動的に実行されます（{evidence}）";
 
     /// Shell, WScript.Shell.Run, ShellExecute, Win32_Process.Create …
     VBA_RUN_PROGRAM = "vba-run-program", Capability, High, None, Some("T1059.005"),
@@ -276,6 +280,10 @@ table! {
     VBA_DOWNLOAD = "vba-download", Capability, High, None, Some("T1105"),
         "fetches something from the network ({evidence})",
         "ネットワークからファイルを取得し（{evidence}）", "ネットワークからファイルを取得します（{evidence}）";
+    /// Asks a web server, and keeps the answer to itself.
+    VBA_WEB_REQUEST = "vba-web-request", Capability, Low, None, Some("T1071.001"),
+        "asks a web server ({evidence})",
+        "ウェブサーバーに問い合わせ（{evidence}）", "ウェブサーバーに問い合わせます（{evidence}）";
     /// Writes a file that can be run, or into a place from which things start.
     VBA_DROP_FILE = "vba-drop-file", Capability, High, None, Some("T1105"),
         "writes a file that can be run ({evidence})",
@@ -404,10 +412,6 @@ table! {
     SCAN_FAULT = "scan-fault", Uninspected, Medium, Some(Reason::Fault), None,
         "could not be scanned: the scanner failed ({evidence})",
         "検査プログラムの障害により検査できず（{evidence}）", "検査プログラムの障害により検査できませんでした（{evidence}）";
-    /// The scanner failed on this content for the third time.
-    SCAN_FAULT_REPEATED = "scan-fault-repeated", Uninspected, Medium, Some(Reason::Fault), None,
-        "made the scanner fail again and again ({evidence} times)",
-        "検査プログラムの障害を繰り返し（{evidence}回）", "検査プログラムの障害を繰り返しています（{evidence}回）";
 
     /// The EICAR test file.
     EICAR = "eicar-test-file", Reputation, Critical, None, None,

@@ -21,8 +21,11 @@
     )
 )]
 
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod envelope;
+pub mod faults;
 pub mod filetype;
 pub mod finding;
 pub mod formats;
@@ -30,11 +33,13 @@ pub mod http;
 pub mod knowledge;
 pub mod limits;
 pub mod lure;
+pub mod marks;
 pub mod message;
 pub mod metrics;
 pub mod mime;
 pub mod net;
 pub mod part;
+pub mod pipeline;
 pub mod plan;
 pub mod policy;
 pub mod reader;
@@ -42,5 +47,6 @@ pub mod scan;
 pub mod smtp;
 pub mod store;
 pub mod telemetry;
+pub mod terminal;
 pub mod vba;
 pub mod verdict;

@@ -180,12 +180,18 @@ mod tests {
     #[test]
     fn the_first_subject_is_prefixed_once() {
         let tag = Tag { subject_prefix: Some("[X] ".to_owned()), ..Tag::default() };
-        assert_eq!(marked("Subject: a\r\nSubject: b\r\n\r\n", &tag), format!("{OURS}Subject: [X] a\r\nSubject: b\r\n\r\n"));
+        assert_eq!(
+            marked("Subject: a\r\nSubject: b\r\n\r\n", &tag),
+            format!("{OURS}Subject: [X] a\r\nSubject: b\r\n\r\n")
+        );
         assert_eq!(marked("Subject: [X] a\r\n\r\n", &tag), format!("{OURS}Subject: [X] a\r\n\r\n"));
         assert_eq!(marked("Subject:\r\n\r\n", &tag), format!("{OURS}Subject: [X] \r\n\r\n"));
         assert_eq!(marked("A: 1\r\n\r\n", &tag), format!("{OURS}Subject: [X]\r\nA: 1\r\n\r\n"));
         let japanese = Tag { subject_prefix: Some("【注意】".to_owned()), ..Tag::default() };
-        assert_eq!(marked("Subject: a\r\n\r\n", &japanese), format!("{OURS}Subject: =?UTF-8?B?44CQ5rOo5oSP44CR?= a\r\n\r\n"));
+        assert_eq!(
+            marked("Subject: a\r\n\r\n", &japanese),
+            format!("{OURS}Subject: =?UTF-8?B?44CQ5rOo5oSP44CR?= a\r\n\r\n")
+        );
     }
 
     #[test]
@@ -201,7 +207,8 @@ mod tests {
 
     #[test]
     fn rule_fields_are_filled_in() {
-        let tag = Tag { headers: vec![("X-Check".to_owned(), "{verdict} by {rule} {id}".to_owned())], subject_prefix: None };
+        let tag =
+            Tag { headers: vec![("X-Check".to_owned(), "{verdict} by {rule} {id}".to_owned())], subject_prefix: None };
         assert_eq!(marked("A: 1\r\n\r\n", &tag), format!("{OURS}X-Check: clean by rule ID\r\nA: 1\r\n\r\n"));
     }
 }

@@ -22,9 +22,10 @@ use crate::filetype::FileType;
 use crate::finding::{self, FindingId};
 use crate::limits::Limit;
 use crate::plan::Transport;
+use crate::smtp::session::SessionEnd;
 use crate::verdict::Level;
 
-pub use labels::{DeliveryKind, DeliveryResult, Disposition, QuarantineOperation, ScanError, SessionEnd, Stage};
+pub use labels::{DeliveryKind, DeliveryResult, Disposition, QuarantineOperation, ScanError, Stage};
 
 /// Rules with a series of their own. 200: with all other families the total stays below 2,000 series,
 /// what Prometheus takes from one target without a thought.

@@ -183,7 +183,11 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+/// Listens on a Unix socket; one that a killed daemon left behind is replaced.
+///
+/// # Errors
+/// The socket is in use, the path is something else, or as the system says.
+pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     if let Ok(metadata) = fs::symlink_metadata(path)
         && metadata.file_type().is_socket()
     {

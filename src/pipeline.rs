@@ -14,13 +14,12 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::config::{Config, Listener};
-use crate::envelope::Path;
+use crate::config::{Config, Listener, OnError};
 use crate::faults::Faults;
 use crate::knowledge::Knowledge;
 use crate::marks;
-use crate::metrics::{DeliveryKind, DeliveryResult, Disposition, Metrics, QuarantineOperation, Stage};
 use crate::message::SpoolPolicy;
+use crate::metrics::{DeliveryKind, DeliveryResult, Disposition, Metrics, QuarantineOperation, Stage};
 use crate::mime;
 use crate::plan::{Forward, Plan, plan};
 use crate::policy;
@@ -96,7 +95,7 @@ struct Outcome {
 
 impl Handler for Pipeline {
     async fn handle(&self, mail: Mail, hop: &mut Transaction<'_>) -> Reply {
-        let id = QuarantineId::new();
+        let id = QuarantineId::new(Timestamp::now());
         match self.judge(&mail).await {
             Ok(judged) => {
                 let plan = plan(&judged.decisions, mail.transport);
@@ -152,19 +151,21 @@ impl Pipeline {
 
     /// Octets to decisions.
     async fn judge(&self, mail: &Mail) -> Result<Judged, Trouble> {
-        let mut scanned = self.scan(mail).await?;
+        let scanned = self.scan(mail).await?;
         let received = mime::received_count(&scanned.raw);
         if received > MAX_RECEIVED {
             return Err(Trouble::Loop(received));
         }
         let begun = Instant::now();
         let hash = scanned.report.parts.first().map(|part| part.sha256.clone()).unwrap_or_default();
-        self.faults.note(&hash, &mut scanned.report);
         let verdict = judge(&scanned.report);
         let facts = facts(mail, &scanned.report, &verdict);
-        let now = Timestamp::now();
-        let decide = |recipient: &Path| policy::decide(&facts, recipient, &mail.config.policy, now);
-        let decisions = mail.envelope.recipients.iter().map(decide).collect();
+        let decisions = if self.faults.repeated(&hash, &scanned.report) {
+            let policy = mail.config.policy.with_on_error(OnError::Quarantine);
+            policy::decide_each(&facts, &mail.envelope.recipients, &policy, Timestamp::now())
+        } else {
+            policy::decide_each(&facts, &mail.envelope.recipients, &mail.config.policy, Timestamp::now())
+        };
         let stages = vec![(Stage::Scan, scanned.took), (Stage::Policy, begun.elapsed())];
         let Scanned { raw, report, waited, .. } = scanned;
         Ok(Judged { raw, report, verdict, facts, decisions, waited, stages })
@@ -190,7 +191,8 @@ impl Pipeline {
             Ok((raw, report))
         });
         let begun = Instant::now();
-        let limit = Duration::from_secs(mail.config.limits.max_scan_time).min(deadline.saturating_duration_since(begun));
+        let limit =
+            Duration::from_secs(mail.config.limits.max_scan_time).min(deadline.saturating_duration_since(begun));
         let done = match timeout(limit, &mut job).await {
             Ok(done) => Some(done),
             Err(_) => {
@@ -253,7 +255,8 @@ impl Pipeline {
                         let begun = Instant::now();
                         let forwarded = self.forward(&forward, mail, id, judged, hop).await;
                         outcome.stages.push((Stage::Forward, begun.elapsed()));
-                        self.settle(forwarded, &forward, (!hold.is_empty()).then_some(id), mail, id, &mut outcome).await;
+                        self.settle(forwarded, &forward, (!hold.is_empty()).then_some(id), mail, id, &mut outcome)
+                            .await;
                     }
                 }
                 outcome
@@ -273,7 +276,7 @@ impl Pipeline {
         let entry = entry(mail, id, judged, hold);
         let (quarantine, message) = (Arc::clone(&self.quarantine), Arc::clone(&mail.message));
         let put = tokio::task::spawn_blocking(move || quarantine.put(entry, &message, state)).await;
-        let result = put.unwrap_or_else(|panic| Err(StoreError::Fault(panic.to_string())));
+        let result = put.unwrap_or_else(|panic| Err(died(panic)));
         self.metrics.quarantine_operation(QuarantineOperation::Hold, result.is_ok());
         result.map(|_| ())
     }
@@ -344,7 +347,7 @@ impl Pipeline {
             DeliveryResult::Accepted | DeliveryResult::Refused => None,
             DeliveryResult::Deferred | DeliveryResult::Lost => Some(QuarantineOperation::Withdraw),
         };
-        let settled = settled.await.unwrap_or_else(|panic| Err(StoreError::Fault(panic.to_string())));
+        let settled = settled.await.unwrap_or_else(|panic| Err(died(panic)));
         if let Some(operation) = operation {
             self.metrics.quarantine_operation(operation, settled.is_ok());
         }
@@ -353,6 +356,17 @@ impl Pipeline {
             tracing::warn!(%id, %error, "the state of a held message could not be changed; it stays pending");
         }
     }
+}
+
+/// The addresses of the From field, for logs and lists.
+fn header_from(judged: &Judged) -> Option<String> {
+    let from = mime::header_from(&judged.raw);
+    (!from.is_empty()).then(|| from.join(", "))
+}
+
+/// A thread that worked on the quarantine has died.
+fn died(panic: tokio::task::JoinError) -> StoreError {
+    StoreError::Io { path: PathBuf::new(), doing: "work", source: std::io::Error::other(panic) }
 }
 
 /// The policy's input.
@@ -390,7 +404,7 @@ fn entry(mail: &Mail, id: QuarantineId, judged: &Judged, hold: &[usize]) -> NewE
         },
         message_id: mime::message_id(&judged.raw),
         subject: mime::subject(&judged.raw),
-        from: mime::header_from(&judged.raw),
+        from: header_from(judged),
         listener: mail.listener.listen.to_string(),
         mode: mail.transport.name().to_owned(),
         next_hop: mail.listener.next_hop.to_string(),
@@ -425,7 +439,9 @@ impl Trouble {
         match self {
             Trouble::Busy | Trouble::ClientGone => Outcome::deferred(mail, id, "4.3.2"),
             Trouble::Unreadable(_) => Outcome::deferred(mail, id, "4.3.0"),
-            Trouble::Loop(_) => Outcome::rejected(mail, id, "554 5.4.6 too many hops, this message runs in a loop ({id})"),
+            Trouble::Loop(_) => {
+                Outcome::rejected(mail, id, "554 5.4.6 too many hops, this message runs in a loop ({id})")
+            }
         }
     }
 }

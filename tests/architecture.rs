@@ -29,18 +29,51 @@ fn code(path: &Path) -> String {
 #[test]
 fn the_core_does_no_io_and_reads_no_clock() {
     let core = [
-        "scan.rs", "limits.rs", "reader.rs", "part.rs", "filetype.rs", "finding.rs", "verdict.rs", "plan.rs", "marks.rs",
-        "knowledge.rs", "envelope.rs", "mime", "formats", "vba", "lure", "policy",
-        "smtp/command.rs", "smtp/data.rs", "smtp/reply.rs", "smtp/session.rs",
+        "scan.rs",
+        "limits.rs",
+        "reader.rs",
+        "part.rs",
+        "filetype.rs",
+        "finding.rs",
+        "verdict.rs",
+        "plan.rs",
+        "marks.rs",
+        "knowledge.rs",
+        "envelope.rs",
+        "mime",
+        "formats",
+        "vba",
+        "lure",
+        "policy",
+        "smtp/command.rs",
+        "smtp/data.rs",
+        "smtp/reply.rs",
+        "smtp/session.rs",
     ];
     let forbidden = [
-        "tokio", "std::fs", "fs::", "std::net::Tcp", "std::net::Udp", "std::os::unix::net", "std::process", "std::env",
-        "Instant::now", "SystemTime", "Timestamp::now", "async fn", "thread::sleep", "File::open",
+        "tokio",
+        "std::fs",
+        "fs::",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "std::os::unix::net",
+        "std::process",
+        "std::env",
+        "Instant::now",
+        "SystemTime",
+        "Timestamp::now",
+        "async fn",
+        "thread::sleep",
+        "File::open",
     ];
     for path in core.iter().flat_map(|name| sources(name)) {
         let code = code(&path);
         for word in forbidden {
-            assert!(!code.contains(word), "{} uses {word}: the core does no I/O (architecture, invariant 3)", path.display());
+            assert!(
+                !code.contains(word),
+                "{} uses {word}: the core does no I/O (architecture, invariant 3)",
+                path.display()
+            );
         }
     }
 }

@@ -25,8 +25,13 @@ fn golden(name: &str, made: &[u8]) {
         fs::write(&path, made).unwrap();
         return;
     }
-    let committed = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run with UPDATE_SAMPLES=1", path.display()));
-    assert!(committed == made, "{} differs from what is made now; run with UPDATE_SAMPLES=1 and read the difference", path.display());
+    let committed =
+        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run with UPDATE_SAMPLES=1", path.display()));
+    assert!(
+        committed == made,
+        "{} differs from what is made now; run with UPDATE_SAMPLES=1 and read the difference",
+        path.display()
+    );
 }
 
 fn scanned(sample: &Sample) -> Report {
@@ -37,13 +42,21 @@ fn scanned(sample: &Sample) -> Report {
 fn report_text(report: &Report) -> String {
     let verdict = judge(report);
     let complete = if verdict.complete { "" } else { ", incomplete" };
-    let mut text = format!("verdict: {}{complete}\n{}\n{}\n", verdict.level.name(), verdict.explanation.en, verdict.explanation.ja);
+    let mut text = format!(
+        "verdict: {}{complete}\n{}\n{}\n",
+        verdict.level.name(),
+        verdict.explanation.en,
+        verdict.explanation.ja
+    );
     for part in &report.parts {
         let types: Vec<&str> = part.types.iter().map(|t| t.name()).collect();
         text.push_str(&format!("part {}: {:?} {} {} bytes\n", part.path, part.names, types.join("+"), part.size));
     }
     for finding in &report.findings {
-        text.push_str(&format!("finding {} in {} at {:?}: {:?}\n", finding.id, finding.part, finding.location, finding.evidence));
+        text.push_str(&format!(
+            "finding {} in {} at {:?}: {:?}\n",
+            finding.id, finding.part, finding.location, finding.evidence
+        ));
     }
     for indicator in &report.indicators {
         text.push_str(&format!("indicator {:?} {:?}\n", indicator.kind, indicator.value));
@@ -52,7 +65,8 @@ fn report_text(report: &Report) -> String {
 }
 
 fn manifest(samples: &[Sample]) -> String {
-    let mut text = "# Made by tests/samples.rs from tests/common/samples.rs: what must come of each sample.\n".to_owned();
+    let mut text =
+        "# Made by tests/samples.rs from tests/common/samples.rs: what must come of each sample.\n".to_owned();
     for sample in samples {
         let findings: Vec<String> = sample.findings.iter().map(|id| format!("{id:?}")).collect();
         text.push_str(&format!(
@@ -84,9 +98,18 @@ fn every_sample_meets_its_expectation() {
         let report = scanned(&sample);
         let verdict = judge(&report);
         let text = report_text(&report);
-        assert_eq!((verdict.level.name(), verdict.complete), (sample.verdict, sample.complete), "{}:\n{text}", sample.name);
+        assert_eq!(
+            (verdict.level.name(), verdict.complete),
+            (sample.verdict, sample.complete),
+            "{}:\n{text}",
+            sample.name
+        );
         for id in sample.findings {
-            assert!(report.findings.iter().any(|finding| finding.id.as_str() == *id), "{} lacks {id}:\n{text}", sample.name);
+            assert!(
+                report.findings.iter().any(|finding| finding.id.as_str() == *id),
+                "{} lacks {id}:\n{text}",
+                sample.name
+            );
         }
     }
 }
@@ -106,7 +129,11 @@ fn truncation_anywhere_neither_panics_nor_is_silent() {
         for cut in (0..sample.message.len()).step_by(97) {
             let input = Input::message(sample.message[..cut].to_vec());
             let report = scan(input, &Limits::default(), &Knowledge::default(), &Stop::default());
-            assert!(report.findings.iter().all(|finding| finding.id.as_str() != "scan-fault"), "{} at {cut}", sample.name);
+            assert!(
+                report.findings.iter().all(|finding| finding.id.as_str() != "scan-fault"),
+                "{} at {cut}",
+                sample.name
+            );
         }
     }
 }

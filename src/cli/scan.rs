@@ -62,7 +62,8 @@ fn level(text: &str) -> Result<Level, String> {
 pub fn run(arguments: &Arguments, out: &mut dyn Write, diagnostics: &mut dyn Write) -> io::Result<u8> {
     let knowledge = Knowledge { passwords: arguments.passwords.clone() };
     let limits = Limits::default();
-    let jobs = arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).clamp(1, 64);
+    let jobs =
+        arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).clamp(1, 64);
     let mut worst = exit::OK;
     let mut batch = Vec::new();
     let mut inputs = inputs::walk(&arguments.paths, limits.max_message_size).peekable();

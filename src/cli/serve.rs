@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{DEFAULT_CONFIG, DEFAULT_STATE, exit};
 use crate::config::Config;
+use crate::config::load::LoadError;
 use crate::daemon::{Daemon, StartError};
 use crate::telemetry::Telemetry;
 
@@ -93,5 +94,22 @@ fn load(path: Option<&Path>) -> Result<Config, u8> {
         None if !Path::new(DEFAULT_CONFIG).exists() => return Ok(Config::default()),
         None => Path::new(DEFAULT_CONFIG),
     };
-    crate::cli::check::load(path)
+    match Config::load(path) {
+        Ok((config, warnings)) => {
+            for warning in warnings.iter() {
+                tracing::warn!("{warning}");
+            }
+            Ok(config)
+        }
+        Err(LoadError::Invalid(diagnostics)) => {
+            for diagnostic in diagnostics.iter() {
+                tracing::error!("{diagnostic}");
+            }
+            Err(exit::CONFIG)
+        }
+        Err(error @ LoadError::Unreadable { .. }) => {
+            tracing::error!("{error}");
+            Err(exit::NO_INPUT)
+        }
+    }
 }

@@ -167,6 +167,13 @@ pub struct Quarantine {
     pub max_size: u64,
 }
 
+impl Quarantine {
+    /// Its folder, given the state folder.
+    pub fn folder(&self, state_dir: &std::path::Path) -> PathBuf {
+        self.path.clone().unwrap_or_else(|| state_dir.join("quarantine"))
+    }
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {

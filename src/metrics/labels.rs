@@ -66,51 +66,6 @@ impl From<&Action> for Disposition {
     }
 }
 
-/// How a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SessionEnd {
-    /// QUIT.
-    Completed,
-    /// The client went away.
-    Aborted,
-    /// The client said nothing for too long.
-    Timeout,
-    /// Too many errors, or input that is no SMTP.
-    ProtocolError,
-    /// Over the limit of connections.
-    Refused,
-    /// The daemon is stopping.
-    Shutdown,
-    /// A fault of ours (a panic, an I/O error).
-    Fault,
-}
-
-impl SessionEnd {
-    /// Every end.
-    pub const ALL: [SessionEnd; 7] = [
-        SessionEnd::Completed,
-        SessionEnd::Aborted,
-        SessionEnd::Timeout,
-        SessionEnd::ProtocolError,
-        SessionEnd::Refused,
-        SessionEnd::Shutdown,
-        SessionEnd::Fault,
-    ];
-
-    /// The name in logs and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            SessionEnd::Completed => "completed",
-            SessionEnd::Aborted => "aborted",
-            SessionEnd::Timeout => "timeout",
-            SessionEnd::ProtocolError => "protocol-error",
-            SessionEnd::Refused => "refused",
-            SessionEnd::Shutdown => "shutdown",
-            SessionEnd::Fault => "fault",
-        }
-    }
-}
-
 /// A stage of a message's way that is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {

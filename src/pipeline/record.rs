@@ -8,7 +8,7 @@ use crate::limits::Limit;
 use crate::metrics::{Disposition, ScanError, Stage};
 use crate::mime;
 use crate::part::Origin;
-use crate::pipeline::{Judged, Outcome, Pipeline, Trouble};
+use crate::pipeline::{Judged, Outcome, Pipeline, Trouble, header_from};
 use crate::policy::{self};
 use crate::scan::{PartReport, Report};
 use crate::smtp::server::Mail;
@@ -26,14 +26,15 @@ impl Pipeline {
             self.metrics.rule(decision);
         }
         let stages: Vec<_> = judged.stages.iter().chain(&outcome.stages).copied().collect();
-        let decided: Duration = judged.stages.iter().map(|(_, took)| *took).sum::<Duration>().saturating_add(judged.waited);
+        let decided: Duration =
+            judged.stages.iter().map(|(_, took)| *took).sum::<Duration>().saturating_add(judged.waited);
         self.metrics.scan_duration(mail.transport, decided);
         self.count_outcome(mail, &stages, outcome);
 
         let first = judged.decisions.first();
         telemetry::message(&MessageLine {
             message_id: mime::message_id(&judged.raw),
-            header_from: mime::header_from(&judged.raw),
+            header_from: header_from(judged),
             direction: judged.facts.direction,
             attachments: judged.report.parts.iter().filter(|part| is_attachment(part)).map(attachment).collect(),
             findings: distinct(&judged.report.findings),
@@ -53,9 +54,17 @@ impl Pipeline {
     /// A message that could not be judged: it was refused, and this line says why.
     pub(super) fn record_trouble(&self, mail: &Mail, id: QuarantineId, trouble: &Trouble, outcome: &Outcome) {
         let (explanation, error) = match trouble {
-            Trouble::Busy => ("No scanner was free within the reply deadline; raise max_scans or add a machine.".to_owned(), Some(ScanError::Overload)),
-            Trouble::Unreadable(error) => (format!("The spooled message could not be read back: {error}; look at the state folder's disk."), Some(ScanError::Io)),
-            Trouble::Loop(hops) => (format!("It has {hops} Received fields, so it runs in a loop; look at the next hop's routing."), None),
+            Trouble::Busy => (
+                "No scanner was free within the reply deadline; raise max_scans or add a machine.".to_owned(),
+                Some(ScanError::Overload),
+            ),
+            Trouble::Unreadable(error) => (
+                format!("The spooled message could not be read back: {error}; look at the state folder's disk."),
+                Some(ScanError::Io),
+            ),
+            Trouble::Loop(hops) => {
+                (format!("It has {hops} Received fields, so it runs in a loop; look at the next hop's routing."), None)
+            }
             Trouble::ClientGone => ("The client went away before it was scanned.".to_owned(), None),
         };
         if let Some(error) = error {
@@ -77,7 +86,12 @@ impl Pipeline {
             client_ip: envelope.client.addr,
             client_name: envelope.client.name.clone(),
             helo: envelope.client.helo.clone(),
-            direction: policy::direction(envelope.client.addr, &envelope.sender, &envelope.recipients, &mail.config.mail),
+            direction: policy::direction(
+                envelope.client.addr,
+                &envelope.sender,
+                &envelope.recipients,
+                &mail.config.mail,
+            ),
             from: envelope.sender.address(),
             header_from: None,
             to: envelope.recipients.iter().take(64).map(|recipient| recipient.address()).collect(),

@@ -67,6 +67,11 @@ impl Policy {
         &self.chain
     }
 
+    /// The names of all rules, built-in ones too.
+    pub fn rule_names(&self) -> impl Iterator<Item = &str> {
+        self.chain.iter().map(|rule| rule.name.as_str())
+    }
+
     /// What happens when the scanner fails.
     pub fn on_error(&self) -> OnError {
         self.on_error

@@ -12,6 +12,7 @@
 pub mod client;
 pub mod command;
 pub mod data;
+pub mod delivery;
 pub mod relay;
 pub mod reply;
 pub mod server;

@@ -37,7 +37,7 @@ pub struct Mail {
     /// From whom and to whom.
     pub envelope: Envelope,
     /// The octets.
-    pub message: Message,
+    pub message: Arc<Message>,
     /// How it came.
     pub transport: Transport,
     /// Where it came in.
@@ -177,9 +177,9 @@ impl<H: Handler> Connection<H> {
             biased;
             driven = unwinding(self.drive()) => match driven {
                 Some(End(end)) => end,
-                None => self.leave("4.3.0 internal error"),
+                None => self.leave("4.3.0 internal error", SessionEnd::Fault),
             },
-            () = cut.cut() => self.leave("4.3.2 shutting down"),
+            () = cut.cut() => self.leave("4.3.2 shutting down", SessionEnd::Shutdown),
         };
         // Dropped before the goodbyes: a next hop inside content loses the connection at once.
         drop(self.spool.take());
@@ -190,9 +190,9 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Ends the session wherever it is.
-    fn leave(&mut self, why: &str) -> SessionEnd {
+    fn leave(&mut self, why: &str, end: SessionEnd) -> SessionEnd {
         Reply::new(421, why).write(&mut self.out);
-        SessionEnd::Aborted
+        end
     }
 
     /// Does step after step until the session ends.
@@ -346,7 +346,7 @@ impl<H: Handler> Connection<H> {
         let client_gone = CancellationToken::new();
         let mail = Mail {
             envelope,
-            message,
+            message: Arc::new(message),
             transport: self.listener.mode,
             listener: Arc::clone(&self.listener),
             config: Arc::clone(&self.config),

@@ -50,31 +50,47 @@ pub enum Step {
     Close(SessionEnd),
 }
 
-/// How a session ended, for the metrics.
+/// How a session ended, for logs and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SessionEnd {
     /// QUIT.
     Completed,
-    /// The client went away, or was sent away for no fault of its own.
+    /// The client went away.
     Aborted,
-    /// The client was silent for too long.
+    /// The client said nothing for too long.
     Timeout,
-    /// The client did not speak SMTP.
+    /// Too many errors, or input that is no SMTP.
     ProtocolError,
+    /// Over the limit of connections.
+    Refused,
+    /// The daemon is stopping.
+    Shutdown,
+    /// A fault of ours (a panic, an I/O error).
+    Fault,
 }
 
 impl SessionEnd {
-    /// Every end, for metrics.
-    pub const ALL: [SessionEnd; 4] =
-        [SessionEnd::Completed, SessionEnd::Aborted, SessionEnd::Timeout, SessionEnd::ProtocolError];
+    /// Every end.
+    pub const ALL: [SessionEnd; 7] = [
+        SessionEnd::Completed,
+        SessionEnd::Aborted,
+        SessionEnd::Timeout,
+        SessionEnd::ProtocolError,
+        SessionEnd::Refused,
+        SessionEnd::Shutdown,
+        SessionEnd::Fault,
+    ];
 
-    /// A metric label.
+    /// The name in logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
             SessionEnd::Completed => "completed",
             SessionEnd::Aborted => "aborted",
             SessionEnd::Timeout => "timeout",
-            SessionEnd::ProtocolError => "protocol_error",
+            SessionEnd::ProtocolError => "protocol-error",
+            SessionEnd::Refused => "refused",
+            SessionEnd::Shutdown => "shutdown",
+            SessionEnd::Fault => "fault",
         }
     }
 }

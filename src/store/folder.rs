@@ -74,6 +74,12 @@ impl Folder {
         Self::open(path)
     }
 
+    /// Whether files can be made here, without making one.
+    pub(super) fn check_writable(&self) -> Result<(), StoreError> {
+        rustix::fs::access(&self.path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+            .map_err(|error| StoreError::io("write", &self.path)(error.into()))
+    }
+
     /// The folder at this path, which must be there.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let metadata = fs::metadata(path).map_err(StoreError::io("open", path))?;

@@ -210,6 +210,18 @@ impl Quarantine {
         Ok(listed)
     }
 
+    /// Whether a message could be held now.
+    ///
+    /// # Errors
+    /// What stands in the way, and what to do.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let usage = self.usage()?;
+        if usage.bytes >= usage.limit {
+            return Err(StoreError::Full { used: usage.bytes, limit: usage.limit, size: 0 });
+        }
+        self.folder.check_writable()
+    }
+
     /// How much is held.
     ///
     /// # Errors

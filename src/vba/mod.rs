@@ -1,22 +1,165 @@
 //! VBA: the project in its storage ([MS-OVBA]) and what its code can do.
+//!
+//! [`project`] reads the modules, [`token`] and [`code`] take them apart, [`trace`] computes what
+//! can be computed and notes the calls, [`capability`] judges each by its arguments, [`reach`]
+//! tells what runs by itself and what is reached from there, [`obfuscation`] measures how
+//! readable all of it is. Nothing is judged by a word alone.
 
+pub mod capability;
 pub mod code;
+pub mod command;
 pub mod compress;
 pub mod fold;
+pub mod obfuscation;
 pub mod project;
+pub mod reach;
 pub mod token;
 pub mod trace;
 
-use crate::finding;
+use std::collections::HashSet;
+
+use crate::finding::{self, FindingId, Severity};
 use crate::formats::cfb::CompoundFile;
+use crate::limits::Limit;
 use crate::part::Part;
-use crate::scan::Scan;
+use crate::scan::{IndicatorKind, Scan};
+use capability::{Capability, Context};
+use project::{Module, Project};
+use reach::Start;
+use token::{Kind, Token};
+use trace::{Call, Program};
+
+/// Octets of compiled code that a module has only if there was source: an empty module has about
+/// 800, with some references more.
+const COMPILED_CODE: usize = 4000;
 
 /// Reads every VBA project in `file` and reports what its code can do.
 pub fn examine(file: &CompoundFile<'_>, part: &Part, scan: &mut Scan) {
     for project in project::projects(file, scan.room()) {
-        if project.modules.iter().any(|module| !module.source.is_empty()) {
-            scan.finding(finding::VBA_MACROS, part, &project.path, "");
+        if project.is_cut {
+            scan.limit(part, Limit::FileSize);
+        }
+        examine_project(&project, part, scan);
+    }
+}
+
+fn examine_project(project: &Project, part: &Part, scan: &mut Scan) {
+    missing_source(project, part, scan);
+    let sources: Vec<(&Module, Vec<Token<'_>>)> =
+        project.modules.iter().map(|module| (module, token::tokens(&module.source))).collect();
+    if !sources.iter().any(|(_, tokens)| has_code(tokens)) {
+        return;
+    }
+    scan.finding(finding::VBA_MACROS, part, &project.path, "");
+    let program =
+        Program::new(sources.iter().map(|(module, tokens)| (module.name.as_str(), code::parse(tokens))).collect());
+    let context = context(&program, &sources);
+    let calls = trace::trace(&program, &|name| capability::matters(name) || context.declares.contains_key(name));
+    let found = capability::judge(&calls, &context);
+    report_starts(&program, &sources, &calls, &found, part, scan);
+    for capability in &found {
+        let location = location(&program, capability.call.and_then(|call| calls.get(call)), project);
+        scan.finding(capability.id, part, &location, &capability.evidence);
+    }
+    indicators(&calls, &found, scan);
+    let tokens: Vec<Vec<Token<'_>>> = sources.into_iter().map(|(_, tokens)| tokens).collect();
+    if let Some(reasons) = obfuscation::judge(&tokens) {
+        scan.finding(finding::VBA_OBFUSCATED, part, &project.path, &reasons);
+    }
+}
+
+/// Modules that have compiled code but no source: removed, or damaged.
+fn missing_source(project: &Project, part: &Part, scan: &mut Scan) {
+    for module in &project.modules {
+        if module.source.is_empty() && module.compiled >= COMPILED_CODE {
+            scan.finding(
+                finding::VBA_NO_SOURCE,
+                part,
+                &module.name,
+                &format!("{} octets of compiled code", module.compiled),
+            );
+        } else if module.source.is_empty() && module.compiled > 0 {
+            scan.finding(finding::DAMAGED, part, &module.name, "VBA module");
+        }
+    }
+}
+
+/// Whether there is more than options.
+fn has_code(tokens: &[Token<'_>]) -> bool {
+    let mut statements = tokens.split(|token| token.kind == Kind::End).filter(|statement| !statement.is_empty());
+    statements.any(|statement| !code::starts_with(statement, "Option"))
+}
+
+fn context<'a>(program: &Program<'_, 'a>, sources: &[(&Module, Vec<Token<'_>>)]) -> Context<'a> {
+    let declares = program.modules.iter().flat_map(|(_, code)| code.declares.iter().copied());
+    let mut literals = String::new();
+    for token in sources.iter().flat_map(|(_, tokens)| tokens) {
+        if let Kind::Text(text) = token.kind {
+            literals.push_str(&text.to_lowercase());
+            literals.push('\n');
+        }
+    }
+    Context { declares: declares.map(|declare| (declare.name.to_lowercase(), declare)).collect(), literals }
+}
+
+/// Reports what starts by itself. A start from which nothing of note is reached is a fact only.
+fn report_starts(
+    program: &Program<'_, '_>,
+    sources: &[(&Module, Vec<Token<'_>>)],
+    calls: &[Call],
+    found: &[Capability],
+    part: &Part,
+    scan: &mut Scan,
+) {
+    let weighs = |id: FindingId| id.severity >= Severity::Medium;
+    let dangerous: HashSet<usize> = found
+        .iter()
+        .filter(|capability| weighs(capability.id))
+        .filter_map(|capability| calls.get(capability.call?)?.procedure)
+        .collect();
+    // Code outside of procedures runs with any of them.
+    let anywhere = found.iter().any(|capability| {
+        weighs(capability.id)
+            && capability.call.is_none_or(|call| calls.get(call).is_some_and(|call| call.procedure.is_none()))
+    });
+    let reaching = reach::reaching(program, calls, dangerous);
+    let name = |index: &usize| program.procedure(*index).map_or("", |procedure| procedure.name);
+    let any_event = reaching.iter().any(|index| reach::is_document_event(name(index)));
+    for (index, (number, _)) in program.procedures.iter().enumerate() {
+        let (Some(procedure), Some((module, _))) = (program.procedure(index), sources.get(*number)) else { continue };
+        let Some(start) = reach::start(procedure.name, module.is_document()) else { continue };
+        let is_dangerous = anywhere || any_event || reaching.contains(&index);
+        let id = match start {
+            _ if !is_dangerous => finding::VBA_STARTUP,
+            Start::Opening => finding::VBA_AUTOEXEC,
+            Start::Showing => finding::VBA_EVENT,
+        };
+        scan.finding(id, part, &format!("{}:{}", module.name, procedure.line), procedure.name);
+    }
+}
+
+fn location(program: &Program<'_, '_>, call: Option<&Call>, project: &Project) -> String {
+    match call.and_then(|call| Some((call, program.modules.get(call.module)?))) {
+        Some((call, (module, _))) => format!("{module}:{}", call.line),
+        None => project.path.clone(),
+    }
+}
+
+/// Addresses, commands and files that the calls would use.
+fn indicators(calls: &[Call], found: &[Capability], scan: &mut Scan) {
+    for capability in found {
+        let Some(call) = capability.call.and_then(|call| calls.get(call)) else { continue };
+        for text in call.arguments.iter().map(fold::Value::shown) {
+            for url in command::urls(&text) {
+                scan.indicator(IndicatorKind::Url, url);
+            }
+        }
+        let first = call.arguments.first().and_then(fold::Value::text).filter(|text| !text.is_empty());
+        let runs = [finding::VBA_RUN_PROGRAM, finding::VBA_RUN_INTERPRETER].contains(&capability.id);
+        match first {
+            Some(text) if runs => scan.indicator(IndicatorKind::Command, &text),
+            Some(text) if capability.id == finding::VBA_DROP_FILE => scan.indicator(IndicatorKind::File, &text),
+            _ => {}
         }
     }
 }

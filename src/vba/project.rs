@@ -46,6 +46,15 @@ pub struct Module {
     pub is_listed: bool,
 }
 
+impl Module {
+    /// Whether it is the module of a document or sheet, by its base class ([MS-OVBA] 2.3.4.2.3.2.8
+    /// does not tell it from a class). A form has two class ids.
+    pub fn is_document(&self) -> bool {
+        let line = self.source.lines().take(20).find(|line| line.contains("VB_Base"));
+        line.is_some_and(|line| line.matches('{').count() == 1 && !line.to_ascii_uppercase().contains("FCFB3D2A"))
+    }
+}
+
 /// Every VBA project in `file`, at any path.
 pub fn projects(file: &CompoundFile<'_>, max: u64) -> Vec<Project> {
     let mut storages: BTreeMap<Option<usize>, Vec<&Entry>> = BTreeMap::new();

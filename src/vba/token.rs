@@ -255,8 +255,8 @@ fn digits(text: &str) -> usize {
 
 /// Digits with separators; the only words are months and AM/PM.
 fn is_date(body: &str) -> bool {
-    const WORDS: [&str; 16] =
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "am", "pm", "a", "p"];
+    const WORDS: &[&str] =
+        &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "am", "pm", "a", "p"];
     let mut words = body.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
     body.contains(['/', '-', ':'])
         && words.all(|word| WORDS.contains(&word.get(..3).unwrap_or(word).to_ascii_lowercase().as_str()))

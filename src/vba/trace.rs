@@ -27,6 +27,11 @@ const MAX_TURNS: f64 = 20_000.0;
 /// Longest class of an object that is kept.
 const MAX_CLASS: usize = 200;
 
+/// The class of what an unknown expression gives.
+pub const UNKNOWN_OBJECT: &str = "?";
+/// The class of an object that was created by a name that is not known.
+pub const HIDDEN_OBJECT: &str = "?created";
+
 /// A call, or the setting of a property.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
@@ -97,7 +102,7 @@ impl<'t, 'a> Program<'t, 'a> {
 }
 
 /// Walks the program and returns the calls whose name `matters` (given in lower case).
-pub fn trace(program: &Program<'_, '_>, matters: fn(&str) -> bool) -> Vec<Call> {
+pub fn trace(program: &Program<'_, '_>, matters: &dyn Fn(&str) -> bool) -> Vec<Call> {
     let mut walk = Walk {
         program,
         matters,
@@ -129,7 +134,7 @@ struct Contexts {
 
 struct Walk<'p, 't, 'a> {
     program: &'p Program<'t, 'a>,
-    matters: fn(&str) -> bool,
+    matters: &'p dyn Fn(&str) -> bool,
     steps: usize,
     calls: Vec<Call>,
     globals: HashMap<String, Value>,
@@ -656,7 +661,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
             (Some(receiver), [middle @ .., member]) => {
                 let class = match receiver {
                     Value::Object(class) => join_class(class, middle),
-                    _ => join_class("", middle),
+                    _ => join_class(UNKNOWN_OBJECT, middle),
                 };
                 self.resolve_member(&class, &member.to_lowercase(), arguments, at)
             }
@@ -689,15 +694,16 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
             return self.call_procedure(name, &arguments);
         }
         let value = match name {
-            "createobject" | "getobject" => {
-                match arguments.first().and_then(Value::text).filter(|text| !text.is_empty()) {
-                    Some(class) => Value::Object(cut(class.to_lowercase())),
-                    None => match arguments.first() {
-                        Some(Value::Partial(class)) => Value::Object(cut(class.to_lowercase())),
-                        _ => Value::Unknown,
-                    },
-                }
-            }
+            "createobject" | "getobject" => match arguments.first() {
+                Some(Value::Partial(class)) => Value::Object(cut(class.to_lowercase())),
+                Some(argument) => Value::Object(
+                    argument
+                        .text()
+                        .filter(|text| !text.is_empty())
+                        .map_or(HIDDEN_OBJECT.to_owned(), |text| cut(text.to_lowercase())),
+                ),
+                None => Value::Unknown,
+            },
             _ => fold::call(name, &arguments).unwrap_or_default(),
         };
         if value.text().is_none_or(|text| text.len() <= MAX_TEXT) {
@@ -713,7 +719,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
             self.call_procedure(member, &arguments);
         }
         let value = match (class, member) {
-            ("", _) => Value::Unknown,
+            (UNKNOWN_OBJECT, _) => Value::Unknown,
             (_, "createobject") => arguments
                 .first()
                 .and_then(Value::text)
@@ -987,7 +993,7 @@ fn assigned_name(statement: Statement<'_, '_>) -> Option<String> {
 
 /// The variables and constants that a statement at module level declares.
 fn declared_names(statement: Statement<'_, '_>) -> Vec<String> {
-    const WORDS: [&str; 7] = ["Dim", "Private", "Public", "Global", "Const", "Static", "WithEvents"];
+    const WORDS: &[&str] = &["Dim", "Private", "Public", "Global", "Const", "Static", "WithEvents"];
     if !WORDS.iter().any(|word| starts_with(statement, word)) {
         return Vec::new();
     }
@@ -999,7 +1005,7 @@ fn declared_names(statement: Statement<'_, '_>) -> Vec<String> {
 }
 
 fn is_plain_type(class: &str) -> bool {
-    const PLAIN: [&str; 16] = [
+    const PLAIN: &[&str] = &[
         "string", "variant", "integer", "long", "double", "single", "boolean", "byte", "date", "currency", "object",
         "longptr", "longlong", "decimal", "any", "",
     ];
@@ -1008,15 +1014,15 @@ fn is_plain_type(class: &str) -> bool {
 
 /// Libraries whose functions are the same without their name ([MS-VBAL] 6.1.2).
 fn is_library(name: &str) -> bool {
-    const LIBRARIES: [&str; 9] =
-        ["VBA", "Interaction", "Strings", "Conversion", "Information", "Math", "FileSystem", "DateTime", "Global"];
+    const LIBRARIES: &[&str] =
+        &["VBA", "Interaction", "Strings", "Conversion", "Information", "Math", "FileSystem", "DateTime", "Global"];
     LIBRARIES.iter().any(|library| library.eq_ignore_ascii_case(name))
 }
 
 /// Names that mean something without an assignment: objects and functions of the application,
 /// constants of its libraries, controls of the module's form.
 fn is_known_global(name: &str) -> bool {
-    const GLOBALS: [&str; 24] = [
+    const GLOBALS: &[&str] = &[
         "activecell",
         "activedocument",
         "activesheet",

@@ -2,8 +2,9 @@
 
 use std::io::{Cursor, Write};
 
-use crate::office::{self, ModuleKind};
-use crate::ooxml::{self, Member};
+use crate::common::office;
+use crate::common::ooxml::{self, Member};
+use crate::common::ovba::ModuleKind;
 
 /// Which message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,8 @@ impl Template {
         );
         let line = "This is an ordinary line of an ordinary letter, and there are some of its kind.\r\n";
         if self.kind == Kind::Text {
-            return format!("{header}Content-Type: text/plain; charset=us-ascii\r\n\r\n{}", line.repeat(22)).into_bytes();
+            return format!("{header}Content-Type: text/plain; charset=us-ascii\r\n\r\n{}", line.repeat(22))
+                .into_bytes();
         }
         let (name, media_type) = match self.kind {
             Kind::Docx => ("report.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
@@ -111,7 +113,7 @@ fn random_bytes(count: usize) -> Vec<u8> {
 }
 
 fn compound(kilobytes: usize) -> Vec<u8> {
-    let document = office::doc_with_macros(&modules_ref(&modules()));
+    let document = office::doc_with_macros("Enable content to view this document.", &modules_ref(&modules()));
     let missing = (kilobytes * 1024).saturating_sub(document.len() + 4096);
     let mut file = cfb::CompoundFile::open(Cursor::new(document)).unwrap();
     file.create_stream("/Data").unwrap().write_all(&random_bytes(missing)).unwrap();
@@ -127,7 +129,8 @@ fn package(kilobytes: usize, project: Option<Vec<u8>>) -> Vec<u8> {
     let inner = ooxml::word(&paragraphs, project);
     // Unpack and pack again with a stored picture, so that most of the file is incompressible, as in life.
     let mut archive = zip::ZipArchive::new(Cursor::new(inner)).unwrap();
-    let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
+    let names: Vec<String> =
+        (0..archive.len()).map(|i| archive.by_index(i).unwrap().name().unwrap().into_owned()).collect();
     let mut members: Vec<Member<'_>> = Vec::new();
     for name in &names {
         let mut bytes = Vec::new();

@@ -67,9 +67,8 @@ pub fn workbook(strings: &[&str], project: Option<Vec<u8>>) -> Vec<u8> {
     );
     let items: String = strings.iter().map(|text| format!("<si><t>{text}</t></si>")).collect();
     let shared = format!(r#"{XML}<sst xmlns="{MAIN}" count="{0}" uniqueCount="{0}">{items}</sst>"#, strings.len());
-    let rows: String = (0..strings.len())
-        .map(|i| format!(r#"<row r="{0}"><c r="A{0}" t="s"><v>{i}</v></c></row>"#, i + 1))
-        .collect();
+    let rows: String =
+        (0..strings.len()).map(|i| format!(r#"<row r="{0}"><c r="A{0}" t="s"><v>{i}</v></c></row>"#, i + 1)).collect();
     let sheet = format!(r#"{XML}<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData></worksheet>"#);
     let more = vec![
         Member { name: "xl/sharedStrings.xml", bytes: shared.into_bytes() },

@@ -3,8 +3,9 @@
 //! Everything in `samples/` is made here. The macros are inert: they have the shape that matters and
 //! would show a text or start the calculator.
 
-use super::office::{self, ModuleKind};
+use super::office;
 use super::ooxml::{self, Member};
+use super::ovba::ModuleKind;
 
 /// A message and its expectations.
 pub struct Sample {
@@ -137,17 +138,15 @@ pub fn eicar() -> Vec<u8> {
 /// Starts the calculator when opened, and asks for it.
 pub fn macro_document() -> Vec<u8> {
     let code = "Sub AutoOpen()\r\n    Dim program As String\r\n    program = Environ(\"SystemRoot\") & \"\\System32\\calc.exe\"\r\n    Shell program, vbNormalFocus\r\nEnd Sub\r\n";
-    let project = office::vba_project(&[
-        ("ThisDocument", "", ModuleKind::Document),
-        ("Start", code, ModuleKind::Procedural),
-    ]);
+    let project =
+        office::vba_project(&[("ThisDocument", "", ModuleKind::Document), ("Start", code, ModuleKind::Standard)]);
     ooxml::word(&LURE, Some(project))
 }
 
 /// Would hand PowerShell an echo, the words in pieces.
 fn word97_document() -> Vec<u8> {
     let code = "Private Sub Document_Open()\r\n    Dim parts(2)\r\n    first = \"pow\" & \"ersh\" & Chr(101) & \"ll -nop -c \"\r\n    second = StrReverse(\"olleh ohce\")\r\n    GetObject(\"winmg\" & \"mts:Win32_Process\").Create first & second, Null, Null, pid\r\nEnd Sub\r\n";
-    office::doc_with_macros(&[("ThisDocument", code, ModuleKind::Document)])
+    office::doc_with_macros(&LURE.join("\r"), &[("ThisDocument", code, ModuleKind::Document)])
 }
 
 /// What finance departments send: formats on opening, a button, a dictionary.
@@ -157,7 +156,7 @@ fn honest_workbook() -> Vec<u8> {
     let project = office::vba_project(&[
         ("ThisWorkbook", book, ModuleKind::Document),
         ("Sheet1", "", ModuleKind::Document),
-        ("Accounts", module, ModuleKind::Procedural),
+        ("Accounts", module, ModuleKind::Standard),
     ]);
     ooxml::workbook(&["Account", "Amount", "Rent", "Travel"], Some(project))
 }
@@ -166,7 +165,9 @@ fn honest_workbook() -> Vec<u8> {
 struct Body(String);
 
 fn text(charset: &str, encoding: &str, content: &str) -> Body {
-    Body(format!("Content-Type: text/plain; charset={charset}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n{content}"))
+    Body(format!(
+        "Content-Type: text/plain; charset={charset}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n{content}"
+    ))
 }
 
 fn file(name_parameters: &str, media_type: &str, bytes: &[u8]) -> Body {

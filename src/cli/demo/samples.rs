@@ -52,10 +52,16 @@ pub fn all() -> Result<Vec<(Sample, &'static [u8])>, String> {
         toml::from_str(include_str!("../../../samples/manifest.toml")).map_err(|error| error.to_string())?;
     let find = |sample: Sample| {
         let message = MESSAGES.iter().find(|(name, _)| *name == sample.name).map(|(_, message)| *message);
-        message.map(|message| (sample, message)).ok_or_else(|| "samples/manifest.toml names a sample that is not built in".to_owned())
+        message
+            .map(|message| (sample, message))
+            .ok_or_else(|| "samples/manifest.toml names a sample that is not built in".to_owned())
     };
     let samples: Vec<_> = manifest.sample.into_iter().map(find).collect::<Result<_, _>>()?;
-    if samples.len() == MESSAGES.len() { Ok(samples) } else { Err("a built-in sample is missing in samples/manifest.toml".to_owned()) }
+    if samples.len() == MESSAGES.len() {
+        Ok(samples)
+    } else {
+        Err("a built-in sample is missing in samples/manifest.toml".to_owned())
+    }
 }
 
 #[cfg(test)]

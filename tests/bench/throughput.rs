@@ -12,18 +12,11 @@ use sekisho::limits::Limits;
 use sekisho::scan::{Input, Stop, scan};
 use sekisho::verdict::judge;
 
+#[path = "../common/mod.rs"]
+mod common;
 mod load;
 mod messages;
 mod process;
-#[allow(dead_code, reason = "shared with the tests, which use more of it")]
-#[path = "../common/office.rs"]
-mod office;
-#[allow(dead_code, reason = "shared with the tests, which use more of it")]
-#[path = "../common/ooxml.rs"]
-mod ooxml;
-#[allow(dead_code, reason = "shared with the tests, which use more of it")]
-#[path = "../common/ovba.rs"]
-mod ovba;
 
 use messages::Kind;
 use process::Daemon;
@@ -47,7 +40,10 @@ fn main() {
 /// Plain scanning on one thread.
 fn scanning() {
     println!("scanning, one thread, judged: messages as they arrive");
-    println!("{:<24} {:>8} {:>12} {:>10} {:>9} {:>9} {:>9}", "message", "bytes", "documents/s", "MB/s", "p50 ms", "p99 ms", "verdict");
+    println!(
+        "{:<24} {:>8} {:>12} {:>10} {:>9} {:>9} {:>9}",
+        "message", "bytes", "documents/s", "MB/s", "p50 ms", "p99 ms", "verdict"
+    );
     for kind in Kind::ALL {
         let count = if kind == Kind::Text { 4000 } else { 600 };
         let template = messages::Template::new(kind);

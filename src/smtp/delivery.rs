@@ -1,0 +1,137 @@
+//! Delivery of one held message, for a command that waits: the [`Client`] behind the store's
+//! blocking [`Delivery`].
+
+use std::io;
+
+use tokio::runtime::Runtime;
+
+use crate::config::{Endpoint, Timeouts};
+use crate::envelope::{Envelope, Octets, Path};
+use crate::message::{Edits, Message};
+use crate::smtp::client::{Capabilities, Client, Lost};
+use crate::store::{Delivery, Failure, Outcome, Refusal};
+
+/// A next hop for released messages.
+pub struct NextHop {
+    endpoint: Endpoint,
+    timeouts: Timeouts,
+    runtime: Runtime,
+}
+
+impl NextHop {
+    /// Connects at each delivery.
+    ///
+    /// # Errors
+    /// The system gives no event loop.
+    pub fn new(endpoint: Endpoint, timeouts: Timeouts) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { endpoint, timeouts, runtime })
+    }
+}
+
+impl Delivery for NextHop {
+    fn deliver(
+        &mut self,
+        envelope: &Envelope,
+        message: &Message,
+        before_dot: &mut dyn FnMut(&[Refusal]) -> io::Result<()>,
+    ) -> Result<Outcome, Failure> {
+        self.runtime.block_on(deliver(&self.endpoint, &self.timeouts, envelope, message, before_dot))
+    }
+}
+
+async fn deliver(
+    endpoint: &Endpoint,
+    timeouts: &Timeouts,
+    envelope: &Envelope,
+    message: &Message,
+    before_dot: &mut dyn FnMut(&[Refusal]) -> io::Result<()>,
+) -> Result<Outcome, Failure> {
+    let unreachable = |lost: Lost| Failure::Unreachable(lost.to_string());
+    let mut client = Client::connect(endpoint, timeouts).await.map_err(unreachable)?;
+    let greeted = client.hello(&own_name()).await.map_err(unreachable)?;
+    let offered = greeted.map_err(|reply| refused(reply.code(), reply.to_string()))?;
+    let reply = client.mail(&offerable(&envelope.sender, &offered)).await.map_err(unreachable)?;
+    if !reply.is_positive() {
+        return Err(refused(reply.code(), reply.to_string()));
+    }
+    let refusals = recipients(&mut client, envelope, &offered).await?;
+    if let Err(reply) = client.data().await.map_err(unreachable)? {
+        return Err(refused(reply.code(), reply.to_string()));
+    }
+    let writer = client.content(message, &Edits::default()).await.map_err(unreachable)?;
+    before_dot(&refusals).map_err(|error| Failure::Unreachable(error.to_string()))?;
+    let reply = client.end_of_data(writer).await.map_err(|lost| Failure::Unknown(lost.to_string()))?;
+    if !reply.is_positive() {
+        return Err(refused(reply.code(), reply.to_string()));
+    }
+    client.quit().await;
+    Ok(Outcome { reply: reply.to_string(), refused: refusals })
+}
+
+/// RCPT for each; an error if nobody is taken.
+async fn recipients(client: &mut Client, envelope: &Envelope, offered: &Capabilities) -> Result<Vec<Refusal>, Failure> {
+    let mut refusals = Vec::new();
+    let mut last = None;
+    for recipient in &envelope.recipients {
+        let reply = client.recipient(&offerable(recipient, offered)).await;
+        let reply = reply.map_err(|lost| Failure::Unreachable(lost.to_string()))?;
+        if !reply.is_positive() {
+            refusals.push(Refusal { recipient: recipient.clone(), reply: reply.to_string() });
+            last = Some(reply);
+        }
+    }
+    match last {
+        Some(reply) if refusals.len() == envelope.recipients.len() => Err(refused(reply.code(), reply.to_string())),
+        Some(_) | None => Ok(refusals),
+    }
+}
+
+fn refused(code: u16, reply: String) -> Failure {
+    if (500..600).contains(&code) { Failure::Refused(reply) } else { Failure::Deferred(reply) }
+}
+
+/// The path with those parameters that the next hop knows. The next hop that took the other copies
+/// knew them all; another one (`--to`) may not, and a message that was held is better delivered
+/// without a delivery status notification than not at all.
+fn offerable(path: &Path, offered: &Capabilities) -> Path {
+    let known = |word: &&[u8]| {
+        let keyword = word.split(|octet| *octet == b'=').next().unwrap_or_default().to_ascii_uppercase();
+        match keyword.as_slice() {
+            b"SIZE" => offered.size.is_some(),
+            b"BODY" => offered.eight_bit,
+            b"SMTPUTF8" => offered.utf8,
+            b"RET" | b"ENVID" | b"NOTIFY" | b"ORCPT" => offered.dsn,
+            b"AUTH" => offered.auth,
+            _ => false,
+        }
+    };
+    let words: Vec<&[u8]> =
+        path.parameters.0.split(|octet| *octet == b' ').filter(|word| !word.is_empty()).filter(known).collect();
+    Path { path: path.path.clone(), parameters: Octets(words.join(&b' ')) }
+}
+
+/// What we call ourselves: the host's name, if it can stand in EHLO.
+fn own_name() -> Octets {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_string_lossy();
+    let fit =
+        !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.'));
+    Octets::from(if fit { name.as_ref() } else { "localhost" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_that_the_next_hop_does_not_know_stay_behind() {
+        let path = Path { path: "<a@b>".into(), parameters: "NOTIFY=NEVER ORCPT=rfc822;a@b FUTURE=1".into() };
+        let dsn = Capabilities { dsn: true, ..Capabilities::default() };
+        assert_eq!(offerable(&path, &dsn).parameters.text(), "NOTIFY=NEVER ORCPT=rfc822;a@b");
+        assert_eq!(offerable(&path, &Capabilities::default()).parameters.text(), "");
+        let mail = Path { path: "<>".into(), parameters: "SIZE=10 BODY=8BITMIME".into() };
+        let both = Capabilities { size: Some(1), eight_bit: true, ..Capabilities::default() };
+        assert_eq!(offerable(&mail, &both), mail);
+    }
+}

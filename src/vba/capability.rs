@@ -1,0 +1,417 @@
+//! What a call can do, judged by the function, the class it is called on, and its arguments.
+
+use std::collections::HashMap;
+
+use super::code::Declare;
+use super::command;
+use super::fold::{GAP, Value};
+use super::trace::{Call, HIDDEN_OBJECT, UNKNOWN_OBJECT};
+use crate::finding::{self, FindingId};
+
+/// Something that a project can do or hide.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Capability {
+    /// The finding.
+    pub id: FindingId,
+    /// The call that does it, by position in the list of calls; `None` for a declaration.
+    pub call: Option<usize>,
+    /// What was seen.
+    pub evidence: String,
+}
+
+/// What rules look at beside the call itself.
+pub struct Context<'a> {
+    /// Declared external functions, by the lower-case name that the code uses.
+    pub declares: HashMap<String, Declare<'a>>,
+    /// Every string of the source in lower case, one after the other.
+    pub literals: String,
+}
+
+/// Functions and members that a rule is about, in lower case.
+const NAMES: &[&str] = &[
+    "addfromfile",
+    "addfromstring",
+    "attachedtemplate=",
+    "automationsecurity=",
+    "callbyname",
+    "copyfile",
+    "create",
+    "createobject",
+    "createtextfile",
+    "exec",
+    "execmethod",
+    "execmethod_",
+    "executeexcel4macro",
+    "filecopy",
+    "getobject",
+    "import",
+    "insertlines",
+    "macscript",
+    "movefile",
+    "name",
+    "navigate",
+    "navigate2",
+    "ontime",
+    "onkey",
+    "open",
+    "open#",
+    "opentextfile",
+    "privateprofilestring",
+    "put#",
+    "regwrite",
+    "replaceline",
+    "responsebody",
+    "run",
+    "saveas",
+    "saveas2",
+    "savecopyas",
+    "savetofile",
+    "setdwordvalue",
+    "setstringvalue",
+    "shell",
+    "shellexecute",
+    "virusprotection=",
+    "write#",
+];
+
+/// Whether a rule is about calls of this name.
+pub fn matters(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+/// Judges every call of a project.
+pub fn judge(calls: &[Call], context: &Context<'_>) -> Vec<Capability> {
+    let mut found = Vec::new();
+    for (position, call) in calls.iter().enumerate() {
+        let call = &as_declared(call, context);
+        let mut add = |id, evidence: String| {
+            let capability = Capability { id, call: Some(position), evidence };
+            if !found.contains(&capability) {
+                found.push(capability);
+            }
+        };
+        running(call, &mut add);
+        files(call, &mut add);
+        network(call, calls, &mut add);
+        tampering(call, &mut add);
+        hiding(call, context, &mut add);
+    }
+    found.extend(native(context));
+    found
+}
+
+type Add<'f> = &'f mut dyn FnMut(FindingId, String);
+
+/// A call of a declared function, under the name that the library gives it.
+fn as_declared(call: &Call, context: &Context<'_>) -> Call {
+    match context.declares.get(&call.name) {
+        Some(declare) if call.class.is_empty() => {
+            Call { name: symbol(declare), class: "declare".to_owned(), ..call.clone() }
+        }
+        _ => call.clone(),
+    }
+}
+
+/// The function behind a declaration, without the letter for ANSI or Unicode.
+fn symbol(declare: &Declare<'_>) -> String {
+    let symbol = declare.symbol.to_ascii_lowercase();
+    let is_variant = declare.symbol.ends_with(['A', 'W']) && symbol.len() > 6;
+    if is_variant { symbol.get(..symbol.len().saturating_sub(1)).unwrap_or_default().to_owned() } else { symbol }
+}
+
+fn shown(call: &Call) -> String {
+    let name = call.name.trim_end_matches(['#', '=']);
+    let arguments: Vec<String> = call.arguments.iter().take(3).map(Value::shown).collect();
+    let class =
+        if call.class.is_empty() || call.class == "declare" { String::new() } else { format!("{}.", call.class) };
+    let text = format!("{class}{name} {}", arguments.join(", "));
+    text.trim_end_matches([' ', ',']).to_owned()
+}
+
+fn argument(call: &Call, n: usize) -> &Value {
+    call.arguments.get(n).unwrap_or(&Value::Unknown)
+}
+
+fn is_any(class: &str, parts: &[&str]) -> bool {
+    parts.iter().any(|part| class.contains(part))
+}
+
+/// WScript.Shell, by its name, its type, or its class id.
+fn is_script_shell(class: &str) -> bool {
+    is_any(
+        class,
+        &["wscript.shell", "wshshell", "72c24dd5-d70a-438b-8a42-98424b88afb8", "f935dc22-1cf0-11d0-adb9-00c04fd58a0b"],
+    )
+}
+
+/// Shell.Application and the browser windows that give it.
+fn is_shell_application(class: &str) -> bool {
+    is_any(
+        class,
+        &[
+            "shell.application",
+            "shell32.shell",
+            "13709620-c279-11ce-a49e-444553540000",
+            "9ba05972-f6a8-11cf-a442-00a0c90a8f39",
+            "c08afd90-f2a1-11d1-8455-00a0c91f3880",
+        ],
+    )
+}
+
+fn is_management(class: &str) -> bool {
+    is_any(class, &["winmgmts", "win32_process", "wbemscripting", "swbem"])
+}
+
+fn is_hidden(class: &str) -> bool {
+    class.starts_with(HIDDEN_OBJECT)
+}
+
+/// Starting programs.
+fn running(call: &Call, add: Add<'_>) {
+    let class = call.class.as_str();
+    let command = argument(call, 0);
+    let is_command = is_commandlike(command);
+    let starts = match call.name.as_str() {
+        "shell" => class.is_empty() && !call.arguments.is_empty(),
+        "run" => {
+            is_script_shell(class)
+                || is_hidden(class)
+                || (!is_application(class) && (is_command || is_hidden_window(call)))
+        }
+        "exec" => is_script_shell(class) || is_hidden(class) || (!class.is_empty() && is_command),
+        "create" => is_management(class) || is_hidden(class) || (!class.is_empty() && is_command),
+        "execmethod" | "execmethod_" => is_management(class),
+        "winexec" | "createprocess" | "createprocessasuser" => class == "declare",
+        "macscript" => true,
+        _ => false,
+    };
+    if starts {
+        return start(call, command, add);
+    }
+    if call.name.starts_with("shellexecute") {
+        let (target, parameters) =
+            if class == "declare" { (argument(call, 2), argument(call, 3)) } else { (command, argument(call, 1)) };
+        let is_known_shell =
+            class == "declare" || is_shell_application(class) || is_hidden(class) || is_commandlike(target);
+        if is_known_shell
+            && !target.text().is_some_and(|target| command::is_shown(&target))
+            && !call.arguments.is_empty()
+        {
+            let line = Value::Partial(format!("{} {}", target.shown(), parameters.shown()));
+            start(call, &line, add);
+        }
+    }
+}
+
+fn start(call: &Call, command: &Value, add: Add<'_>) {
+    match command::interpreter(&command.shown()) {
+        Some(_) => add(finding::VBA_RUN_INTERPRETER, shown(call)),
+        None => add(finding::VBA_RUN_PROGRAM, shown(call)),
+    }
+}
+
+fn is_application(class: &str) -> bool {
+    class.is_empty() || class.ends_with("application") || is_any(class, &["excel.", "word.", "powerpoint.", "access."])
+}
+
+fn is_commandlike(value: &Value) -> bool {
+    let text = value.shown();
+    let program = text.split_whitespace().next().unwrap_or_default();
+    command::interpreter(&text).is_some() || (command::is_runnable(program) && !command::is_url(&text))
+}
+
+/// `object.Run command, 0`: no macro takes a window style.
+fn is_hidden_window(call: &Call) -> bool {
+    call.arguments.len() >= 2
+        && argument(call, 1).number() == Some(0.0)
+        && argument(call, 0).text().is_none_or(|text| text.contains(' '))
+}
+
+/// Writing files.
+fn files(call: &Call, add: Add<'_>) {
+    let target = match call.name.as_str() {
+        "savetofile" | "createtextfile" => argument(call, 0),
+        "open#" if argument(call, 1).text().is_some_and(|mode| mode == "output" || mode == "append") => {
+            argument(call, 0)
+        }
+        // Opening for Binary may be reading; a name that runs is no file one reads.
+        "open#" if argument(call, 1).text().is_some_and(|mode| mode == "binary") => {
+            if !command::is_runnable(&argument(call, 0).shown()) {
+                return;
+            }
+            argument(call, 0)
+        }
+        "opentextfile" if argument(call, 1).number().is_some_and(|mode| mode == 2.0 || mode == 8.0) => {
+            argument(call, 0)
+        }
+        "copyfile" | "filecopy" | "movefile" | "name" if call.arguments.len() >= 2 => argument(call, 1),
+        "saveas" | "saveas2" | "savecopyas" if command::is_startup(&argument(call, 0).shown()) => argument(call, 0),
+        _ => return,
+    };
+    let path = target.shown();
+    if command::is_runnable(&path) || command::is_startup(&path) {
+        add(finding::VBA_DROP_FILE, shown(call));
+    } else {
+        add(finding::VBA_WRITE_FILE, shown(call));
+    }
+}
+
+fn is_web_client(class: &str) -> bool {
+    is_any(class, &["xmlhttp", "winhttp"]) || is_hidden(class)
+}
+
+/// Fetching from the network. A request alone keeps its answer to itself; it fetches a file if
+/// the project stores what came as octets.
+fn network(call: &Call, calls: &[Call], add: Add<'_>) {
+    match call.name.as_str() {
+        "urldownloadtofile" | "urldownloadtocachefile" if call.class == "declare" => {
+            add(finding::VBA_DOWNLOAD, shown(call))
+        }
+        "open" if is_web_client(&call.class) && is_method(argument(call, 0)) => {
+            let stores = |other: &Call| {
+                other.name == "savetofile"
+                    || other.name == "put#"
+                    || (other.name == "write#" && other.procedure == call.procedure)
+            };
+            let keeps = calls.iter().any(|other| other.name == "responsebody") && calls.iter().any(stores);
+            add(if keeps { finding::VBA_DOWNLOAD } else { finding::VBA_WEB_REQUEST }, shown(call));
+        }
+        "open" | "navigate" | "navigate2" if command::is_url(&argument(call, 0).shown()) => {
+            add(finding::VBA_WEB_REQUEST, shown(call))
+        }
+        "getobject" if argument(call, 0).shown().to_lowercase().starts_with("script:") => {
+            add(finding::VBA_DOWNLOAD, shown(call))
+        }
+        "attachedtemplate=" if command::is_url(&argument(call, 0).shown()) => add(finding::VBA_DOWNLOAD, shown(call)),
+        _ => {}
+    }
+}
+
+fn is_method(value: &Value) -> bool {
+    value.text().is_some_and(|method| ["get", "post", "head", "put"].contains(&method.to_lowercase().as_str()))
+}
+
+/// Settings and code that protect the user.
+fn tampering(call: &Call, add: Add<'_>) {
+    let text: String = call.arguments.iter().map(Value::shown).collect::<Vec<_>>().join(" ").to_lowercase();
+    let is_code = is_any(&call.class, &["codemodule", "vbcomponents", "vbproject"]);
+    let tampers = match call.name.as_str() {
+        "addfromstring" | "addfromfile" | "insertlines" | "replaceline" => true,
+        "import" => is_code,
+        "regwrite" | "setstringvalue" | "setdwordvalue" => true,
+        "automationsecurity=" => argument(call, 0).number() == Some(1.0),
+        "virusprotection=" => true,
+        "privateprofilestring" => is_any(&text, &["vbawarnings", "accessvbom", "\\security", "\\run"]),
+        _ => is_any(&text, &["accessvbom", "vbawarnings"]),
+    };
+    if tampers {
+        add(finding::VBA_TAMPER, shown(call));
+    }
+}
+
+/// Names of objects and functions that are computed.
+fn hiding(call: &Call, context: &Context<'_>, add: Add<'_>) {
+    match call.name.as_str() {
+        "createobject" | "getobject" if is_creator(&call.class) && !call.arguments.is_empty() => {
+            if is_hidden_name(call, context) {
+                add(finding::VBA_HIDDEN_OBJECT, shown(call));
+            }
+        }
+        "callbyname" => {
+            let name = argument(call, 1);
+            if name.text().is_none() && *name != Value::Parameter {
+                add(finding::VBA_DYNAMIC_CALL, shown(call));
+            }
+        }
+        "run" if call.class == "application" => {
+            if matches!(argument(call, 0), Value::Unknown | Value::Partial(_)) {
+                add(finding::VBA_DYNAMIC_CALL, shown(call));
+            }
+        }
+        "executeexcel4macro" => {
+            let text = argument(call, 0).shown().to_lowercase();
+            if is_any(&text, &["exec(", "call(", "register(", "!", "run("]) || text.contains(GAP) {
+                add(finding::VBA_DYNAMIC_CALL, shown(call));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_creator(class: &str) -> bool {
+    class.is_empty()
+        || class.ends_with("application")
+        || class == "wscript"
+        || class == "server"
+        || class == UNKNOWN_OBJECT
+}
+
+/// Whether the class is named nowhere in the source as one word, or by its number only.
+fn is_hidden_name(call: &Call, context: &Context<'_>) -> bool {
+    let class = argument(call, 0);
+    let text = class.shown().to_lowercase();
+    match class {
+        Value::Parameter | Value::Empty => false,
+        // `GetObject(path)` opens a document.
+        Value::Unknown => call.name == "createobject",
+        Value::Partial(_) | Value::Text(_) => {
+            let words = text
+                .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+                .filter(|word| word.len() >= 4 && !word.contains(GAP));
+            let is_split = words.clone().any(|word| !context.literals.contains(word));
+            text.trim_start().starts_with("new:") || (is_split && words.count() > 0)
+        }
+        _ => false,
+    }
+}
+
+/// Declared functions that load, inject or run. What only starts or fetches is judged by its call.
+fn native(context: &Context<'_>) -> Vec<Capability> {
+    const LOADS: &[&str] = &[
+        "virtualalloc",
+        "virtualallocex",
+        "virtualprotect",
+        "virtualprotectex",
+        "writeprocessmemory",
+        "createthread",
+        "createremotethread",
+        "createremotethreadex",
+        "queueuserapc",
+        "ntallocatevirtualmemory",
+        "ntwritevirtualmemory",
+        "zwallocatevirtualmemory",
+        "zwwritevirtualmemory",
+        "ntcreatethreadex",
+        "rtlcreateuserthread",
+        "setthreadcontext",
+        "heapcreate",
+        "createtimerqueuetimer",
+        "enumsystemlocales",
+        "enumsystemlocalesex",
+        "enumsystemlanguagegroups",
+        "enumdateformats",
+        "enumdateformatsex",
+        "enumtimeformats",
+        "enumcalendarinfo",
+        "enumuilanguages",
+        "enumsystemcodepages",
+        "enumresourcetypes",
+        "createfiber",
+        "etwpcreateetwthread",
+    ];
+    let mut found = Vec::new();
+    for declare in context.declares.values() {
+        let symbol = symbol(declare);
+        let library = declare.library.to_lowercase();
+        // A library is a name or a DLL; other extensions and ordinals hide what is loaded.
+        let is_odd = library.rsplit_once('.').is_some_and(|(_, extension)| {
+            !["dll", "ocx", "dylib", "drv", "framework", "exe", "so", "dll\""].contains(&extension)
+        }) && !library.contains("/");
+        if LOADS.contains(&symbol.as_str()) || is_odd {
+            let evidence = format!("Declare {} Lib {}", declare.symbol, declare.library);
+            found.push(Capability { id: finding::VBA_NATIVE_CALL, call: None, evidence });
+        }
+    }
+    found.sort_by(|a, b| a.evidence.cmp(&b.evidence));
+    found
+}

@@ -1,0 +1,294 @@
+//! Whether code is written so that it cannot be read: measures that no single family owns.
+//!
+//! Each measure alone occurs in honest code; two of them together, or one beyond what anybody
+//! writes by hand, do not.
+
+use std::collections::{HashMap, HashSet};
+
+use super::token::{Kind, Token};
+
+/// Less code than this is not measured: a share of ten tokens says nothing.
+const LEAST_TOKENS: usize = 40;
+/// Names that are looked at; a sample is enough for shares.
+const MOST_NAMES: usize = 20_000;
+
+/// What was measured of one project.
+#[derive(Debug, Default)]
+pub struct Measures {
+    tokens: usize,
+    decoders: usize,
+    joins: usize,
+    texts: usize,
+    names: usize,
+    meaningless: usize,
+    assignments: usize,
+    dead: usize,
+    payload: usize,
+}
+
+/// What makes the code unreadable, in words; `None` if it is readable.
+pub fn judge(modules: &[Vec<Token<'_>>]) -> Option<String> {
+    let measures = measure(modules);
+    if measures.tokens < LEAST_TOKENS {
+        return None;
+    }
+    let reasons = measures.reasons();
+    let points: u32 = reasons.iter().map(|(points, _)| points).sum();
+    let words: Vec<&str> = reasons.iter().map(|(_, words)| words.as_str()).collect();
+    (points >= 2).then(|| words.join(", "))
+}
+
+impl Measures {
+    fn reasons(&self) -> Vec<(u32, String)> {
+        let mut reasons = Vec::new();
+        let mut rate = |points: u32, words: String| {
+            if points > 0 {
+                reasons.push((points, words));
+            }
+        };
+        let decoders = per_mille(self.decoders, self.tokens);
+        rate(steps(decoders, 15, 50, self.decoders >= 5), format!("{} decoding calls", self.decoders));
+        let joins = per_mille(self.joins, self.tokens);
+        rate(steps(joins, 60, 140, self.joins >= 12), format!("{} joined pieces of text", self.joins));
+        let meaningless = per_mille(self.meaningless, self.names);
+        rate(
+            steps(meaningless, 300, 500, self.names >= 8),
+            format!("{} of {} names without meaning", self.meaningless, self.names),
+        );
+        let dead = per_mille(self.dead, self.assignments);
+        rate(
+            steps(dead, 500, 800, self.assignments >= 10),
+            format!("{} of {} results never used", self.dead, self.assignments),
+        );
+        rate(u32::from(self.payload >= 200), format!("an encoded text of {} characters", self.payload));
+        reasons
+    }
+}
+
+/// 1 above `odd`, 2 above `beyond`, if there is enough to measure.
+fn steps(share: usize, odd: usize, beyond: usize, is_enough: bool) -> u32 {
+    match is_enough {
+        true if share >= beyond => 2,
+        true if share >= odd => 1,
+        _ => 0,
+    }
+}
+
+fn per_mille(part: usize, whole: usize) -> usize {
+    part.saturating_mul(1000).checked_div(whole).unwrap_or(0)
+}
+
+fn measure(modules: &[Vec<Token<'_>>]) -> Measures {
+    const DECODERS: &[&str] = &["chr", "chrw", "chrb", "strreverse", "xor", "asc", "ascw", "ascb", "cdate", "chrwb"];
+    let mut measures = Measures::default();
+    let mut names: HashSet<String> = HashSet::new();
+    let mut mentions: HashMap<String, usize> = HashMap::new();
+    let mut assigned: HashMap<String, usize> = HashMap::new();
+    for tokens in modules {
+        let mut previous = Kind::End;
+        for (at, token) in tokens.iter().enumerate() {
+            let next = tokens.get(at.saturating_add(1)).map_or(Kind::End, |token| token.kind);
+            measures.tokens = measures.tokens.saturating_add(1);
+            match token.kind {
+                Kind::Name(name) => {
+                    let lower = name.to_lowercase();
+                    if DECODERS.contains(&lower.as_str()) {
+                        measures.decoders = measures.decoders.saturating_add(1);
+                    }
+                    let is_member = previous == Kind::Sign('.');
+                    if !is_member && previous == Kind::End && next == Kind::Sign('=') {
+                        count(&mut assigned, lower.clone());
+                    }
+                    if !is_member && mentions.len() < MOST_NAMES {
+                        count(&mut mentions, lower);
+                        names.insert(name.to_owned());
+                    }
+                }
+                Kind::Sign('&' | '+') if is_piece(previous) || is_piece(next) => {
+                    measures.joins = measures.joins.saturating_add(1);
+                }
+                Kind::Text(text) => {
+                    measures.texts = measures.texts.saturating_add(1);
+                    if is_encoded(text) {
+                        measures.payload = measures.payload.max(text.len());
+                    }
+                }
+                _ => {}
+            }
+            previous = token.kind;
+        }
+    }
+    let own: Vec<&String> = names.iter().filter(|name| is_own(name, &mentions)).collect();
+    measures.names = own.len();
+    measures.meaningless = own.iter().filter(|name| is_meaningless(name)).count();
+    measures.assignments = assigned.len();
+    measures.dead = assigned.iter().filter(|(name, times)| mentions.get(*name) == Some(times)).count();
+    measures
+}
+
+fn count(counts: &mut HashMap<String, usize>, name: String) {
+    let times = counts.entry(name).or_insert(0);
+    *times = times.saturating_add(1);
+}
+
+/// A text, the end of a call, or a name: what is joined. Numbers are added.
+fn is_piece(kind: Kind<'_>) -> bool {
+    matches!(kind, Kind::Text(text) if text.len() <= 40)
+}
+
+/// Names that the author chose: neither keywords nor short counters nor names of Office.
+fn is_own(name: &str, mentions: &HashMap<String, usize>) -> bool {
+    let lower = name.to_lowercase();
+    let is_known = KNOWN.contains(&lower.as_str())
+        || ["vb", "wd", "xl", "mso", "pp"].iter().any(|prefix| lower.starts_with(prefix));
+    name.chars().count() >= 5 && !is_known && mentions.contains_key(&lower)
+}
+
+/// Words that occur in all code and would dilute the share.
+const KNOWN: &[&str] = &[
+    "activedocument",
+    "activesheet",
+    "application",
+    "array",
+    "boolean",
+    "byref",
+    "byval",
+    "createobject",
+    "document",
+    "double",
+    "elseif",
+    "error",
+    "false",
+    "function",
+    "getobject",
+    "integer",
+    "object",
+    "optional",
+    "private",
+    "public",
+    "range",
+    "resume",
+    "select",
+    "sheets",
+    "single",
+    "string",
+    "thisdocument",
+    "thisworkbook",
+    "until",
+    "variant",
+    "while",
+    "workbooks",
+    "worksheets",
+    "const",
+    "next",
+    "shell",
+    "static",
+    "declare",
+    "exit",
+    "then",
+    "nothing",
+    "empty",
+];
+
+/// Whether a name looks drawn by lot. Only names of Latin letters are judged: digits within, no
+/// vowels, long runs of consonants, case that changes without making words.
+fn is_meaningless(name: &str) -> bool {
+    let letters: Vec<char> = name.chars().collect();
+    if !letters.iter().all(char::is_ascii) {
+        return false;
+    }
+    let is_vowel = |c: &char| "aeiouyAEIOUY".contains(*c);
+    let digits = letters.iter().filter(|c| c.is_ascii_digit()).count();
+    let alphabetic: Vec<char> = letters.iter().copied().filter(char::is_ascii_alphabetic).collect();
+    let vowels = alphabetic.iter().filter(|c| is_vowel(c)).count();
+    let longest_run = letters.split(|c| is_vowel(c) || !c.is_ascii_alphabetic()).map(<[char]>::len).max().unwrap_or(0);
+    // Digits at the end number things; in the middle, or more than letters, they do not.
+    let trailing = letters.iter().rev().take_while(|c| c.is_ascii_digit()).count();
+    let digits_within = digits.saturating_sub(trailing);
+    let changes = alphabetic
+        .windows(2)
+        .filter(|pair| matches!(pair, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()))
+        .count();
+    let is_constant = alphabetic.iter().all(char::is_ascii_uppercase);
+    let few_vowels = alphabetic.len() >= 5 && vowels.saturating_mul(6) < alphabetic.len();
+    digits_within >= 2
+        || (digits >= 4 && digits >= alphabetic.len())
+        || (few_vowels && !is_constant)
+        || (longest_run >= 6 && !is_constant)
+        || (changes.saturating_mul(3) > alphabetic.len() && alphabetic.len() >= 6)
+        || has_odd_case(&alphabetic)
+}
+
+/// Capitals in the middle of words: `qUoRvbz`, `gXRvvm`. Camel case has words of three letters
+/// or more, and capitals together only as abbreviations.
+fn has_odd_case(letters: &[char]) -> bool {
+    let mut words: Vec<usize> = Vec::new();
+    for letter in letters {
+        match words.last_mut() {
+            Some(length) if !letter.is_ascii_uppercase() => *length = length.saturating_add(1),
+            _ => words.push(1),
+        }
+    }
+    let short = words.iter().filter(|length| **length <= 2).count();
+    let starts_lower_and_short =
+        letters.first().is_some_and(char::is_ascii_lowercase) && words.first().is_some_and(|length| *length <= 3);
+    words.len() >= 3
+        && short >= 2
+        && short.saturating_mul(2) >= words.len()
+        && (starts_lower_and_short || words.len() >= 4)
+}
+
+/// A long text without spaces that uses its letters evenly: Base64, hexadecimal, or junk between
+/// the letters of something else. Paths and addresses have separators.
+fn is_encoded(text: &str) -> bool {
+    if text.len() < 80 || text.contains([' ', '\\', '/', '<', '%']) && !is_base64(text) {
+        return false;
+    }
+    let mut seen = HashSet::new();
+    seen.extend(text.bytes().take(400));
+    seen.len() >= 14
+}
+
+fn is_base64(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+        && text.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_drawn_by_lot_have_no_meaning() {
+        for name in ["qUoRvbz", "K381w52", "vbTkuPRx", "gXRvvm", "wbGpRcYn", "H7463829", "D5_21_c7", "xkcdqrtz"] {
+            assert!(is_meaningless(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_people_have_meaning() {
+        let names = [
+            "lastRow",
+            "rngTarget",
+            "strFileName",
+            "CommandButton1",
+            "wsSummary2020",
+            "MAX_ROWS",
+            "getHTTPStatus",
+            "Umsatzsteuer",
+            "xlAppExcel",
+            "bereich",
+            "集計",
+            "cnstHKCU",
+            "BtnOK_Click",
+            "IsNumericString",
+            "m_cdsRPT",
+            "i18n_text",
+            "oXMLHttp",
+        ];
+        for name in names {
+            assert!(!is_meaningless(name), "{name}");
+        }
+    }
+}

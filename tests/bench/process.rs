@@ -1,0 +1,126 @@
+//! The daemon under measurement, as a process of its own: `sekisho serve`, or this program with a
+//! handler that forwards without looking.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use sekisho::config::{Config, Endpoint};
+use sekisho::message::{Edits, SpoolPolicy};
+use sekisho::net::{Listener, Permits, Shutdown};
+use sekisho::smtp::relay::{Forwarded, Transaction};
+use sekisho::smtp::reply::Reply;
+use sekisho::smtp::server::{self, Handler, Mail};
+
+/// A running daemon; ended when dropped.
+pub struct Daemon {
+    child: Child,
+    address: SocketAddr,
+    _state: tempfile::TempDir,
+}
+
+impl Daemon {
+    /// Starts one in front of `sink`, with scanning on or off.
+    pub fn start(scanning: bool, sink: SocketAddr) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let file = state.path().join("sekisho.toml");
+        let text = format!("[[listener]]\nlisten = \"127.0.0.1:0\"\nnext_hop = \"{sink}\"\n[http]\nlisten = \"off\"\n");
+        std::fs::write(&file, text).unwrap();
+        let mut command = if scanning {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+            command.arg("serve").arg("--config").arg(&file).arg("--state-dir").arg(state.path());
+            command
+        } else {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.arg("relay").arg(&file);
+            command
+        };
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.split("listen=").nth(1)?.split([' ', ',']).next()?.parse().ok())
+            .expect("the daemon says where it listens");
+        // The log must be read on, or the daemon would wait for it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address, _state: state }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// CPU seconds used so far, user and system.
+    pub fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+    }
+
+    /// Resident memory now.
+    pub fn rss_mb(&self) -> f64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most resident memory so far.
+    pub fn peak_rss_mb(&self) -> f64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, key: &str) -> f64 {
+        let status =
+            std::fs::read_to_string(Path::new("/proc").join(self.child.id().to_string()).join("status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Forwards whatever comes.
+struct PassThrough(Arc<Config>);
+
+impl Handler for PassThrough {
+    async fn handle(&self, mail: Mail, hop: &mut Transaction<'_>) -> Reply {
+        let everybody: Vec<usize> = (0..mail.envelope.recipients.len()).collect();
+        match hop.forward(&mail.message, &Edits::default(), &everybody, mail.deadline()).await {
+            Forwarded::Accepted(reply) | Forwarded::Refused(reply) => reply,
+            Forwarded::Lost { .. } => Reply::new(451, "4.4.2 lost"),
+        }
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.0)
+    }
+
+    fn spool(&self) -> SpoolPolicy {
+        SpoolPolicy {
+            threshold: usize::try_from(self.0.service.spool_threshold).unwrap(),
+            folder: std::env::temp_dir(),
+        }
+    }
+}
+
+/// The proxy without scanning: runs until it is killed.
+pub fn relay(file: &str) {
+    let config =
+        Config::parse(&std::fs::read_to_string(file).unwrap(), file).unwrap_or_else(|errors| panic!("{errors}"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = config.listeners[0].clone();
+        let socket = Listener::bind(&listener.listen).unwrap();
+        let Endpoint::Tcp(address) = socket.endpoint().unwrap() else { panic!("TCP") };
+        println!("listen={address}");
+        let handler = Arc::new(PassThrough(Arc::new(config)));
+        server::serve(socket, Arc::new(listener), handler, Permits::new(), Shutdown::new()).await;
+    });
+}
