@@ -612,11 +612,9 @@ fn looks_like_zip(bytes: &[u8], known: TypeSet) -> bool {
     if bytes.starts_with(LOCAL) || bytes.starts_with(END) || bytes.starts_with(b"PK00PK\x03\x04") {
         return true;
     }
-    if has_central_directory(bytes) {
-        return true;
-    }
-    // Without a directory at the end, readers go by the first local header. In formats that
-    // carry other files whole, one is their content, which comes out when they are taken apart.
+    // In formats that carry other files whole, a ZIP is mostly their content (every .doc of Word
+    // 2007 has its theme as one), which comes out when they are taken apart. One that was appended
+    // ends where the file ends; a stream is padded.
     let carries = known.has(FileType::Ole)
         || known.has(FileType::Rtf)
         || known.has(FileType::OneNote)
@@ -624,12 +622,18 @@ fn looks_like_zip(bytes: &[u8], known: TypeSet) -> bool {
         || known.has(FileType::Mht)
         || known.has_class(Class::Unopened)
         || known.has_class(Class::DiskImage);
-    !carries && has_local_header(bytes)
+    // Without a directory at the end, readers go by the first local header.
+    if carries {
+        has_central_directory(bytes, true)
+    } else {
+        has_central_directory(bytes, false) || has_local_header(bytes)
+    }
 }
 
 /// Whether an end-of-central-directory record stands where readers look for it (before a comment
-/// of at most 65,535 octets; zero padding is not counted), with a directory before it.
-fn has_central_directory(bytes: &[u8]) -> bool {
+/// of at most 65,535 octets; zero padding is not counted), with a directory before it. With
+/// `at_end`, only if the file ends with it.
+fn has_central_directory(bytes: &[u8], at_end: bool) -> bool {
     let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at.saturating_add(1));
     // The record's own last fields may be zeros.
     let end = end.saturating_add(22).min(bytes.len());
@@ -639,7 +643,9 @@ fn has_central_directory(bytes: &[u8]) -> bool {
         let position = end.saturating_sub(tail.len()).saturating_add(at);
         let size = Reader::at(bytes, position.saturating_add(12)).and_then(|mut reader| reader.u32());
         let start = size.and_then(|size| position.checked_sub(usize::try_from(size).ok()?));
-        start.is_some_and(|start| has_at(bytes, start, b"PK\x01\x02"))
+        let comment = Reader::at(bytes, position.saturating_add(20)).and_then(|mut reader| reader.u16());
+        let ends = comment.map(|size| position.saturating_add(22).saturating_add(size.into()));
+        start.is_some_and(|start| has_at(bytes, start, b"PK\x01\x02")) && (!at_end || ends == Some(bytes.len()))
     })
 }
 

@@ -313,6 +313,10 @@ table! {
     VBA_OBFUSCATED = "vba-obfuscated", Concealment, Medium, None, Some("T1027"),
         "is written so that it cannot be read ({evidence})",
         "読めないように細工され（{evidence}）", "読めないように細工されています（{evidence}）";
+    /// A command or an encoded text in a form, a property or the text, beside macros.
+    VBA_PAYLOAD_OUTSIDE = "vba-payload-outside", Concealment, Medium, None, Some("T1027.009"),
+        "keeps a command outside of its code ({evidence})",
+        "コードの外に命令を隠し（{evidence}）", "コードの外に命令を隠しています（{evidence}）";
     /// The source is missing or does not fit the compiled code.
     VBA_NO_SOURCE = "vba-no-source", Concealment, Medium, None, Some("T1564.007"),
         "has macro modules without readable source ({evidence})",

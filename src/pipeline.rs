@@ -337,7 +337,7 @@ impl Pipeline {
     /// A pending copy becomes held, or goes, by the next hop's answer for the others.
     async fn settle_held(&self, id: QuarantineId, result: DeliveryResult, reply: &Reply) {
         let quarantine = Arc::clone(&self.quarantine);
-        let text = format!("the next hop refused the message for the other recipients: {reply}");
+        let text = format!("the next hop refused the message for the other recipients: {}", reply.text());
         let settled = tokio::task::spawn_blocking(move || match result {
             DeliveryResult::Accepted => quarantine.commit(id),
             DeliveryResult::Refused => quarantine.commit(id).and_then(|()| quarantine.note(id, &text)),

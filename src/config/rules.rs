@@ -1,5 +1,6 @@
 //! `[[rule]]`: its keys, conditions and actions.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -27,7 +28,7 @@ pub(super) struct Placed {
     pub action: Range<usize>,
 }
 
-/// A rule while it is read.
+/// A rule while it is read: what it has, each with its place. Something wrong, already noted, is there and empty.
 #[derive(Default)]
 pub struct RuleDraft {
     name: Option<(String, Range<usize>)>,
@@ -37,8 +38,6 @@ pub struct RuleDraft {
     reply: Option<(String, Range<usize>)>,
     headers: Option<(Vec<(String, String)>, Range<usize>)>,
     subject_prefix: Option<(String, Range<usize>)>,
-    /// The name or the action is there, but wrong: then it is not missing as well.
-    failed: bool,
 }
 
 /// The keys of a rule.
@@ -49,11 +48,7 @@ pub(super) const RULE: &[Key<RuleDraft>] = &[
         default: "",
         doc: "Required and unique: it stands in logs, metrics and header fields.",
         read: |walk, field, draft| {
-            if let Some(name) = walk.parsed(field, rule_name) {
-                draft.name = Some((name, field.key.clone()));
-            } else {
-                draft.failed = true;
-            }
+            draft.name = Some((walk.parsed(field, rule_name).unwrap_or_default(), field.key.clone()));
         },
     },
     Key {
@@ -77,10 +72,8 @@ pub(super) const RULE: &[Key<RuleDraft>] = &[
         doc: "Required: what happens.",
         read: |walk, field, draft| {
             let choices = Action::NAMES.map(|name| (name, name));
-            draft.failed |= walk.parsed(field, |text| one_of("action", text, &choices)).is_none_or(|action| {
-                draft.action = Some((action, field.span()));
-                false
-            });
+            let action = walk.parsed(field, |text| one_of("action", text, &choices));
+            draft.action = Some((action.unwrap_or_default(), field.span()));
         },
     },
     Key {
@@ -89,7 +82,7 @@ pub(super) const RULE: &[Key<RuleDraft>] = &[
         default: "\"554 5.7.1 Message refused (reference {id})\"",
         doc: "For reject: the line the sender's server gets.",
         read: |walk, field, draft| {
-            draft.reply = walk.parsed(field, reply).map(|reply| (reply, field.key.clone()));
+            draft.reply = Some((walk.parsed(field, reply).unwrap_or_default(), field.key.clone()));
         },
     },
     Key {
@@ -105,8 +98,8 @@ pub(super) const RULE: &[Key<RuleDraft>] = &[
         default: "",
         doc: "For tag: put before the Subject. Breaks DKIM signatures that cover the Subject.",
         read: |walk, field, draft| {
-            draft.subject_prefix =
-                walk.parsed(field, |text| header_text(text, "subject_prefix")).map(|text| (text, field.key.clone()));
+            let text = walk.parsed(field, |text| header_text(text, "subject_prefix"));
+            draft.subject_prefix = Some((text.unwrap_or_default(), field.key.clone()));
         },
     },
 ];
@@ -226,67 +219,69 @@ const SIZE_RANGE: &[Key<SizeRange>] = &[
     },
 ];
 
-/// Reads the `[[rule]]` tables.
+/// Reads the `[[rule]]` tables. A rule with an error is left out: half of its conditions would be
+/// another rule.
 pub(super) fn read(walk: &mut Walk, source: &Source<'_>, value: &Spanned<DeValue<'_>>) -> Vec<Placed> {
-    let mut rules: Vec<Placed> = Vec::new();
+    let mut rules = Vec::new();
+    let mut names: HashMap<String, usize> = HashMap::new();
     for table in walk.tables(value, "rule") {
-        let mut draft = RuleDraft::default();
+        let (mut draft, before) = (RuleDraft::default(), walk.problems.len());
+        let line = source.line(table.span().start);
         if let DeValue::Table(keys) = table.get_ref() {
             walk.table(keys, RULE, &[], ("key", " in a [[rule]]"), &mut draft);
         }
-        if let Some((name, span)) = &draft.name
-            && let Some(first) = rules.iter().find(|placed| placed.rule.name == *name)
-        {
-            let line = first.rule.line.unwrap_or_default();
-            walk.push(
-                Problem::error(span.clone(), format!("a rule named `{name}` stands in line {line} already"))
-                    .expected("another name"),
-            );
+        if let Some((name, span)) = draft.name.as_ref().filter(|(name, _)| !name.is_empty()) {
+            if let Some(first) = names.get(name) {
+                let message = format!("a rule named `{name}` stands in line {first} already");
+                walk.push(Problem::error(span.clone(), message).expected("another name"));
+            }
+            names.entry(name.clone()).or_insert(line);
         }
-        rules.extend(finish(walk, draft, table.span(), source.line(table.span().start)));
+        let rule = finish(walk, draft, table.span(), line);
+        rules.extend(rule.filter(|_| walk.errors_since(before) == 0));
     }
     rules
 }
 
-/// The rule that a draft makes; what is required and what does not go together is checked here.
+/// The rule that a draft makes; what is required is checked here.
 fn finish(walk: &mut Walk, draft: RuleDraft, header: Range<usize>, line: usize) -> Option<Placed> {
-    let RuleDraft { name, when, not, action, reply, headers, subject_prefix, failed } = draft;
-    if name.is_none() && !failed {
+    let RuleDraft { name, when, not, action, reply, headers, subject_prefix } = draft;
+    if name.is_none() {
         walk.push(Problem::missing(header.clone(), "the rule has no `name`").expected("name = \"…\""));
     }
-    if action.is_none() && !failed {
+    if action.is_none() {
         let expected = "action = \"pass\", \"tag\", \"quarantine\", \"reject\" or \"defer\"";
         walk.push(Problem::missing(header, "the rule has no `action`").expected(expected));
     }
     let (action, place) = action?;
-    let only_for = [
-        (reply.as_ref().map(|(_, span)| span), "reply", "reject"),
-        (headers.as_ref().map(|(_, span)| span), "headers", "tag"),
-        (subject_prefix.as_ref().map(|(_, span)| span), "subject_prefix", "tag"),
-    ];
-    for (span, key, wants) in only_for {
-        if let Some(span) = span.filter(|_| action != wants) {
-            let message = format!("`{key}` has no meaning for the action `{action}`");
-            walk.push(Problem::error(span.clone(), message).expected(format!("action = \"{wants}\"")));
-        }
-    }
+    only_for(walk, action, "reject", "reply", reply.as_ref());
+    only_for(walk, action, "tag", "headers", headers.as_ref());
+    only_for(walk, action, "tag", "subject_prefix", subject_prefix.as_ref());
     let action = match action {
         "pass" => Action::Pass,
+        "tag" if headers.is_none() && subject_prefix.is_none() => {
+            let problem = Problem::missing(place, "the rule tags with nothing");
+            walk.push(problem.expected("`headers` or `subject_prefix`"));
+            return None;
+        }
+        "tag" => Action::Tag(Tag {
+            headers: headers.map(|(headers, _)| headers).unwrap_or_default(),
+            subject_prefix: subject_prefix.map(|(prefix, _)| prefix),
+        }),
         "quarantine" => Action::Quarantine,
         "reject" => Action::Reject { reply: reply.map_or_else(|| DEFAULT_REPLY.to_owned(), |(reply, _)| reply) },
         "defer" => Action::Defer,
-        _ => {
-            if headers.is_none() && subject_prefix.is_none() {
-                let message = "the rule tags with nothing";
-                walk.push(Problem::missing(place.clone(), message).expected("`headers` or `subject_prefix`"));
-            }
-            Action::Tag(Tag {
-                headers: headers.map(|(headers, _)| headers).unwrap_or_default(),
-                subject_prefix: subject_prefix.map(|(prefix, _)| prefix),
-            })
-        }
+        _ => return None,
     };
     Some(Placed { rule: Rule { name: name?.0, line: Some(line), when, not, action }, action: place })
+}
+
+/// Notes a key that has no meaning for the rule's action.
+fn only_for<T>(walk: &mut Walk, action: &str, wanted: &str, key: &str, value: Option<&(T, Range<usize>)>) {
+    if let Some((_, span)) = value.filter(|_| action != wanted && !action.is_empty()) {
+        let message = format!("`{key}` has no meaning for the action `{action}`");
+        walk.push(Problem::error(span.clone(), message).expected(format!("action = \"{wanted}\"")));
+    }
 }
 
 /// Warns of rules that do not do what they seem to.

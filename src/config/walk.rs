@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::Endpoint;
-use crate::config::diagnostics::{Problem, did_you_mean};
+use crate::config::diagnostics::{Problem, Severity, did_you_mean};
 use crate::config::values::{self, Wrong};
 
 /// A key that a table may have: what drives reading, suggestions and the check of the docs.
@@ -53,6 +53,11 @@ impl Walk {
         self.problems.push(problem);
     }
 
+    /// How many errors came after the first `before` problems.
+    pub(super) fn errors_since(&self, before: usize) -> usize {
+        self.problems.iter().skip(before).filter(|problem| problem.severity == Severity::Error).count()
+    }
+
     /// Reads a table. `what` is how its keys are called (`key`, `condition`), `place` is where it
     /// stands (` in [limits]`); keys among `others` are read elsewhere.
     pub(super) fn table<T>(
@@ -68,6 +73,7 @@ impl Walk {
             if let Some(known) = keys.iter().find(|known| known.name == text) {
                 (known.read)(self, &Field { name: text, key, wants: known.wants, value }, target);
             } else if !others.contains(&text) {
+                let what = if is_section(value.get_ref()) { "section" } else { what };
                 let names = keys.iter().map(|key| key.name).chain(others.iter().copied());
                 let guess = did_you_mean(text, names);
                 let problem = Problem::error(key, format!("unknown {what} `{text}`{place}")).suggest(guess);
@@ -264,6 +270,15 @@ pub(super) fn one_of<T: Copy>(key: &str, text: &str, choices: &[(&str, T)]) -> R
         Some(name) => wrong.suggest(name),
         None => wrong,
     })
+}
+
+/// Whether it is written as `[name]` or `[[name]]`.
+fn is_section(value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::Table(_) => true,
+        DeValue::Array(items) => items.iter().any(|item| item.get_ref().is_table()),
+        _ => false,
+    }
 }
 
 fn type_name(value: &DeValue<'_>) -> &'static str {

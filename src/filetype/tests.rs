@@ -150,6 +150,10 @@ fn what_a_container_carries_does_not_make_it_a_zip() {
     let local = &zip(&["word/document.xml"])[..60];
     let cfb = [b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec(), vec![7; 512], local.to_vec(), vec![7; 512]].concat();
     check("compound file", &cfb, "ole");
+    let theme = zip(&["theme/theme1.xml", "_rels/.rels"]);
+    let word = [b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec(), vec![7; 512], theme.clone(), vec![0; 77]].concat();
+    check("theme in the last stream of a compound file", &word, "ole");
+    check("appended to a compound file", &[word, zip(&["a"])].concat(), "ole ooxml zip");
     check("tar", &[padded(257, b"ustar\x0000"), vec![0; 250], local.to_vec(), vec![1; 99]].concat(), "tar");
 }
 

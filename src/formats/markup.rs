@@ -16,14 +16,20 @@ pub enum Token<'a> {
 
 /// Reads `text` from its start.
 pub fn tokens(text: &str) -> Tokens<'_> {
-    Tokens { rest: text }
+    Tokens { rest: text, unclosed: [false; 3] }
 }
 
 /// See [`tokens`].
 #[derive(Clone, Debug)]
 pub struct Tokens<'a> {
     rest: &'a str,
+    /// For each of [`SECTIONS`]: its end stands nowhere in the rest. Looking for it again and
+    /// again would take quadratic time.
+    unclosed: [bool; 3],
 }
+
+/// What is no tag: how it begins and ends.
+const SECTIONS: [(&str, &str); 3] = [("<!--", "-->"), ("<?", ">"), ("<![CDATA[", "]]>")];
 
 impl<'a> Iterator for Tokens<'a> {
     type Item = Token<'a>;
@@ -50,6 +56,18 @@ impl<'a> Tokens<'a> {
         taken
     }
 
+    /// The content of a section up to `end`. What is never closed ends at the next bracket, so
+    /// that it hides no more than browsers would.
+    fn section(&mut self, end: &str, kind: usize) -> &'a str {
+        let known = self.unclosed.get(kind).copied().unwrap_or(true);
+        let found = if known { None } else { memchr::memmem::find(self.rest.as_bytes(), end.as_bytes()) };
+        if let Some(size) = found {
+            return self.cut(size, end.len());
+        }
+        self.unclosed.get_mut(kind).into_iter().for_each(|unclosed| *unclosed = true);
+        self.cut(self.rest.find('>').unwrap_or(self.rest.len()), 1)
+    }
+
     /// Passes over raw text up to `</name`: there are no tags in scripts and styles.
     fn pass_over(&mut self, name: &str) {
         let closes = |at: &usize| {
@@ -63,14 +81,13 @@ impl<'a> Tokens<'a> {
 
     /// One tag; `None` for comments and declarations, which are passed over.
     fn tag(&mut self) -> Option<Token<'a>> {
-        for (start, end) in [("<!--", "-->"), ("<?", ">"), ("<![CDATA[", "]]>")] {
-            if let Some(inner) = self.rest.strip_prefix(start) {
-                // What is never closed ends at the next bracket, so that it hides no more than browsers would.
-                let found = memchr::memmem::find(inner.as_bytes(), end.as_bytes());
-                let (size, gap) = found.map_or((inner.find('>').unwrap_or(inner.len()), 1), |at| (at, end.len()));
-                self.rest = inner;
-                let content = self.cut(size, gap);
-                return (start == "<![CDATA[").then_some(Token::Text(content));
+        if self.rest.as_bytes().get(1).is_some_and(|b| matches!(b, b'!' | b'?')) {
+            for ((start, end), unclosed) in SECTIONS.into_iter().zip(0..) {
+                if let Some(inner) = self.rest.strip_prefix(start) {
+                    self.rest = inner;
+                    let content = self.section(end, unclosed);
+                    return (start == "<![CDATA[").then_some(Token::Text(content));
+                }
             }
         }
         let inner = self.rest.get(1..).unwrap_or_default();
@@ -275,8 +292,21 @@ mod tests {
 
     #[test]
     fn hostile_markup_costs_linear_time() {
-        for piece in ["<", "<a \"", "<!--", "<a '\"", "&", "<![CDATA[", "<script>"] {
-            let text = piece.repeat(200_000 / piece.len());
+        for piece in [
+            "<",
+            "<a \"",
+            "<!--",
+            "<!-->",
+            "<!-- >",
+            "<a '\"",
+            "&",
+            "<![CDATA[",
+            "<![CDATA[>",
+            "<script>",
+            "</",
+            "<a \">",
+        ] {
+            let text = piece.repeat(4_000_000 / piece.len());
             assert!(page_text(&text).len() <= text.len());
         }
     }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::filetype::{self, Class, FileType};
 use crate::finding;
 use crate::formats::Format;
+use crate::limits::Limit;
 use crate::mime;
 use crate::mime::decode::{self, Transfer};
 use crate::mime::params;
@@ -22,6 +23,9 @@ use crate::scan::{Child, Scan};
 
 /// Messages: the root, attached ones, members of archives.
 pub const FORMAT: Format = Format { name: "message", accepts, examine };
+
+/// How often the octets of one message are decoded by all readings together.
+const MAX_READINGS: usize = 8;
 
 fn accepts(part: &Part) -> bool {
     let declared = matches!(part.declared.as_deref(), Some("message/rfc822" | "message/global" | "message/news"));
@@ -50,9 +54,15 @@ fn examine(part: &Part, scan: &mut Scan) {
     // adds nothing.
     let (certain, doubtful): (Vec<Entity>, Vec<Entity>) =
         mail.entities.into_iter().partition(|entity| entity.doubt.is_none());
+    let mut octets: usize = 0;
     for entity in certain.into_iter().chain(doubtful) {
         if reader.scan.stopped() {
             return;
+        }
+        // Entities may share octets, so that together they may be more than the message.
+        octets = octets.saturating_add(entity.body.len());
+        if octets > part.bytes.len().saturating_mul(MAX_READINGS) {
+            return reader.scan.limit(part, Limit::ScanSize);
         }
         reader.entity(&entity);
     }
@@ -82,7 +92,9 @@ impl Reader<'_> {
             return self.encoded(entity, section, &body);
         }
         let attached = entity.kind != Kind::Inline;
-        let mut contents = decode::contents(&body, &entity.transfers, attached);
+        // A message is mostly base64 because of what it carries.
+        let mut contents =
+            decode::contents(&body, &entity.transfers, entity.kind == Kind::File && !is_container(entity));
         if entity.kind == Kind::Message && mime::looks_like_message(&body) {
             contents.also(body, "a message labelled as encoded that is not");
         }
@@ -153,6 +165,10 @@ impl Reader<'_> {
             self.scan.child(self.part, Origin::Attachment, child);
         }
     }
+}
+
+fn is_container(entity: &Entity) -> bool {
+    entity.declared.as_deref().is_some_and(|declared| declared.starts_with("message/"))
 }
 
 fn files(readings: &[Bytes]) -> bool {

@@ -2,8 +2,8 @@
 //! carry something that runs without Office (programs, scripts, shortcuts,
 //! disk images).
 //!
-//! Only what a person would open is looked at: attachments and archive members. What honest mail
-//! does every day (a .doc that is RTF, an .xls that is HTML) is no finding.
+//! Looks at attachments, archive members and what documents embed. What honest mail does every day
+//! (a .doc that is RTF, an .xls that is HTML) is no finding.
 
 use crate::filetype::{Class, FileType, TypeSet};
 use crate::finding::{self, FindingId};
@@ -11,7 +11,7 @@ use crate::formats::Format;
 use crate::part::{Origin, Part, extension};
 use crate::scan::Scan;
 
-/// Everything with a name, and everything whose content is a program, shortcut or disk image.
+/// Everything but the mail's own text.
 pub const FORMAT: Format = Format { name: "naming", accepts, examine };
 
 fn accepts(part: &Part) -> bool {
@@ -27,10 +27,6 @@ fn examine(part: &Part, scan: &mut Scan) {
     }
     if let Some(evidence) = mismatch(part) {
         scan.finding(finding::TYPE_MISMATCH, part, "", &evidence);
-    }
-    // What stands inside a document is its own business: a picture in a slide is no attachment.
-    if part.origin == Origin::Embedded && part.names.is_empty() {
-        return;
     }
     if let Some((id, evidence)) = carrier(part) {
         scan.finding(id, part, "", &evidence);

@@ -9,10 +9,12 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::filetype::{self, Class, FileType, TypeSet};
-use crate::finding;
 use crate::formats::markup::{self, Token};
-use crate::formats::zip::members::{Archive, Member, normal};
-use crate::formats::zip::unpack::{self, Content};
+use crate::formats::zip::{
+    self,
+    members::{Archive, Member, normal},
+    unpack::{self, Content},
+};
 use crate::limits::Limit;
 use crate::lure;
 use crate::part::{Origin, Part, extension};
@@ -38,6 +40,10 @@ pub(crate) fn examine(part: &Part, archive: &Archive, scan: &mut Scan) {
         if scan.stopped() {
             return;
         }
+        if scan.room() == 0 {
+            scan.limit(part, Limit::ScanSize);
+            break;
+        }
         for method in member.methods.iter().copied() {
             package.look(part, member, method, scan);
         }
@@ -62,13 +68,14 @@ struct Package {
 /// Octets that tell what a member is. More of a picture is not unpacked.
 const GLANCE: u64 = 64;
 
+/// 16 MiB of one XML part are read for text: the markup of a book has a fifth of that.
+const MAX_TEXT: usize = 16 << 20;
+
 impl Package {
     fn look(&mut self, part: &Part, member: &Member, method: u16, scan: &mut Scan) {
         let glance = unpack::unpack(&part.bytes, member, method, GLANCE);
         let (Content::Whole(start) | Content::Head(start) | Content::Damaged(start)) = &glance else {
-            let Content::Unsupported(method) = glance else { return };
-            let evidence = format!("{}: {}", member.name(), unpack::method_name(method));
-            return scan.finding(finding::CONTAINER_UNSUPPORTED, part, member.name(), &evidence);
+            return zip::missing(part, member, &glance, scan);
         };
         if is_picture(start) {
             let size = member.size.max(member.data.len() as u64);
@@ -77,23 +84,27 @@ impl Package {
             }
             return;
         }
-        let Some(bytes) = whole(part, member, method, scan) else { return };
+        let content = unpack::unpack(&part.bytes, member, method, scan.room());
+        zip::missing(part, member, &content, scan);
+        let (Content::Whole(bytes) | Content::Head(bytes) | Content::Damaged(bytes)) = content else { return };
         let types = if is_xml(member, &bytes) { self.read(member, &bytes) } else { filetype::detect(&bytes) };
-        if !deserves_a_look(member, types) {
-            return scan.spend(bytes.len() as u64);
+        let size = bytes.len() as u64;
+        let child = Child { names: member.names.clone(), bytes, ..Child::default() };
+        if !deserves_a_look(member, types) || scan.child(part, Origin::Embedded, child).is_none() {
+            return scan.spend(size);
         }
         self.has_macros |= types.has(FileType::Ole) && normal(member.name()).contains("vba");
-        scan.child(part, Origin::Embedded, Child { names: member.names.clone(), bytes, ..Child::default() });
     }
 
     /// Reads an XML member for its text and for what it says of the package.
     fn read(&mut self, member: &Member, bytes: &Bytes) -> TypeSet {
-        let xml = lure::decode_text(bytes);
         if is_named(member, CONTENT_TYPES) {
-            self.content_types(&xml);
-        }
-        if may_hold_text(member, &xml) {
-            self.text.read(&text_of(&xml));
+            self.content_types(&lure::decode_xml(bytes));
+        } else if may_hold_text(member, bytes) {
+            let xml = lure::decode_xml(bytes.get(..MAX_TEXT).unwrap_or(bytes));
+            if !markup::tokens(&xml).find_map(root).is_some_and(|root| WITHOUT_TEXT.contains(&root)) {
+                self.text.read(&text_of(&xml));
+            }
         }
         // A document in the flat form, with its binary parts in Base64.
         let carries =
@@ -158,38 +169,38 @@ fn is_macro_enabled(file_type: FileType) -> bool {
     )
 }
 
-/// A member's content; what is missing of it is said.
-fn whole(part: &Part, member: &Member, method: u16, scan: &mut Scan) -> Option<Bytes> {
-    match unpack::unpack(&part.bytes, member, method, scan.room()) {
-        Content::Whole(bytes) => Some(bytes),
-        Content::Head(bytes) => {
-            let evidence = format!("{}: {}", member.name(), Limit::FileSize.name());
-            scan.finding(finding::LIMIT_EXCEEDED, part, member.name(), &evidence);
-            Some(bytes)
-        }
-        Content::Damaged(bytes) => {
-            scan.finding(finding::DAMAGED, part, member.name(), member.name());
-            Some(bytes)
-        }
-        Content::Unsupported(_) => None,
-    }
-}
-
 fn is_picture(start: &[u8]) -> bool {
+    if start.first() == Some(&b'<') {
+        return false;
+    }
     let types = filetype::detect(start);
     types.has_class(Class::Media) && types.iter().all(|t| t.class() == Class::Media)
 }
 
 fn is_xml(member: &Member, bytes: &[u8]) -> bool {
-    let start = bytes.iter().find(|b| !b.is_ascii_whitespace() && !matches!(b, 0xef | 0xbb | 0xbf | 0xff | 0xfe));
-    start == Some(&b'<') && extension(member.name()).is_some_and(|ext| matches!(ext.as_str(), "xml" | "rels" | "vml"))
+    let mark = |b: &u8| matches!(b, 0 | 0xef | 0xbb | 0xbf | 0xff | 0xfe);
+    let start = bytes.iter().find(|b| !b.is_ascii_whitespace() && !mark(b));
+    let named = || extension(member.name()).is_some_and(|ext| matches!(ext.as_str(), "xml" | "rels" | "vml"));
+    start == Some(&b'<') && (named() || filetype::detect(bytes) == TypeSet::EMPTY.with(FileType::Xml))
 }
 
 /// Sheets hold numbers by the megabyte and text only where strings stand in line.
-fn may_hold_text(member: &Member, xml: &str) -> bool {
+fn may_hold_text(member: &Member, xml: &[u8]) -> bool {
     let name = normal(member.name());
     let sheet = name.contains("/worksheets/") || name.contains("/macrosheets/");
-    !name.ends_with(".rels") && (!sheet || memchr::memmem::find(xml.as_bytes(), b"inlineStr").is_some())
+    !name.ends_with(".rels") && (!sheet || memchr::memmem::find(xml, b"inlineStr").is_some())
+}
+
+/// Roots of parts that are all markup, and often the largest ones. The root tells, since any part
+/// may have any name.
+const WITHOUT_TEXT: &[&str] =
+    &["styles", "styleSheet", "theme", "fonts", "settings", "webSettings", "numbering", "calcChain"];
+
+fn root<'a>(token: Token<'a>) -> Option<&'a str> {
+    match token {
+        Token::Open(name, _) => Some(name),
+        Token::Close(_) | Token::Text(_) => None,
+    }
 }
 
 /// All text of a part, with the texts that stand in attributes: WordArt and descriptions of pictures.

@@ -1,5 +1,7 @@
 //! Text of unknown charset to a string: for reading by machine, where a wrong guess costs little.
 
+use std::borrow::Cow;
+
 use encoding_rs::{EUC_JP, ISO_2022_JP, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 /// Decodes by what the octets look like: a byte order mark, ISO-2022-JP's escapes, UTF-8, Shift_JIS
@@ -13,6 +15,17 @@ pub fn decode_text(bytes: &[u8]) -> String {
         _ => japanese(bytes).unwrap_or(WINDOWS_1252),
     };
     encoding.decode(bytes).0.into_owned()
+}
+
+/// Decodes XML, which is UTF-8 or UTF-16 in packages of Office, without a copy where it can.
+pub fn decode_xml(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        // UTF-16 without a mark is valid UTF-8, too, with a NUL at every other place.
+        Ok(text) if !text.starts_with("<\0") && !text.starts_with("\0<") => Cow::Borrowed(text),
+        _ if bytes.starts_with(b"<\0") => UTF_16LE.decode(bytes).0,
+        _ if bytes.starts_with(b"\0<") => UTF_16BE.decode(bytes).0,
+        _ => Cow::Owned(decode_text(bytes)),
+    }
 }
 
 /// RFC 1468: ESC $ @, ESC $ B to kanji; CP50221's ESC ( I to half-width kana.
@@ -60,6 +73,16 @@ mod tests {
         assert_eq!(decode_text(b"Gr\xfc\xdfe aus K\xf6ln"), "Grüße aus Köln");
         assert_eq!(decode_text(b"\xff\xfea\0b\0"), "ab");
         assert_eq!(decode_text(b""), "");
+    }
+
+    #[test]
+    fn xml_in_every_charset_of_xml() {
+        let utf16: Vec<u8> = "<a>é</a>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = "<a>é</a>".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let marked = [b"\xff\xfe".to_vec(), utf16.clone()].concat();
+        for bytes in [utf16, big, marked, "<a>é</a>".into(), b"<a>\xe9</a>".to_vec()] {
+            assert_eq!(decode_xml(&bytes), "<a>é</a>");
+        }
     }
 
     #[test]

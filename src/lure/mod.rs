@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
 
-pub use self::charset::decode_text;
+pub use self::charset::{decode_text, decode_xml};
 use crate::finding;
 use crate::part::Part;
 use crate::scan::Scan;
@@ -83,7 +83,7 @@ pub struct Reading {
 }
 
 /// A page that holds little but the request; a lure page has 200 to 600 characters.
-const SHORT: usize = 1200;
+const SHORT: usize = 800;
 
 impl Reading {
     /// Reads one piece.
@@ -109,13 +109,15 @@ impl Reading {
     /// The phrase that asks to enable content, if this is a lure.
     pub fn asks_to_enable(&self) -> Option<&'static str> {
         let (content, editing) = (self.first(Sense::Content), self.first(Sense::Editing));
-        let button = content.or(editing);
         let strong = self.first(Sense::StrongReason).is_some();
-        let reason = strong || self.first(Sense::WeakReason).is_some();
-        let both_buttons = content.is_some() && editing.is_some();
-        let lure = button.is_some() && (reason || both_buttons || self.length < SHORT);
-        let macros = self.first(Sense::Macros).filter(|_| strong);
-        if lure { button } else { macros }
+        let short = self.length < SHORT;
+        // Every reader of mail meets the button that enables editing, and manuals mention it;
+        // the one for content is another matter.
+        let by_content = strong || short || editing.is_some() || self.first(Sense::WeakReason).is_some();
+        content
+            .filter(|_| by_content)
+            .or(editing.filter(|_| strong || short))
+            .or(self.first(Sense::Macros).filter(|_| strong))
     }
 
     /// The phrase that asks to copy the document to a trusted folder.

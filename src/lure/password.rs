@@ -82,15 +82,10 @@ fn told(after: &str, below: &[&str]) -> Vec<(u8, String)> {
     let rest = rest.trim();
     if rest.is_empty() {
         // The token stands alone on one of the next lines, perhaps in brackets.
-        return below
-            .iter()
-            .take(2)
-            .filter(|line| alone(line))
-            .filter_map(|line| token(line, Separator::Clear))
-            .take(1)
-            .collect();
+        let lines = below.iter().take(2).filter(|line| alone(line));
+        return lines.map(|line| variants(token(line, separator))).find(|found| !found.is_empty()).unwrap_or_default();
     }
-    token(rest, separator).into_iter().collect()
+    variants(token(rest, separator))
 }
 
 /// How a word for "password" and the rest of the line are separated.
@@ -120,10 +115,14 @@ fn separated(after: &str) -> Option<(Separator, &str)> {
         }
     }
     // Nothing on this line: the next one may tell it.
-    if after.trim().is_empty() {
-        return Some((Separator::Clear, ""));
-    }
-    after.starts_with(char::is_whitespace).then_some((Separator::Blank, after))
+    (after.is_empty() || after.starts_with(char::is_whitespace)).then_some((Separator::Blank, after))
+}
+
+/// A remark in brackets may follow without a blank ("abc12(half-width)"): with it and without it.
+fn variants(token: Option<(u8, String)>) -> Vec<(u8, String)> {
+    let Some((doubt, token)) = token else { return Vec::new() };
+    let short = token.split_once('(').map(|(before, _)| before.to_owned()).filter(|before| before.len() >= 3);
+    short.into_iter().chain([token]).map(|token| (doubt, token)).collect()
 }
 
 /// The token at the start of `rest`, if it can be a password.
@@ -270,6 +269,11 @@ mod tests {
             ("パスワードは kQ99x です", &["kQ99x"]),
             ("【パスワード】hJ77aa", &["hJ77aa"]),
             ("パスワード\r\n\r\n  zz99", &["zz99"]),
+            ("Password:\ngeheim\nRegards", &["geheim"]),
+            ("パスワード\n「abc」", &["abc"]),
+            ("※パスワード　abc12（半角）", &["abc12", "abc12("]),
+            ("Password (case sensitive): Abc", &["Abc"]),
+            ("protected with password 1234.", &["1234"]),
             ("Passwort: geheim", &["geheim"]),
             ("Das Kennwort lautet Sommer2021!", &["Sommer2021!"]),
             ("contraseña: 8841", &["8841"]),
@@ -296,6 +300,7 @@ mod tests {
             "パスワードを忘れた方はこちら",
             "Password: ********",
             "Reset your password: https://example.com/reset?x=1",
+            "Password\nSecurity\nHelp",
             "compass: north",
             "パスポート: TK1234567",
             "Passwort vergessen? Hier klicken",

@@ -97,8 +97,11 @@ pub fn contents(body: &Bytes, transfers: &[Transfer], attached: bool) -> Content
     }
     if !transfers.contains(&Transfer::Base64) && looks_like_base64(body) {
         let decoded: Bytes = base64(body, Padding::Stop).0.into();
-        if attached || is_file(&decoded) {
+        if is_file(&decoded) {
             contents.also(decoded, "base64 without a label that says so");
+        } else if attached {
+            // A key, a number in hexadecimal: most of what passes as base64 is none.
+            contents.add(decoded);
         }
     }
     contents
@@ -121,21 +124,25 @@ enum Padding {
 
 fn add_base64(contents: &mut Contents, body: &Bytes) {
     // A line that begins like a delimiter is no base64: a closing delimiter that was damaged.
-    let cut = delimiter_like(body);
-    for text in [cut.and_then(|cut| body.get(..cut)), Some(body.as_ref())].into_iter().flatten() {
-        let (decoded, more) = base64(text, Padding::Stop);
+    let cut = delimiter_like(body).and_then(|cut| body.get(..cut));
+    add_runs(contents, cut.unwrap_or(body));
+    if cut.is_some() {
+        let (decoded, _) = base64(body, Padding::Restart);
         contents.also(decoded.into(), "base64 goes on behind a line like a delimiter");
-        if more {
-            for padding in [Padding::Restart, Padding::Ignore] {
-                contents.also(base64(text, padding).0.into(), "base64 goes on behind its end");
-            }
-        }
-    }
-    if contents.readings.len() == 1 {
-        contents.doubt = None;
     }
     if !body.trim_ascii().is_empty() && !mostly_base64(body) {
         contents.also(body.clone(), "labelled base64 and is not");
+    }
+}
+
+/// What `=` in the middle can mean.
+fn add_runs(contents: &mut Contents, text: &[u8]) {
+    let (decoded, more) = base64(text, Padding::Stop);
+    contents.add(decoded.into());
+    if more {
+        for padding in [Padding::Restart, Padding::Ignore] {
+            contents.also(base64(text, padding).0.into(), "base64 goes on behind its end");
+        }
     }
 }
 

@@ -83,7 +83,7 @@ pub struct Fields<'a> {
 /// Lines end at LF; only where the message has no LF at all they end at CR. The section ends at
 /// an empty line, at the end, or at a line that is neither a field nor a continuation (no field
 /// may be missed, so such a line is passed over while a `Content-` field follows before the next
-/// empty line). A continuation at the very top belongs to no field and so ends the section.
+/// empty line; so is a line of white space). A continuation at the very top belongs to no field and so ends the section.
 pub fn fields(raw: &[u8]) -> Fields<'_> {
     let ends = if memchr(b'\n', raw).is_some() { Ends::Lf } else { Ends::Any };
     Fields::new(raw, 0..raw.len(), ends)
@@ -159,7 +159,12 @@ impl Iterator for Fields<'_> {
             let first = std::mem::replace(&mut self.first, false);
             if text.trim_ascii().is_empty() {
                 self.at = line.span.end;
-                break;
+                // White space alone ends the section for most readers, continues it for others.
+                if text.is_empty() || !self.content_field_follows(line.span.end) {
+                    break;
+                }
+                self.skipped = true;
+                continue;
             }
             if let Some(length) = name_length(text) {
                 let colon = memchr(b':', text).unwrap_or(length);
@@ -309,6 +314,8 @@ mod tests {
         assert_eq!(names(b"A: 1"), ["A"]);
         assert_eq!(names(b"From x Mon\nA: 1\n\n"), ["A"]);
         assert_eq!(names(b"A: 1\nrubbish\nContent-Type: b\n\nx"), ["A", "Content-Type"]);
+        assert_eq!(names(b"A: 1\n \nContent-Type: b\n\nx"), ["A", "Content-Type"]);
+        assert_eq!(names(b"A: 1\n \nB: 2\n\nx"), ["A"]);
         assert_eq!(names(b"A: 1\n0M8R4KGx\nAAAA\n"), ["A"]);
         assert_eq!(names(b"A\0B: 1\nC: \0\n\n"), Vec::<String>::new());
     }

@@ -7,19 +7,25 @@
 
 pub mod charset;
 pub mod decode;
+mod delimiter;
+mod head;
 pub mod header;
 pub mod params;
 pub mod walk;
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::panic::catch_unwind;
 
 use mail_parser::{HeaderName, Message, MessageParser, PartType};
 
 use crate::limits::Limit;
+use head::Head;
 use header::Ends;
 pub use header::{Field, Fields, fields, has_header, own_fields};
-use walk::{Entity, Head, Kind, Manner};
+use walk::{Entity, Kind, Manner};
+
+const OTHER_PARSER: &str = "another parser sees other parts";
 
 /// The structure of a message.
 #[derive(Debug, Default)]
@@ -46,8 +52,10 @@ pub fn read(raw: &[u8]) -> Mail {
         let other = walk::walk(raw, Manner { ends: Ends::Lf, lax: true });
         mail.unite(raw, other.entities, &mut seen, "a delimiter that goes on behind the boundary");
     }
-    let other = second_opinion(raw, &mail.entities);
-    mail.unite(raw, other, &mut seen, "another parser sees other parts");
+    match second_opinion(raw, &mail.entities) {
+        Some(other) => mail.unite(raw, other, &mut seen, OTHER_PARSER),
+        None => mail.doubts.push("another parser fails on it"),
+    }
     mail
 }
 
@@ -61,7 +69,7 @@ impl Mail {
                 continue;
             }
             if seen.insert(trimmed(raw, &entity.body)) {
-                entity.doubt = entity.doubt.or((!nothing_yet).then_some(doubt));
+                entity.doubt = entity.doubt.or(Some(doubt));
                 self.entities.push(entity);
             }
         }
@@ -85,20 +93,16 @@ const MAX_SECOND_FIELDS: usize = 500;
 /// Content fields times octets, for the same reason: some seconds of a slow machine.
 const MAX_SECOND_WORK: usize = 1 << 31;
 
-/// The files that mail-parser sees in `raw`, outside of nested messages (these have their own turn).
-fn second_opinion(raw: &[u8], own: &[Entity]) -> Vec<Entity> {
-    let fields = memchr::memchr_iter(b':', raw)
-        .filter(|at| {
-            let start = at.saturating_sub(16);
-            raw.get(start..*at)
-                .is_some_and(|name| name.trim_ascii_end().to_ascii_lowercase().ends_with(b"content-type"))
-        })
-        .take(MAX_SECOND_FIELDS.saturating_add(1))
-        .count();
+/// The files that mail-parser sees in `raw`, outside of nested messages (these have their own
+/// turn). `None` if it fails.
+fn second_opinion(raw: &[u8], own: &[Entity]) -> Option<Vec<Entity>> {
+    let fields = content_types(raw);
     if fields > MAX_SECOND_FIELDS || fields.saturating_mul(raw.len()) > MAX_SECOND_WORK {
-        return Vec::new();
+        return Some(Vec::new());
     }
-    let Some(message) = MessageParser::default().parse(raw) else { return Vec::new() };
+    // It asserts what senders can break; that must not cost us our own reading.
+    let parsed = catch_unwind(|| MessageParser::default().parse(raw)).ok()?;
+    let Some(message) = parsed else { return Some(Vec::new()) };
     let nested: Vec<&Range<usize>> = own.iter().filter(|e| e.kind == Kind::Message).map(|e| &e.body).collect();
     let mut found = Vec::new();
     let mut messages: Vec<&Message<'_>> = vec![&message];
@@ -109,18 +113,26 @@ fn second_opinion(raw: &[u8], own: &[Entity]) -> Vec<Entity> {
                 PartType::Message(inner) if inner.raw_message.len() == raw.len() => messages.push(inner),
                 PartType::Message(_) | PartType::Multipart(_) => {}
                 PartType::Text(_) | PartType::Html(_) | PartType::Binary(_) | PartType::InlineBinary(_) => {
-                    let [header, body, end] =
-                        [part.offset_header, part.offset_body, part.offset_end].map(|offset| offset as usize);
-                    let (body, end) = (body.min(raw.len()), end.min(raw.len()));
-                    let inside = nested.iter().any(|outer| outer.start <= body && body < outer.end.max(1));
+                    let [header, body, end] = [part.offset_header, part.offset_body, part.offset_end]
+                        .map(|offset| (offset as usize).min(raw.len()));
+                    let inside = nested.iter().any(|outer| outer.contains(&body));
                     if header <= body && body < end && !inside {
-                        found.extend(Head::entity(raw, header..end, body..end, "another parser sees other parts"));
+                        found.extend(Head::entity(raw, header..end, body..end, OTHER_PARSER));
                     }
                 }
             }
         }
     }
-    found
+    Some(found)
+}
+
+/// How many fields called Content-Type may stand in `raw`, at the most.
+fn content_types(raw: &[u8]) -> usize {
+    let named = |at: &usize| {
+        let name = raw.get(at.saturating_sub(16)..*at).unwrap_or_default().trim_ascii_end();
+        name.to_ascii_lowercase().ends_with(b"content-type")
+    };
+    memchr::memchr_iter(b':', raw).filter(named).take(MAX_SECOND_FIELDS.saturating_add(1)).count()
 }
 
 /// Fields of a header section that only mail has, and those that much else has as well.
@@ -177,12 +189,10 @@ pub fn header_from(raw: &[u8]) -> Vec<String> {
     let mut fields = fields(raw);
     fields.by_ref().for_each(drop);
     let header = raw.get(..fields.body().min(MAX_HEADER)).unwrap_or_default();
-    let Some(message) = MessageParser::new().with_address_headers().parse_headers(header) else { return Vec::new() };
-    message
-        .header_values(HeaderName::From)
-        .filter_map(|value| value.as_address())
-        .flat_map(|addresses| addresses.iter().filter_map(|addr| addr.address().map(str::to_owned)).collect::<Vec<_>>())
-        .collect()
+    let parsed = catch_unwind(|| MessageParser::new().with_address_headers().parse_headers(header));
+    let Ok(Some(message)) = parsed else { return Vec::new() };
+    let lists = message.header_values(HeaderName::From).filter_map(|value| value.as_address());
+    lists.flat_map(|list| list.iter().filter_map(|one| one.address()).map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 #[cfg(test)]

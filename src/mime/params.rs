@@ -2,12 +2,20 @@
 //! character sets (RFC 2231), encoded words (RFC 2047) where they must not be, raw octets, missing
 //! quotes and comments. Where a value can be read in several ways, all are kept.
 
+use std::borrow::Cow;
+
 use crate::mime::charset;
 use crate::mime::decode;
 use crate::part::Name;
 
 /// Fields with more parameters than this are nobody's mail; the rest is not read.
 const MAX_PARAMETERS: usize = 200;
+
+/// Longest encoded word. RFC 2047 2 allows 75 octets, some senders put a whole name into one.
+const MAX_WORD: usize = 4096;
+/// Octets of a name that are kept: half of them from its beginning, half from its end, where the
+/// extension is. No file system takes more than a kilobyte.
+const MAX_NAME: usize = 4096;
 
 /// A field value with parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +54,7 @@ pub fn parse(raw: &[u8]) -> Value {
 }
 
 fn parse_octets(bytes: Vec<u8>) -> Value {
-    let mut scanner = Scanner { bytes, at: 0 };
+    let mut scanner = Scanner { bytes, at: 0, unclosed: false };
     let main: String = String::from_utf8_lossy(&scanner.until_semicolon())
         .chars()
         .filter(|c| !c.is_whitespace() && *c != '"')
@@ -97,12 +105,13 @@ impl Value {
     pub fn names(&self, name: &str) -> Vec<Name> {
         let mut names: Vec<Name> = Vec::new();
         for extended in self.extended(name) {
-            let decoded = charset::decode(extended.charset.as_deref(), &extended.octets);
-            add(&mut names, decoded, &extended.octets);
+            let octets = shortened(&extended.octets);
+            add(&mut names, charset::decode(extended.charset.as_deref(), &octets), &octets);
         }
         for parameter in self.parameters.iter().filter(|p| p.name == name) {
             for value in &parameter.values {
-                add(&mut names, words(value), value);
+                let octets = shortened(value);
+                add(&mut names, words(&octets), &octets);
             }
         }
         names
@@ -134,6 +143,13 @@ impl Value {
             found.extend(Extended::join(pieces.get(..unbroken).unwrap_or_default()));
         }
         found
+    }
+}
+
+fn shortened(octets: &[u8]) -> Cow<'_, [u8]> {
+    match (octets.first_chunk::<{ MAX_NAME / 2 }>(), octets.last_chunk::<{ MAX_NAME / 2 }>()) {
+        (Some(first), Some(last)) if octets.len() > MAX_NAME => Cow::Owned([first.as_slice(), last].concat()),
+        _ => Cow::Borrowed(octets),
     }
 }
 
@@ -237,7 +253,7 @@ fn encoded_word(bytes: &[u8], start: usize) -> Option<((String, Vec<u8>), usize)
     let label = String::from_utf8_lossy(rest.get(..label_end)?).to_ascii_lowercase();
     let label = label.split('*').next().unwrap_or_default().to_owned();
     let [encoding, b'?', text @ ..] = rest.get(label_end.saturating_add(1)..)? else { return None };
-    let length = memchr::memmem::find(text, b"?=")?;
+    let length = memchr::memmem::find(text.get(..text.len().min(MAX_WORD))?, b"?=")?;
     let text_bytes = text.get(..length)?;
     let octets = match encoding {
         b'B' | b'b' => decode::base64_ignoring_padding(text_bytes),
@@ -261,6 +277,7 @@ fn unfold(raw: &[u8]) -> Vec<u8> {
 struct Scanner {
     bytes: Vec<u8>,
     at: usize,
+    unclosed: bool,
 }
 
 impl Scanner {
@@ -277,14 +294,16 @@ impl Scanner {
         let start = self.at;
         let mut state = Text::default();
         while let Some(byte) = self.peek() {
-            if byte == b';' && !state.quoted && !state.wide {
+            if byte == b';' && ((!state.quoted && !state.wide) || self.unclosed) {
                 break;
             }
             state.feed(byte);
             self.advance();
         }
-        // A quote that never closes must not swallow the parameters behind it.
+        // A quote that never closes must not swallow the parameters behind it. There is one at
+        // most: behind it, quotes do not count (nor is the rest read again for each of them).
         if state.quoted {
+            self.unclosed = true;
             let rest = self.bytes.get(start..).unwrap_or_default();
             self.at = start.saturating_add(memchr::memchr(b';', rest).unwrap_or(rest.len()));
         }

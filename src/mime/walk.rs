@@ -8,12 +8,11 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use memchr::memmem;
-
 use crate::limits::Limit;
 use crate::mime::decode::{self, Transfer};
-use crate::mime::header::{Ends, Fields, is_content_field, line};
-use crate::mime::params::{self, Value};
+use crate::mime::delimiter::{Delimiter, MAX_DELIMITERS, delimiters, hyphens};
+use crate::mime::head::{Head, is_multipart};
+use crate::mime::header::{Ends, is_content_field, line};
 use crate::part::Name;
 
 /// Nesting of multiparts inside one message: honest mail has four, and every level costs a
@@ -22,11 +21,7 @@ const MAX_LEVELS: u32 = 40;
 /// Entities of one message: five times `max_files`, since several readings of one part count.
 const MAX_ENTITIES: usize = 10_000;
 /// How often every octet of a message may be looked at by all levels and readings together.
-const MAX_PASSES: usize = 100;
-/// Content fields of one header section that are read; honest parts have six.
-const MAX_CONTENT_FIELDS: usize = 40;
-/// Boundaries of one header section that are tried.
-const MAX_BOUNDARIES: usize = 8;
+const MAX_PASSES: usize = 60;
 
 /// A leaf of the structure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,15 +95,14 @@ pub(crate) fn walk(raw: &[u8], manner: Manner) -> Walk {
             Some(Limit::Recursion)
         } else if walk.entities.len().saturating_add(tasks.len()) > MAX_ENTITIES {
             Some(Limit::Files)
-        } else if walk.looked_at > raw.len().saturating_mul(MAX_PASSES).saturating_add(1 << 20) {
+        } else if !walk.affords(raw) {
             Some(Limit::ScanSize)
         } else {
             None
         };
         if let Some(limit) = stop {
             // What is not taken apart any more is still a part.
-            if !walk.limits.contains(&limit) {
-                walk.limits.push(limit);
+            if walk.limit(limit) {
                 walk.region(raw, &task.range, task.doubt);
             }
             continue;
@@ -149,7 +143,7 @@ impl Walk {
     fn step(&mut self, raw: &[u8], manner: Manner, task: &Task, found: &mut Vec<Task>) {
         if task.role == Role::Outside {
             self.region(raw, &task.range, task.doubt);
-            return embedded(raw, manner, task, &task.range, found);
+            return self.embedded(raw, manner, task, &task.range, found);
         }
         let head = Head::read(raw, &task.range, manner.ends);
         let body = head.body..task.range.end.max(head.body);
@@ -186,7 +180,11 @@ impl Walk {
         let candidates = head.boundaries();
         self.boundaries.extend(candidates.iter().cloned());
         for boundary in &candidates {
+            self.looked_at = self.looked_at.saturating_add(body.len());
             let lines = delimiters(raw, body, boundary, manner.ends);
+            if lines.len() > MAX_DELIMITERS {
+                self.limit(Limit::Files);
+            }
             self.suspects.extend(lines.iter().filter_map(|line| line.goes_on.clone()));
             let exact = lines.iter().any(|line| line.goes_on.is_none());
             if lines.is_empty() || !(exact || manner.lax || head.is_multipart()) {
@@ -208,9 +206,21 @@ impl Walk {
         if head.types.len() > 1 && (head.is_multipart() || head.types.iter().any(|value| value.main != head.main())) {
             self.doubt("two content types");
         }
+        if head.too_many {
+            self.doubt("more content fields than are read");
+        }
         if head.skipped && !head.types.is_empty() {
             self.doubt("a line in the header that is no field");
         }
+    }
+
+    /// Notes a limit; `false` if it was noted before.
+    fn limit(&mut self, limit: Limit) -> bool {
+        let new = !self.limits.contains(&limit);
+        if new {
+            self.limits.push(limit);
+        }
+        new
     }
 
     fn doubt(&mut self, doubt: &'static str) {
@@ -260,7 +270,7 @@ impl Walk {
     fn undivided(&mut self, raw: &[u8], manner: Manner, task: &Task, body: &Range<usize>, found: &mut Vec<Task>) {
         if task.role != Role::Embedded {
             self.region(raw, body, task.doubt);
-            embedded(raw, manner, task, body, found);
+            self.embedded(raw, manner, task, body, found);
         }
     }
 
@@ -282,7 +292,7 @@ impl Walk {
             return;
         }
         if kind == Kind::Inline && !coded && used == 0 {
-            embedded(raw, manner, task, body, found);
+            self.embedded(raw, manner, task, body, found);
         }
         if empty && kind == Kind::Inline {
             return;
@@ -300,6 +310,34 @@ impl Walk {
             kind,
             doubt: task.doubt,
         });
+    }
+
+    /// Looks for header sections in text: parts of a structure that was never declared.
+    fn embedded(&mut self, raw: &[u8], manner: Manner, task: &Task, range: &Range<usize>, found: &mut Vec<Task>) {
+        let level = task.level.saturating_add(1);
+        let doubt = task.doubt.or(Some("a part outside of the structure"));
+        let mut at = range.start;
+        while let Some(next) = line(raw, at, range.end, manner.ends) {
+            let text = raw.get(next.text.clone()).unwrap_or_default();
+            if !is_content_field(text) {
+                at = next.span.end;
+                continue;
+            }
+            let head = Head::read(raw, &(next.span.start..range.end), manner.ends);
+            let body = head.body..range.end.max(head.body);
+            // Each boundary costs a pass over the rest, so only some are looked for.
+            let boundaries = if self.affords(raw) { head.boundaries() } else { Vec::new() };
+            self.looked_at = self.looked_at.saturating_add(body.len().saturating_mul(boundaries.len()));
+            let divided = boundaries.iter().any(|b| !delimiters(raw, &body, b, manner.ends).is_empty());
+            let end = if divided { range.end } else { hyphens(raw, &body, manner.ends) };
+            found.push(Task { range: next.span.start..end, level, role: Role::Embedded, digest: false, doubt });
+            at = end.max(next.span.end);
+        }
+    }
+
+    /// Whether another pass over octets may be paid for.
+    fn affords(&self, raw: &[u8]) -> bool {
+        self.looked_at <= raw.len().saturating_mul(MAX_PASSES).saturating_add(1 << 20)
     }
 
     /// Text outside of any part: what a preamble or an epilogue says.
@@ -348,231 +386,4 @@ fn children(
             add(delimiter.after..end, Role::Part, doubt.or(late));
         }
     }
-}
-
-/// Looks for header sections in text: parts of a structure that was never declared.
-fn embedded(raw: &[u8], manner: Manner, task: &Task, range: &Range<usize>, found: &mut Vec<Task>) {
-    let level = task.level.saturating_add(1);
-    let doubt = task.doubt.or(Some("a part outside of the structure"));
-    let mut at = range.start;
-    while let Some(next) = line(raw, at, range.end, manner.ends) {
-        let text = raw.get(next.text.clone()).unwrap_or_default();
-        if !is_content_field(text) {
-            at = next.span.end;
-            continue;
-        }
-        let head = Head::read(raw, &(next.span.start..range.end), manner.ends);
-        let body = head.body..range.end.max(head.body);
-        let divided = head.boundaries().iter().any(|b| !delimiters(raw, &body, b, manner.ends).is_empty());
-        let end = if divided { range.end } else { hyphens(raw, &body, manner.ends) };
-        found.push(Task { range: next.span.start..end, level, role: Role::Embedded, digest: false, doubt });
-        at = end.max(next.span.end);
-    }
-}
-
-/// Where the first line begins that starts with two hyphens: no base64 does.
-fn hyphens(raw: &[u8], range: &Range<usize>, ends: Ends) -> usize {
-    let mut at = range.start;
-    while let Some(next) = line(raw, at, range.end, ends) {
-        if raw.get(next.text.clone()).is_some_and(|text| text.starts_with(b"--")) {
-            return next.span.start;
-        }
-        at = next.span.end;
-    }
-    range.end
-}
-
-/// A delimiter line.
-#[derive(Debug)]
-struct Delimiter {
-    /// Where the part before it ends: before the line break, which belongs to the delimiter.
-    before: usize,
-    /// Where the part behind it begins.
-    after: usize,
-    /// `--boundary--`
-    closes: bool,
-    /// The line goes on behind the boundary: what it says in full, without the hyphens.
-    goes_on: Option<Vec<u8>>,
-}
-
-/// Every line in `raw[range]` that begins with two hyphens and the boundary.
-fn delimiters(raw: &[u8], range: &Range<usize>, boundary: &[u8], ends: Ends) -> Vec<Delimiter> {
-    let needle = [b"--", boundary].concat();
-    let Some(body) = raw.get(range.clone()) else { return Vec::new() };
-    let mut found: Vec<Delimiter> = Vec::new();
-    for at in memmem::find_iter(body, &needle) {
-        let before = body.get(..at).unwrap_or_default();
-        let starts = match before.last() {
-            None | Some(b'\n') => true,
-            Some(b'\r') => ends == Ends::Any,
-            Some(_) => false,
-        };
-        if !starts || found.len() > MAX_ENTITIES {
-            continue;
-        }
-        let start = range.start.saturating_add(at);
-        let Some(line) = line(raw, start, range.end, ends) else { continue };
-        let text = raw.get(line.text.clone()).unwrap_or_default();
-        let rest = text.get(needle.len()..).unwrap_or_default();
-        let full = text.get(2..).unwrap_or_default().trim_ascii_end();
-        let (closes, clean) = match rest.strip_prefix(b"--") {
-            Some(tail) => (true, tail.trim_ascii().is_empty()),
-            None => (false, rest.trim_ascii().is_empty()),
-        };
-        found.push(Delimiter {
-            before: start.saturating_sub(line_break(before)),
-            after: line.span.end,
-            closes,
-            goes_on: (!clean).then(|| full.strip_suffix(b"--").unwrap_or(full).to_vec()),
-        });
-    }
-    found
-}
-
-/// The length of the line break with which `text` ends.
-fn line_break(text: &[u8]) -> usize {
-    match text {
-        [.., b'\r', b'\n'] => 2,
-        [.., b'\n' | b'\r'] => 1,
-        _ => 0,
-    }
-}
-
-/// What a header section says of its part.
-pub(crate) struct Head {
-    types: Vec<Value>,
-    raw_types: Vec<Range<usize>>,
-    dispositions: Vec<Value>,
-    transfers: Vec<Transfer>,
-    odd_transfer: bool,
-    skipped: bool,
-    body: usize,
-}
-
-impl Head {
-    pub(crate) fn read(raw: &[u8], range: &Range<usize>, ends: Ends) -> Self {
-        let mut fields = Fields::new(raw, range.clone(), ends);
-        let mut head = Self {
-            types: Vec::new(),
-            raw_types: Vec::new(),
-            dispositions: Vec::new(),
-            transfers: Vec::new(),
-            odd_transfer: false,
-            skipped: false,
-            body: 0,
-        };
-        let mut count: usize = 0;
-        for field in fields.by_ref() {
-            let name = raw.get(field.name.clone()).unwrap_or_default();
-            if count >= MAX_CONTENT_FIELDS
-                || !name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"))
-            {
-                continue;
-            }
-            count = count.saturating_add(1);
-            let value = raw.get(field.value.clone()).unwrap_or_default();
-            if field.is(raw, "content-type") {
-                let parsed = params::parse(value);
-                if !head.types.contains(&parsed) {
-                    head.types.push(parsed);
-                    head.raw_types.push(field.value);
-                }
-            } else if field.is(raw, "content-disposition") {
-                head.dispositions.push(params::parse(value));
-            } else if field.is(raw, "content-transfer-encoding") {
-                head.add_transfer(value);
-            }
-        }
-        head.body = fields.body();
-        head.skipped = fields.skipped();
-        head
-    }
-
-    fn add_transfer(&mut self, value: &[u8]) {
-        let (transfer, exact) = decode::transfer(&params::parse(value).main);
-        let again = !self.transfers.is_empty() && !self.transfers.contains(&transfer);
-        self.odd_transfer |= again || !exact;
-        if !self.transfers.contains(&transfer) {
-            self.transfers.push(transfer);
-        }
-    }
-
-    fn main(&self) -> &str {
-        self.types.first().map_or("", |value| value.main.as_str())
-    }
-
-    fn is_multipart(&self) -> bool {
-        self.types.iter().any(is_multipart)
-    }
-
-    fn is_digest(&self) -> bool {
-        self.types.iter().any(|value| value.main == "multipart/digest")
-    }
-
-    /// Every boundary that is declared, in all readings.
-    fn boundaries(&self) -> Vec<Vec<u8>> {
-        let mut found: Vec<Vec<u8>> = Vec::new();
-        for boundary in self.types.iter().flat_map(|value| value.octets("boundary")) {
-            let boundary = boundary.trim_ascii_end().to_vec();
-            if !found.contains(&boundary) && found.len() < MAX_BOUNDARIES {
-                found.push(boundary);
-            }
-        }
-        found
-    }
-
-    fn contradicting_boundaries(&self) -> bool {
-        self.types.iter().any(|value| value.contradictions("boundary") > 0)
-    }
-
-    fn kind(&self, digest: bool) -> Kind {
-        let message = |value: &Value| {
-            matches!(value.main.as_str(), "message/rfc822" | "message/global" | "message/news" | "message/rfc-822")
-        };
-        if self.types.iter().any(message) || (digest && self.types.is_empty()) {
-            return Kind::Message;
-        }
-        let text = self
-            .types
-            .iter()
-            .all(|value| value.main.starts_with("text") || value.main.is_empty() || is_multipart(value));
-        let attachment = self.dispositions.iter().any(|value| value.main.starts_with("attachment"));
-        if text && !attachment && self.names().is_empty() { Kind::Inline } else { Kind::File }
-    }
-
-    fn names(&self) -> Vec<Name> {
-        let mut names: Vec<Name> = Vec::new();
-        let given = self.dispositions.iter().flat_map(|value| value.names("filename"));
-        let given = given.chain(self.types.iter().flat_map(|value| value.names("name")));
-        let given = given.chain(self.dispositions.iter().flat_map(|value| value.names("name")));
-        let given = given.chain(self.types.iter().flat_map(|value| value.names("filename")));
-        for name in given {
-            if !names.iter().any(|known| known.text == name.text) {
-                names.push(name);
-            }
-        }
-        names
-    }
-
-    /// The part that another parser found at `header..body..end`, if it is a file.
-    pub(crate) fn entity(raw: &[u8], span: Range<usize>, body: Range<usize>, doubt: &'static str) -> Option<Entity> {
-        let head = Self::read(raw, &(span.start..body.start), Ends::Lf);
-        let kind = head.kind(false);
-        if kind != Kind::File || head.is_multipart() {
-            return None;
-        }
-        Some(Entity {
-            names: head.names(),
-            declared: head.types.first().map(|value| value.main.clone()).filter(|main| !main.is_empty()),
-            transfers: head.transfers,
-            kind,
-            span,
-            body,
-            doubt: Some(doubt),
-        })
-    }
-}
-
-fn is_multipart(value: &Value) -> bool {
-    value.main.starts_with("multipart")
 }

@@ -107,7 +107,7 @@ impl Pipeline {
             rule: String::new(),
             rule_line: None,
             per_rcpt: Vec::new(),
-            reply: outcome.reply.to_string(),
+            reply: outcome.reply.text(),
             duration: mail.received.elapsed(),
             wait: Duration::ZERO,
             stages: Vec::new(),

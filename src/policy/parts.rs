@@ -8,11 +8,14 @@
 //!   no exception covers. If it asks for no part, a part exception counts only if it covers every
 //!   part that has something against it: a finding of severity low or more.
 //! - A rule that lets through (`pass`) applies if one such part exists, every part that has
-//!   something against it is such a part (or inside one), and no part at all fits an exception.
+//!   something against it is such a part (or inside one; and a finding that is asked for is in the
+//!   same document), and no part at all fits an exception.
 //! - `tag` lets through as well, but below `suspicious` and with everything inspected nothing is
 //!   let through that would be held otherwise: there it is only a mark, and one part is enough.
 //!
 //! The message itself and its text (plain or HTML, without a file name) are no attachments.
+
+use std::collections::HashMap;
 
 use crate::filetype::FileType;
 use crate::finding::{Finding, Severity};
@@ -30,6 +33,8 @@ pub struct Parts<'a> {
     attachments: Vec<Attachment<'a>>,
     /// Parts with something against them.
     charged: Vec<&'a PartPath>,
+    /// The document of each part ([`PartReport::document`]).
+    documents: HashMap<&'a PartPath, &'a PartPath>,
 }
 
 struct Attachment<'a> {
@@ -47,7 +52,15 @@ impl<'a> Parts<'a> {
             facts.findings.iter().filter(|f| f.id.severity >= Severity::Low).map(|f| &f.part).collect();
         charged.sort();
         charged.dedup();
-        Self { facts, attachments, charged }
+        let documents = facts.parts.iter().map(|part| (&part.path, &part.document)).collect();
+        Self { facts, attachments, charged, documents }
+    }
+
+    fn document<'p>(&self, part: &'p PartPath) -> &'p PartPath
+    where
+        'a: 'p,
+    {
+        self.documents.get(part).copied().unwrap_or(part)
     }
 
     /// Whether the rule's conditions about parts allow it.
@@ -69,11 +82,11 @@ impl<'a> Parts<'a> {
     /// For a rule that holds back.
     fn hold(&self, when: &Looked<'_>, not: &Looked<'_>) -> Result<(), String> {
         if when.is_empty() {
-            let excepted = match self.charged.as_slice() {
-                [] => not.holds_anywhere(),
-                charged => charged.iter().all(|part| not.any_at(part)),
+            let (excepted, which) = match self.charged.as_slice() {
+                [] => (not.holds_anywhere(), "a part"),
+                charged => (charged.iter().all(|part| not.any_at(part)), "every part with findings"),
             };
-            return if excepted { Err(format!("excepted, since {}", not.words())) } else { Ok(()) };
+            return if excepted { Err(format!("excepted, since {which} has {}", not.any_words())) } else { Ok(()) };
         }
         if !when.has_witness() {
             return Err(format!("no attachment with {}", when.words()));
@@ -86,13 +99,13 @@ impl<'a> Parts<'a> {
                 .any(|finding| !not.excepts_finding(finding)),
             None => when.attachments().any(|attachment| !not.any_at(attachment.path)),
         };
-        if stands { Ok(()) } else { Err(format!("excepted, since every such part has {}", not.words())) }
+        if stands { Ok(()) } else { Err(format!("excepted, since every such part has {}", not.any_words())) }
     }
 
     /// For a rule that lets through.
     fn release(&self, when: &Looked<'_>, not: &Looked<'_>, every: bool) -> Result<(), String> {
         if not.holds_anywhere() {
-            return Err(format!("excepted, since a part has {}", not.words()));
+            return Err(format!("excepted, since a part has {}", not.any_words()));
         }
         if when.is_empty() {
             return Ok(());
@@ -149,6 +162,7 @@ struct Looked<'a> {
     parts: &'a Parts<'a>,
     /// Findings that match.
     findings: Option<Vec<&'a Finding>>,
+    /// The documents they are in.
     found_in: Places<'a>,
     /// Attachments whose type matches, whose name matches, and both (as far as asked).
     typed: Option<Places<'a>>,
@@ -169,7 +183,7 @@ impl<'a> Looked<'a> {
         Self {
             when,
             parts,
-            found_in: Places::new(findings.iter().flatten().map(|finding| &finding.part)),
+            found_in: Places::new(findings.iter().flatten().map(|finding| parts.document(&finding.part))),
             findings,
             typed: places(types, &|attachment| has_type(when, attachment)),
             named: places(names, &|attachment| attachment.has_name(&when.attachment_name)),
@@ -201,17 +215,23 @@ impl<'a> Looked<'a> {
 
     /// Whether all that is asked holds for `part`.
     fn all_at(&self, part: &PartPath) -> bool {
-        self.covers(part) && (self.findings.is_none() || self.found_in.inside(part))
+        self.covers(part) && (self.findings.is_none() || self.is_in_its_document(part))
     }
 
     /// Whether anything that is asked holds for `part`.
     fn any_at(&self, part: &PartPath) -> bool {
-        self.found_in.inside(part) || self.is_typed_or_named(part)
+        self.is_in_its_document(part) || self.is_typed_or_named(part)
     }
 
     /// Whether anything that is asked holds for this finding.
     fn excepts_finding(&self, finding: &Finding) -> bool {
         self.when.finding.iter().any(|glob| glob.matches(finding.id)) || self.is_typed_or_named(&finding.part)
+    }
+
+    /// Whether a finding that is asked for is in the same document. Not anywhere inside: a finding in
+    /// one member must not answer for what was found in the archive, or in the whole message.
+    fn is_in_its_document(&self, part: &PartPath) -> bool {
+        self.found_in.contains(self.parts.document(part))
     }
 
     fn is_typed_or_named(&self, part: &PartPath) -> bool {
@@ -224,8 +244,17 @@ impl<'a> Looked<'a> {
         places.into_iter().flatten().any(|places| !places.0.is_empty())
     }
 
-    /// The conditions in words.
+    /// What must hold together, in words.
     fn words(&self) -> String {
+        self.joined(" and ")
+    }
+
+    /// Of what any is enough, in words.
+    fn any_words(&self) -> String {
+        self.joined(" or ")
+    }
+
+    fn joined(&self, and: &str) -> String {
         let When { finding, attachment_type, attachment_name, .. } = self.when;
         let mut words = Vec::new();
         if !attachment_name.is_empty() {
@@ -237,7 +266,7 @@ impl<'a> Looked<'a> {
         if !finding.is_empty() {
             words.push(format!("finding {}", list(finding)));
         }
-        words.join(" and ")
+        words.join(and)
     }
 }
 
@@ -250,8 +279,7 @@ fn is_meant(when: &When, attachment: &Attachment<'_>) -> bool {
         && (when.attachment_name.is_empty() || attachment.has_name(&when.attachment_name))
 }
 
-/// Sorted places of a message. In this order whatever is inside a part follows it immediately, so
-/// both questions are a binary search, however many parts a sender makes.
+/// Sorted places of a message: asking is a binary search, however many parts a sender makes.
 struct Places<'a>(Vec<&'a PartPath>);
 
 impl<'a> Places<'a> {
@@ -262,14 +290,13 @@ impl<'a> Places<'a> {
         Self(paths)
     }
 
-    /// Whether one of the places is `part` or around it.
-    fn around(&self, part: &PartPath) -> bool {
-        part.with_ancestors().any(|path| self.0.binary_search(&&path).is_ok())
+    /// Whether `part` is one of the places.
+    fn contains(&self, part: &PartPath) -> bool {
+        self.0.binary_search(&part).is_ok()
     }
 
-    /// Whether one of the places is `part` or inside it.
-    fn inside(&self, part: &PartPath) -> bool {
-        let first = self.0.partition_point(|path| *path < part);
-        self.0.get(first).is_some_and(|path| path.is_within(part))
+    /// Whether one of the places is `part` or around it.
+    fn around(&self, part: &PartPath) -> bool {
+        part.with_ancestors().any(|path| self.contains(&path))
     }
 }

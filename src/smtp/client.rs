@@ -111,7 +111,7 @@ impl fmt::Display for Lost {
             Cause::Closed => write!(f, "next hop lost at {stage}: it closed the connection"),
             Cause::Timeout => write!(f, "next hop lost at {stage}: no answer in time"),
             Cause::Malformed(what) => write!(f, "next hop lost at {stage}: malformed reply ({what})"),
-            Cause::Unexpected(reply) => write!(f, "next hop lost at {stage}: it said {reply}"),
+            Cause::Unexpected(reply) => write!(f, "next hop lost at {stage}: it said {:?}", reply.text()),
         }
     }
 }
@@ -300,7 +300,7 @@ impl Client {
     /// # Errors
     /// It closed, or it said something nobody asked for: a 421, or a reply too many, after which no
     /// reply could be matched to its command any more.
-    pub fn idle(&mut self, stage: Stage) -> Result<(), Lost> {
+    fn idle(&mut self, stage: Stage) -> Result<(), Lost> {
         let lost = |cause| Err(Lost { stage, cause });
         if self.input.is_empty() {
             match self.stream.try_read_buf(&mut self.input) {

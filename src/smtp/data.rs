@@ -1,9 +1,10 @@
 //! Message content on the wire (RFC 5321 4.5.2): where it ends, and the dots in front of lines.
 //!
 //! Content ends at CRLF `.` CRLF and nowhere else. Whoever takes another sequence for the end lets
-//! a sender smuggle a second message past the first server (CVE-2023-51764 and its kin).
+//! a sender smuggle a second message past the first server (CVE-2023-51764 and its kin). A NUL is an
+//! octet like any other.
 
-use memchr::{memchr2, memchr3, memmem};
+use memchr::{memchr2, memmem};
 
 use crate::config::BareNewlines;
 
@@ -29,13 +30,12 @@ pub struct DataReceiver {
     newlines: BareNewlines,
     size: u64,
     bare_newlines: bool,
-    nul: bool,
 }
 
 impl DataReceiver {
     /// At the start of content, that is behind the CRLF of the DATA command.
     pub fn new(newlines: BareNewlines) -> Self {
-        Self { at: At::LineStart, newlines, size: 0, bare_newlines: false, nul: false }
+        Self { at: At::LineStart, newlines, size: 0, bare_newlines: false }
     }
 
     /// Octets of content so far, without stuffing and the final dot.
@@ -46,11 +46,6 @@ impl DataReceiver {
     /// Whether a CR or LF came alone (RFC 5321 2.3.8 forbids it).
     pub fn saw_bare_newlines(&self) -> bool {
         self.bare_newlines
-    }
-
-    /// Whether a NUL came. It is passed on like any other octet.
-    pub fn saw_nul(&self) -> bool {
-        self.nul
     }
 
     /// Takes octets from the wire and appends content to `out`. Returns how many octets were taken
@@ -97,10 +92,7 @@ impl DataReceiver {
             b'\r' => self.at = At::Cr,
             // The next line starts behind CRLF only: a dot behind a bare LF is no end and not stuffed.
             b'\n' => self.bare(b'\n', out),
-            octet => {
-                self.nul |= octet == 0;
-                out.push(octet);
-            }
+            octet => out.push(octet),
         }
     }
 
@@ -115,7 +107,7 @@ impl DataReceiver {
 
 /// How many octets of a line mean nothing.
 fn plain_prefix(input: &[u8]) -> usize {
-    memchr3(b'\r', b'\n', 0, input).unwrap_or(input.len())
+    memchr2(b'\r', b'\n', input).unwrap_or(input.len())
 }
 
 /// Writes content: puts a dot before every line that begins with one.
@@ -160,21 +152,14 @@ impl DataWriter {
     }
 }
 
-/// Whether octets hold a CR or LF that is not part of a CRLF, for content that does not come from
-/// a [`DataReceiver`].
-pub fn has_bare_newlines(content: &[u8]) -> bool {
-    let mut rest = content;
-    while let Some(at) = memchr2(b'\r', b'\n', rest) {
-        let tail = rest.get(at..).unwrap_or_default();
-        let Some(next) = tail.strip_prefix(b"\r\n") else { return true };
-        rest = next;
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn has_bare_newlines(content: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(content).replace("\r\n", "");
+        text.contains(['\r', '\n'])
+    }
 
     /// What a receiver makes of `wire` cut into `segments`: content, octets left over, ended.
     fn receive(newlines: BareNewlines, segments: &[&[u8]]) -> (Vec<u8>, usize, bool, bool) {

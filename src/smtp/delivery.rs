@@ -50,23 +50,23 @@ async fn deliver(
     let unreachable = |lost: Lost| Failure::Unreachable(lost.to_string());
     let mut client = Client::connect(endpoint, timeouts).await.map_err(unreachable)?;
     let greeted = client.hello(&own_name()).await.map_err(unreachable)?;
-    let offered = greeted.map_err(|reply| refused(reply.code(), reply.to_string()))?;
+    let offered = greeted.map_err(|reply| refused(reply.code(), reply.text()))?;
     let reply = client.mail(&offerable(&envelope.sender, &offered)).await.map_err(unreachable)?;
     if !reply.is_positive() {
-        return Err(refused(reply.code(), reply.to_string()));
+        return Err(refused(reply.code(), reply.text()));
     }
     let refusals = recipients(&mut client, envelope, &offered).await?;
     if let Err(reply) = client.data().await.map_err(unreachable)? {
-        return Err(refused(reply.code(), reply.to_string()));
+        return Err(refused(reply.code(), reply.text()));
     }
     let writer = client.content(message, &Edits::default()).await.map_err(unreachable)?;
     before_dot(&refusals).map_err(|error| Failure::Unreachable(error.to_string()))?;
     let reply = client.end_of_data(writer).await.map_err(|lost| Failure::Unknown(lost.to_string()))?;
     if !reply.is_positive() {
-        return Err(refused(reply.code(), reply.to_string()));
+        return Err(refused(reply.code(), reply.text()));
     }
     client.quit().await;
-    Ok(Outcome { reply: reply.to_string(), refused: refusals })
+    Ok(Outcome { reply: reply.text(), refused: refusals })
 }
 
 /// RCPT for each; an error if nobody is taken.
@@ -77,12 +77,12 @@ async fn recipients(client: &mut Client, envelope: &Envelope, offered: &Capabili
         let reply = client.recipient(&offerable(recipient, offered)).await;
         let reply = reply.map_err(|lost| Failure::Unreachable(lost.to_string()))?;
         if !reply.is_positive() {
-            refusals.push(Refusal { recipient: recipient.clone(), reply: reply.to_string() });
+            refusals.push(Refusal { recipient: recipient.clone(), reply: reply.text() });
             last = Some(reply);
         }
     }
     match last {
-        Some(reply) if refusals.len() == envelope.recipients.len() => Err(refused(reply.code(), reply.to_string())),
+        Some(reply) if refusals.len() == envelope.recipients.len() => Err(refused(reply.code(), reply.text())),
         Some(_) | None => Ok(refusals),
     }
 }

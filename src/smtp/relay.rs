@@ -79,7 +79,7 @@ impl Relay {
         let (client, capabilities) = match self.connect().await {
             Ok(greeted) => greeted?,
             Err(lost) => {
-                tracing::warn!(%lost, "no next hop");
+                tracing::warn!(next_hop = ?self.next_hop, %lost, "cannot serve a client");
                 return Err(Reply::new(421, "4.4.1 the next server is not available, try again later"));
             }
         };
@@ -109,7 +109,7 @@ impl Relay {
                 self.connection = (reply.code() != 421).then_some(client);
                 reply
             }
-            Err(lost) => deferred(&lost),
+            Err(lost) => self.deferred(&lost),
         }
     }
 
@@ -127,7 +127,7 @@ impl Relay {
                 self.connection = (reply.code() != 421).then_some(client);
                 reply
             }
-            Err(lost) => deferred(&lost),
+            Err(lost) => self.deferred(&lost),
         }
     }
 
@@ -155,6 +155,11 @@ impl Relay {
     /// The transaction that MAIL and RCPT have begun, for whoever decides what becomes of it.
     pub fn transaction(&mut self) -> Transaction<'_> {
         Transaction { relay: self }
+    }
+
+    fn deferred(&self, lost: &Lost) -> Reply {
+        tracing::warn!(next_hop = ?self.next_hop, %lost, "deferring");
+        Reply::new(451, "4.4.2 lost connection with the next server, try again later")
     }
 
     fn forget(&mut self) {
@@ -303,7 +308,7 @@ impl Transaction<'_> {
         if reply.code() == 421 {
             return Err(Lost { stage, cause: Cause::Unexpected(reply) });
         }
-        Ok(Err(format!("the next hop accepted the envelope before, now it says {reply}")))
+        Ok(Err(format!("the next hop accepted the envelope before, now it says {:?}", reply.text())))
     }
 }
 
@@ -318,9 +323,4 @@ async fn ask_data(mut client: Client) -> Result<Data, Lost> {
         Ok(()) => Data::Go(client),
         Err(reply) => Data::Refused(client, reply),
     })
-}
-
-fn deferred(lost: &Lost) -> Reply {
-    tracing::warn!(%lost, "deferring");
-    Reply::new(451, "4.4.2 lost connection with the next server, try again later")
 }

@@ -75,7 +75,7 @@ impl Reply {
         self.lines.iter().map(|line| line.0.get(4..).unwrap_or_default())
     }
 
-    /// The last line, for logs: control characters are gone already.
+    /// The last line. It may quote a sender, so logs show it as `{:?}`.
     pub fn text(&self) -> String {
         self.lines.last().map(Octets::text).unwrap_or_default()
     }
@@ -92,12 +92,6 @@ impl Reply {
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.lines)
-    }
-}
-
-impl fmt::Display for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.text())
     }
 }
 

@@ -28,8 +28,8 @@ use crate::smtp::session::{Session, SessionEnd, SessionLimits, Settings, Step};
 const MAX_INPUT: usize = 65_536;
 /// Octets read at once.
 const READ_AHEAD: usize = 32_768;
-/// How long a client may take to read the last reply.
-const LAST_WRITE: Duration = Duration::from_secs(5);
+/// How long a client may take to read the last reply and to hang up.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 
 /// A message whose final dot has arrived, with everything around it.
 #[derive(Debug)]
@@ -81,6 +81,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// A session has ended.
     fn session_ended(&self, _listener: &config::Listener, _end: SessionEnd) {}
+
+    /// Handling a message panicked; its client was told to try again.
+    fn message_panicked(&self, _listener: &config::Listener) {}
 
     /// A connection was turned away because too many are open.
     fn session_refused(&self, _listener: &config::Listener) {}
@@ -183,7 +186,7 @@ impl<H: Handler> Connection<H> {
         };
         // Dropped before the goodbyes: a next hop inside content loses the connection at once.
         drop(self.spool.take());
-        let _ = timeout(LAST_WRITE, self.finish()).await;
+        let _ = timeout(LAST_WRITE, self.finish(end)).await;
         self.relay.quit().await;
         self.handler.session_ended(&self.listener, end);
         tracing::debug!(session = self.id, peer = ?self.peer, end = end.name(), "session ended");
@@ -368,14 +371,19 @@ impl<H: Handler> Connection<H> {
         };
         handled.unwrap_or_else(|| {
             tracing::error!(session = self.id, "handling a message panicked");
+            self.handler.message_panicked(&self.listener);
             Reply::new(451, "4.3.0 internal error")
         })
     }
 
-    /// The last replies, and the end of the connection.
-    async fn finish(&mut self) -> io::Result<()> {
+    /// The last replies, and the end of the connection. Closing one with unread octets resets it, and
+    /// the client may never see why: so those of a client that did not say QUIT are read.
+    async fn finish(&mut self, end: SessionEnd) -> io::Result<()> {
         self.stream.write_all(&self.out).await?;
-        self.stream.shutdown().await
+        self.stream.shutdown().await?;
+        let mut unread = [0; 4096];
+        while end != SessionEnd::Completed && self.stream.read(&mut unread).await? > 0 {}
+        Ok(())
     }
 }
 

@@ -624,3 +624,393 @@ fn too_large() -> Reply {
 fn unsupported_parameter() -> Reply {
     Reply::new(555, "5.5.4 unsupported parameter")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: SessionLimits = SessionLimits { max_message_size: 1000, max_recipients: 3, max_errors: 20 };
+
+    fn settings() -> Settings {
+        Settings {
+            name: "[127.0.0.1]".to_owned(),
+            peer: Some(IpAddr::from([127, 0, 0, 1])),
+            trusted: true,
+            refusals: Refusals::Relay,
+            bare_newlines: BareNewlines::Reject,
+        }
+    }
+
+    fn everything() -> Capabilities {
+        let xforward = vec!["NAME".to_owned()];
+        Capabilities { size: Some(0), eight_bit: true, utf8: true, dsn: true, auth: true, xforward }
+    }
+
+    /// A session with a next hop that answers a path such as `<550@x>` with that code, and a handler
+    /// that says 250.
+    struct Dialog {
+        session: Session,
+        hop: Capabilities,
+        /// The codes of all replies.
+        codes: Vec<u16>,
+        /// What the next hop and the handler were asked.
+        asked: Vec<String>,
+        /// Content of the message that is arriving, and of those that were complete.
+        arriving: Vec<u8>,
+        content: Vec<u8>,
+        last: Option<Reply>,
+        end: Option<SessionEnd>,
+        envelope: Option<Envelope>,
+        disk_full: bool,
+    }
+
+    impl Dialog {
+        fn new(settings: Settings, hop: Capabilities) -> Self {
+            let session = Session::new(settings, LIMITS);
+            let (codes, asked, arriving, content) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let (last, end, envelope) = (None, None, None);
+            Self { session, hop, codes, asked, arriving, content, last, end, envelope, disk_full: false }
+        }
+
+        fn send(&mut self, octets: &[u8]) {
+            self.session.input().extend_from_slice(octets);
+            loop {
+                match self.session.step() {
+                    Step::Read => return,
+                    Step::Reply(reply) => {
+                        self.codes.push(reply.code());
+                        self.last = Some(reply);
+                    }
+                    Step::Hello(name) => {
+                        self.asked.push(format!("EHLO {}", name.text()));
+                        self.session.greeted(Ok(self.hop.clone()));
+                    }
+                    Step::Mail { sender, xforward } => {
+                        let attributes: String = xforward.iter().map(|(name, _)| format!("{name} ")).collect();
+                        let line = format!("{attributes}MAIL {} {}", sender.path.text(), sender.parameters.text());
+                        self.asked.push(line.trim_end().to_owned());
+                        self.session.mail_answered(answer(&sender));
+                    }
+                    Step::Recipient(recipient) => {
+                        let line = format!("RCPT {} {}", recipient.path.text(), recipient.parameters.text());
+                        self.asked.push(line.trim_end().to_owned());
+                        let reply = answer(&recipient);
+                        self.session.recipient_answered(recipient, reply);
+                    }
+                    Step::Reset => {
+                        self.arriving.clear();
+                        self.asked.push("RSET".to_owned());
+                    }
+                    Step::Content(octets) if self.disk_full => {
+                        drop(octets);
+                        self.session.spool_failed();
+                    }
+                    Step::Content(octets) => self.arriving.extend(octets),
+                    Step::Complete(envelope) => {
+                        self.content.append(&mut self.arriving);
+                        self.asked.push(format!("message for {}", envelope.recipients.len()));
+                        self.envelope = Some(*envelope);
+                        self.session.handled(Reply::new(250, "2.0.0 Ok"));
+                    }
+                    Step::Close(end) => {
+                        self.end = Some(end);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer(path: &Path) -> Reply {
+        let text = path.path.text();
+        Reply::new(text.get(1..4).and_then(|code| code.parse().ok()).unwrap_or(250), "x")
+    }
+
+    /// The reply codes to some lines, without the banner's.
+    fn codes(settings: Settings, hop: Capabilities, lines: &str) -> Vec<u16> {
+        let mut dialog = Dialog::new(settings, hop);
+        dialog.send(lines.replace('\n', "\r\n").as_bytes());
+        assert_eq!(dialog.codes.remove(0), 220);
+        dialog.codes
+    }
+
+    fn check(lines: &str, expected: &[u16]) {
+        assert_eq!(codes(settings(), everything(), lines), expected, "{lines}");
+    }
+
+    #[test]
+    fn commands_have_their_order() {
+        check("MAIL FROM:<>\nRCPT TO:<a@b>\nDATA\n", &[503, 503, 503]);
+        check("EHLO a\nRCPT TO:<a@b>\nDATA\n", &[250, 503, 503]);
+        check("EHLO a\nMAIL FROM:<>\nMAIL FROM:<>\nDATA\n", &[250, 250, 503, 503]);
+        check("EHLO a\nMAIL FROM:<>\nRCPT TO:<550@x>\nDATA\n", &[250, 250, 550, 503]);
+        check("EHLO a\nMAIL FROM:<450@x>\nRCPT TO:<a@b>\nMAIL FROM:<>\n", &[250, 450, 503, 250]);
+        check("EHLO a\nMAIL FROM:<>\nRCPT TO:<a@b>\nRSET\nDATA\nRCPT TO:<a@b>\n", &[250, 250, 250, 250, 503, 503]);
+        check("EHLO a\nMAIL FROM:<>\nRCPT TO:<a@b>\nEHLO a\nDATA\n", &[250, 250, 250, 250, 503]);
+        check(
+            "HELO a\nMAIL FROM:<>\nRCPT TO:<a@b>\nDATA\n.\nDATA\nMAIL FROM:<>\n",
+            &[250, 250, 250, 354, 250, 503, 250],
+        );
+        check(
+            "NOOP\nHELP\nVRFY a\nRSET\nSTARTTLS\nBDAT 1\nFOO\nQUIT\nNOOP\n",
+            &[250, 214, 252, 250, 502, 502, 500, 221],
+        );
+        check("EHLO a\nMAIL FROM:<>\nNOOP\nVRFY a\nHELP\nRCPT TO:<a@b>\nQUIT\n", &[250, 250, 250, 252, 214, 250, 221]);
+    }
+
+    #[test]
+    fn a_transaction_leaves_nothing_behind() {
+        let mut dialog = Dialog::new(settings(), everything());
+        dialog.send(b"EHLO a\r\nXFORWARD NAME=x IDENT=1\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nRCPT TO:<550@d>\r\n");
+        dialog.send(b"DATA\r\n..hi\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<e@f>\r\nRSET\r\nMAIL FROM:<>\r\n");
+        let asked = [
+            "EHLO a",
+            "NAME IDENT MAIL <a@b>",
+            "RCPT <c@d>",
+            "RCPT <550@d>",
+            "message for 1",
+            "RSET",
+            "MAIL <>",
+            "RCPT <e@f>",
+            "RSET",
+            "MAIL <>",
+        ];
+        assert_eq!(dialog.asked, asked);
+        assert_eq!(dialog.content, b".hi\r\n");
+        let envelope = dialog.envelope.unwrap();
+        assert_eq!((envelope.queue_id.as_deref(), envelope.client.name.as_deref()), (Some("1"), Some("x")));
+        assert_eq!(envelope.recipients, [Path::new("<c@d>")]);
+    }
+
+    const PIPELINED: &[u8] = b"EHLO a\r\nMAIL FROM:<a@b> SIZE=5\r\nRCPT TO:<c@d>\r\nRCPT TO:<550@d>\r\nbogus\nDATA\r\n\
+        A: b\r\n\r\n..\r\n.\r\nXFORWARD NAME=x\r\nMAIL FROM:<>\r\nNOOP a\rb\r\nRSET\r\nQUIT\r\nNOOP\r\n";
+
+    #[test]
+    fn pipelined_input_means_the_same_in_any_segmentation() {
+        let run = |segments: &[&[u8]]| {
+            let mut dialog = Dialog::new(settings(), everything());
+            segments.iter().filter(|segment| !segment.is_empty()).for_each(|segment| dialog.send(segment));
+            (dialog.codes, dialog.asked, dialog.content, dialog.end)
+        };
+        let whole = run(&[PIPELINED]);
+        assert_eq!(whole.0, [220, 250, 250, 250, 550, 500, 354, 250, 250, 250, 500, 250, 221]);
+        assert_eq!(whole.2, b"A: b\r\n\r\n.\r\n");
+        assert_eq!(whole.3, Some(SessionEnd::Completed));
+        assert_eq!(run(&PIPELINED.chunks(1).collect::<Vec<_>>()), whole);
+        for a in 0..PIPELINED.len() {
+            for b in a..PIPELINED.len() {
+                assert_eq!(run(&[&PIPELINED[..a], &PIPELINED[a..b], &PIPELINED[b..]]), whole, "cut at {a}, {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn garbage_means_the_same_in_any_segmentation() {
+        let words: [&[u8]; 22] = [
+            b"EHLO a",
+            b"MAIL FROM:<a@b>",
+            b"RCPT TO:<a@b>",
+            b"DATA",
+            b"RSET",
+            b"XFORWARD NAME=a",
+            b"QUIT ",
+            b".",
+            b"\r\n",
+            b"\r\n",
+            b"\r\n",
+            b"\r\n.\r\n",
+            b"\n",
+            b"\r",
+            b"\0",
+            b"\xff",
+            b" ",
+            b"<",
+            b"\"",
+            b"=",
+            b"\t",
+            &[b'x'; 900],
+        ];
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..3000 {
+            let mut input = b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n"[..random.usize(..44)].to_vec();
+            (0..random.usize(1..40)).for_each(|_| input.extend_from_slice(random.choice(words).unwrap()));
+            let run = |random: &mut fastrand::Rng, longest: usize| {
+                let mut dialog = Dialog::new(settings(), everything());
+                let mut rest = &input[..];
+                while !rest.is_empty() && dialog.end.is_none() {
+                    let (segment, after) = rest.split_at(random.usize(1..=longest).min(rest.len()));
+                    dialog.send(segment);
+                    rest = after;
+                }
+                (dialog.codes, dialog.asked, dialog.content, dialog.end)
+            };
+            assert_eq!(run(&mut random, 20), run(&mut random, 1_000_000), "{:?}", String::from_utf8_lossy(&input));
+        }
+    }
+
+    #[test]
+    fn a_smuggled_message_stays_content() {
+        for newline in ["\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\0\n.\r\n", "\r\n.\0\r\n"] {
+            for bare_newlines in [BareNewlines::Reject, BareNewlines::Normalize] {
+                let mut dialog = Dialog::new(Settings { bare_newlines, ..settings() }, everything());
+                dialog.send(b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n");
+                dialog.send(format!("one{newline}MAIL FROM:<x@y>\r\nRCPT TO:<z@y>\r\nDATA\r\ntwo\r\n.\r\n").as_bytes());
+                assert_eq!(dialog.codes.len(), 6, "{newline:?}");
+                let bare = newline != "\r\n.\0\r\n";
+                let expected = if bare && bare_newlines == BareNewlines::Reject { 550 } else { 250 };
+                assert_eq!(dialog.codes.last(), Some(&expected), "{newline:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_the_next_hop_offers_is_offered() {
+        let ehlo = |hop: Capabilities, trusted| {
+            let mut dialog = Dialog::new(Settings { trusted, ..settings() }, hop);
+            dialog.send(b"EHLO a\r\n");
+            let texts: Vec<String> =
+                dialog.last.unwrap().texts().skip(1).map(|text| String::from_utf8(text.to_vec()).unwrap()).collect();
+            texts.join(", ")
+        };
+        let all = "PIPELINING, ENHANCEDSTATUSCODES, SIZE 1000, 8BITMIME, SMTPUTF8, DSN, \
+            XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE";
+        assert_eq!(ehlo(everything(), true), all);
+        let few = |size| Capabilities { size, ..Capabilities::default() };
+        assert_eq!(ehlo(few(None), false), "PIPELINING, ENHANCEDSTATUSCODES, SIZE 1000");
+        assert_eq!(ehlo(few(Some(999)), false), "PIPELINING, ENHANCEDSTATUSCODES, SIZE 999");
+        assert_eq!(ehlo(few(Some(1001)), false), "PIPELINING, ENHANCEDSTATUSCODES, SIZE 1000");
+    }
+
+    #[test]
+    fn parameters_go_through_or_are_refused_but_never_vanish() {
+        let rows: &[(&str, bool, &str)] = &[
+            ("MAIL FROM:<a@b> SIZE=1000", true, "MAIL <a@b> SIZE=1000"),
+            ("MAIL FROM:<a@b> size=1001", true, "552"),
+            ("MAIL FROM:<a@b> SIZE=99999999999999999999", true, "552"),
+            ("MAIL FROM:<a@b> SIZE=1x", true, "501"),
+            ("MAIL FROM:<a@b> SIZE", true, "555"),
+            ("MAIL FROM:<a@b>  body=8bitmime SMTPUTF8", true, "MAIL <a@b> body=8bitmime SMTPUTF8"),
+            ("MAIL FROM:<a@b> BODY=7BIT RET=HDRS ENVID=x+2By", true, "MAIL <a@b> BODY=7BIT RET=HDRS ENVID=x+2By"),
+            ("MAIL FROM:<a@b> BODY=BINARYMIME", true, "555"),
+            ("MAIL FROM:<a@b> AUTH=<>", true, "MAIL <a@b> AUTH=<>"),
+            ("MAIL FROM:<a@b> FOO=bar", true, "555"),
+            ("MAIL FROM:<a@b> NOTIFY=NEVER", true, "555"),
+            ("RCPT TO:<a@b> NOTIFY=NEVER ORCPT=rfc822;a@b", true, "RCPT <a@b> NOTIFY=NEVER ORCPT=rfc822;a@b"),
+            ("RCPT TO:<a@b> SIZE=5", true, "555"),
+            ("MAIL FROM:<a@b> SIZE=1000", false, "MAIL <a@b>"),
+            ("MAIL FROM:<a@b> SIZE=1001", false, "552"),
+            ("MAIL FROM:<a@b> AUTH=<> SIZE=5", false, "MAIL <a@b>"),
+            ("MAIL FROM:<a@b> BODY=8BITMIME", false, "554"),
+            ("MAIL FROM:<a@b> BODY=7BIT", false, "555"),
+            ("MAIL FROM:<a@b> SMTPUTF8", false, "550"),
+            ("MAIL FROM:<a@b> RET=FULL", false, "555"),
+            ("RCPT TO:<a@b> NOTIFY=NEVER", false, "555"),
+        ];
+        for (line, capable, expected) in rows {
+            let hop = if *capable { everything() } else { Capabilities::default() };
+            let mut dialog = Dialog::new(settings(), hop);
+            dialog.send(b"EHLO a\r\n");
+            if line.starts_with("RCPT") {
+                dialog.send(b"MAIL FROM:<>\r\n");
+            }
+            let before = dialog.asked.len();
+            dialog.send(format!("{line}\r\n").as_bytes());
+            let code = dialog.codes.last().unwrap().to_string();
+            assert_eq!(dialog.asked.get(before).unwrap_or(&code), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn xforward_is_for_trusted_peers_outside_of_transactions() {
+        check("XFORWARD NAME=a\nEHLO a\nXFORWARD NAME=a ADDR=b\nXFORWARD PORT=1 FOO=2\n", &[250, 250, 250, 501]);
+        check("EHLO a\nMAIL FROM:<>\nXFORWARD NAME=a\n", &[250, 250, 503]);
+        let stranger = Settings { trusted: false, ..settings() };
+        assert_eq!(codes(stranger, everything(), "EHLO a\nXFORWARD NAME=a\n"), [250, 550]);
+        let mut dialog = Dialog::new(settings(), everything());
+        dialog.send(b"EHLO a\r\nXFORWARD NAME=a\r\nXFORWARD name=b HELO=c\r\nRSET\r\nMAIL FROM:<>\r\nRSET\r\n");
+        dialog.send(b"XFORWARD NAME=a\r\nXFORWARD HELO=c NAME=b\r\nMAIL FROM:<>\r\n");
+        assert_eq!(dialog.asked, ["EHLO a", "RSET", "MAIL <>", "RSET", "HELO NAME MAIL <>"]);
+    }
+
+    #[test]
+    fn the_client_is_who_xforward_says() {
+        let client = |xforward: &str| {
+            let mut dialog = Dialog::new(settings(), everything());
+            let lines = format!("EHLO me\r\n{xforward}\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n.\r\n");
+            dialog.send(lines.as_bytes());
+            let Client { addr, name, helo } = dialog.envelope.unwrap().client;
+            format!("{addr:?} {name:?} {helo:?}")
+        };
+        assert_eq!(client("NOOP"), r#"Some(127.0.0.1) None Some("me")"#);
+        assert_eq!(client("XFORWARD NAME=a+2Bb ADDR=192.0.2.1 HELO=h"), r#"Some(192.0.2.1) Some("a+b") Some("h")"#);
+        assert_eq!(client("XFORWARD NAME=[UNAVAILABLE] ADDR=IPv6:2001:db8::1"), r#"Some(2001:db8::1) None Some("me")"#);
+        assert_eq!(client("XFORWARD ADDR=[UNAVAILABLE] HELO=[unavailable]"), "None None None");
+    }
+
+    #[test]
+    fn one_refused_recipient_refuses_all_where_so_configured() {
+        let all_or_none = || Settings { refusals: Refusals::AllOrNone, ..settings() };
+        for (recipient, code) in [("<451@x>", 451), ("<550@x>", 550), ("bad> <", 501), ("<a@b> X=y", 555)] {
+            let lines =
+                format!("EHLO a\nMAIL FROM:<>\nRCPT TO:<a@b>\nRCPT TO:{recipient}\nRCPT TO:<c@d>\nDATA\nRSET\n");
+            assert_eq!(
+                codes(all_or_none(), everything(), &lines),
+                [250, 250, 250, code, 250, code, 250],
+                "{recipient}"
+            );
+        }
+        let lines = "EHLO a\nMAIL FROM:<>\nRCPT TO:<550@b>\nRSET\nMAIL FROM:<>\nRCPT TO:<a@b>\nDATA\n";
+        assert_eq!(codes(all_or_none(), everything(), lines), [250, 250, 550, 250, 250, 250, 354]);
+    }
+
+    #[test]
+    fn limits_hold_at_and_above() {
+        let recipient = "RCPT TO:<a@b>\n";
+        check(&format!("EHLO a\nMAIL FROM:<>\n{}DATA\n", recipient.repeat(4)), &[250, 250, 250, 250, 250, 452, 354]);
+
+        let content = |size: usize| {
+            let line = format!("{}\n", "x".repeat(size - 2));
+            codes(settings(), everything(), &format!("EHLO a\nMAIL FROM:<>\n{recipient}DATA\n{line}.\nNOOP\n"))
+        };
+        assert_eq!(content(1000), [250, 250, 250, 354, 250, 250]);
+        assert_eq!(content(1001), [250, 250, 250, 354, 552, 250]);
+        assert_eq!(content(4001), [250, 250, 250, 354, 421]);
+
+        let errors = |count: usize| codes(settings(), everything(), &"FOO\n".repeat(count));
+        assert_eq!(errors(20), [500; 20]);
+        assert_eq!(errors(25).len(), 21);
+        assert_eq!(errors(25).last(), Some(&421));
+
+        let line = |length: usize| codes(settings(), everything(), &format!("NOOP {}\nNOOP\n", "x".repeat(length - 7)));
+        assert_eq!(line(2048), [250, 250]);
+        assert_eq!(line(MAX_LINE), [250, 250]);
+        assert_eq!(line(MAX_LINE + 1), [500, 250]);
+        assert_eq!(line(1_000_000), [500, 250]);
+    }
+
+    #[test]
+    fn an_overlong_line_in_pieces_costs_one_reply_and_little_memory() {
+        let mut dialog = Dialog::new(settings(), everything());
+        for _ in 0..100 {
+            dialog.send(&[b'x'; 1000]);
+            assert!(dialog.session.input().len() <= MAX_LINE);
+        }
+        dialog.send(b"\r\nNOOP\r\n");
+        assert_eq!(dialog.codes, [220, 500, 250]);
+    }
+
+    #[test]
+    fn a_full_disk_defers_at_the_end_of_data() {
+        let mut dialog = Dialog::new(settings(), everything());
+        dialog.disk_full = true;
+        dialog.send(b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\nsome\r\nmore\r\n.\r\nNOOP\r\n");
+        assert_eq!(dialog.codes, [220, 250, 250, 250, 354, 452, 250]);
+        assert_eq!(dialog.asked.last().unwrap(), "RSET");
+    }
+
+    #[test]
+    fn a_421_of_the_next_hop_ends_the_session() {
+        check("EHLO a\nMAIL FROM:<421@x>\nNOOP\n", &[250, 421]);
+        check("EHLO a\nMAIL FROM:<>\nRCPT TO:<421@x>\nNOOP\n", &[250, 250, 421]);
+    }
+}

@@ -59,8 +59,17 @@ pub(super) enum Kind {
     Unfinished,
 }
 
-/// What identifies one version of a file: it changes with every rewrite.
-pub(super) type Stamp = (u64, i64, i64);
+/// What identifies one version of a message's files: it differs after every change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// Of the entry's file.
+    pub(super) inode: u64,
+    /// When that was written.
+    pub(super) seconds: i64,
+    pub(super) nanoseconds: i64,
+    /// Octets of the content that lies there, if any does.
+    pub(super) content: Option<u64>,
+}
 
 impl Folder {
     /// The folder at this path; made (0700) if it is missing.
@@ -234,20 +243,20 @@ impl Folder {
         Ok(files.filter(|(_, kind)| *kind == Kind::Entry).map(|(id, _)| id).collect())
     }
 
-    /// Which version of an entry lies there; `None` if there is none.
+    /// Which version of a message lies there; `None` if there is none.
     pub(super) fn stamp(&self, id: QuarantineId) -> Option<Stamp> {
         let metadata = fs::metadata(self.path(id, "json")).ok()?;
-        Some((metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
+        Some(Stamp {
+            inode: metadata.ino(),
+            seconds: metadata.mtime(),
+            nanoseconds: metadata.mtime_nsec(),
+            content: self.content_size(id),
+        })
     }
 
-    /// Octets of the content that lies there.
-    pub(super) fn content_size(&self, id: QuarantineId) -> u64 {
-        fs::metadata(self.path(id, "eml")).map_or(0, |metadata| metadata.len())
-    }
-
-    /// Whether there is content.
-    pub(super) fn has_content(&self, id: QuarantineId) -> bool {
-        self.path(id, "eml").exists()
+    /// Octets of the content that lies there, if any does.
+    pub(super) fn content_size(&self, id: QuarantineId) -> Option<u64> {
+        fs::metadata(self.path(id, "eml")).ok().map(|metadata| metadata.len())
     }
 
     /// Removes what a crash left half done more than an hour ago: unfinished files, and content

@@ -30,7 +30,7 @@ const TABLE: &str = "
     CREATE TABLE entry (
         id TEXT PRIMARY KEY,
         undelivered INTEGER NOT NULL,
-        stored INTEGER NOT NULL,
+        content INTEGER,
         held_at INTEGER NOT NULL,
         inode INTEGER NOT NULL,
         seconds INTEGER NOT NULL,
@@ -38,7 +38,7 @@ const TABLE: &str = "
         summary TEXT,
         problem TEXT
     ) WITHOUT ROWID;
-    CREATE INDEX sums ON entry (undelivered, stored, held_at);
+    CREATE INDEX sums ON entry (undelivered, content, held_at);
 ";
 
 /// The index of one folder.
@@ -54,8 +54,6 @@ pub(super) struct Index {
 #[derive(Debug)]
 struct Row {
     listed: Listed,
-    /// Octets of content that lie in the folder.
-    stored: u64,
     stamp: Stamp,
 }
 
@@ -80,7 +78,7 @@ impl Index {
     pub(super) fn record(&self, folder: &Folder, entry: &Entry) {
         let Some(stamp) = folder.stamp(entry.id) else { return self.remove(entry.id) };
         let listed = Listed::Entry(Box::new(Summary::from(entry)));
-        let row = Row { listed, stored: folder.content_size(entry.id), stamp };
+        let row = Row { listed, stamp };
         self.with(|connection| write(connection, &row));
     }
 
@@ -106,14 +104,8 @@ impl Index {
         if let Some(usage) = self.with(read_usage) {
             return Ok(usage);
         }
-        // Without the entries' states: what has content is as good as held.
-        let contents = contents(folder)?;
-        Ok(Usage {
-            messages: contents.len() as u64,
-            bytes: contents.iter().fold(0, |sum, (_, size)| sum.saturating_add(*size)),
-            oldest: contents.first().map(|(id, _)| id.time()),
-            limit: 0,
-        })
+        let rows = folder.ids()?.into_iter().filter_map(|id| Row::read(folder, id));
+        Ok(rows.fold(Usage::default(), |usage, row| row.counted_in(usage)))
     }
 
     /// Octets of all content in the folder.
@@ -121,7 +113,10 @@ impl Index {
         self.refresh_if_behind(folder)?;
         match self.with(|connection| connection.query_row(STORED, [], |row| row.get::<_, i64>(0))) {
             Some(bytes) => Ok(unsigned(bytes)),
-            None => Ok(contents(folder)?.iter().fold(0, |sum, (_, size)| sum.saturating_add(*size))),
+            None => {
+                let contents = folder.files()?.into_iter().filter(|(_, kind)| *kind == Kind::Content);
+                Ok(contents.filter_map(|(id, _)| folder.content_size(id)).fold(0, u64::saturating_add))
+            }
         }
     }
 
@@ -195,7 +190,7 @@ impl Row {
     fn read(folder: &Folder, id: QuarantineId) -> Option<Self> {
         let stamp = folder.stamp(id)?;
         let listed = match folder.read_entry(id) {
-            Ok(entry) if entry.state.is_undelivered() && !folder.has_content(id) => {
+            Ok(entry) if entry.state.is_undelivered() && stamp.content.is_none() => {
                 Listed::Damaged { id, problem: "its content is gone".to_owned() }
             }
             Ok(entry) => Listed::Entry(Box::new(Summary::from(&entry))),
@@ -203,7 +198,29 @@ impl Row {
             Err(StoreError::Damaged { problem, .. }) => Listed::Damaged { id, problem },
             Err(error) => Listed::Damaged { id, problem: error.to_string() },
         };
-        Some(Self { listed, stored: folder.content_size(id), stamp })
+        Some(Self { listed, stamp })
+    }
+}
+
+impl Row {
+    /// Whether the message waits for its recipients, and since when. A damaged one counts: a person
+    /// has to look at it.
+    fn waits(&self) -> (bool, Timestamp) {
+        match &self.listed {
+            Listed::Entry(summary) => (summary.state.is_undelivered(), summary.held_at),
+            Listed::Damaged { id, .. } => (true, id.time()),
+        }
+    }
+
+    /// A sum with this message.
+    fn counted_in(&self, usage: Usage) -> Usage {
+        let (true, held_at) = self.waits() else { return usage };
+        Usage {
+            messages: usage.messages.saturating_add(1),
+            bytes: usage.bytes.saturating_add(self.stamp.content.unwrap_or(0)),
+            oldest: Some(usage.oldest.map_or(held_at, |oldest| oldest.min(held_at))),
+            limit: usage.limit,
+        }
     }
 }
 
@@ -267,23 +284,20 @@ fn remove_files(folder: &Folder) {
     }
 }
 
-const STORED: &str = "SELECT coalesce(sum(stored), 0) FROM entry";
+const STORED: &str = "SELECT coalesce(sum(content), 0) FROM entry";
 
 fn write(connection: &mut Connection, row: &Row) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
-    let (undelivered, held_at, summary, problem) = match &row.listed {
-        Listed::Entry(summary) => {
-            (summary.state.is_undelivered(), summary.held_at, serde_json::to_string(summary).ok(), None)
-        }
-        Listed::Damaged { id, problem } => (true, id.time(), None, Some(problem)),
+    let (summary, problem) = match &row.listed {
+        Listed::Entry(summary) => (serde_json::to_string(summary).ok(), None),
+        Listed::Damaged { problem, .. } => (None, Some(problem)),
     };
-    let (inode, seconds, nanoseconds) = row.stamp;
-    let stored = i64::try_from(row.stored).unwrap_or(i64::MAX);
-    let id = row.listed.id();
+    let (undelivered, held_at) = row.waits();
+    let Stamp { inode, seconds, nanoseconds, content } = row.stamp;
     statement.execute(params![
-        id.as_str(),
+        row.listed.id().as_str(),
         undelivered,
-        stored,
+        content.map(|size| i64::try_from(size).unwrap_or(i64::MAX)),
         held_at.as_millisecond(),
         inode.cast_signed(),
         seconds,
@@ -309,11 +323,18 @@ fn repair(connection: &mut Connection, changed: &[Row], gone: &[QuarantineId]) -
 }
 
 fn read_stamps(connection: &mut Connection) -> rusqlite::Result<HashMap<QuarantineId, Stamp>> {
-    let mut statement = connection.prepare_cached("SELECT id, inode, seconds, nanoseconds FROM entry")?;
+    let mut statement = connection.prepare_cached("SELECT id, inode, seconds, nanoseconds, content FROM entry")?;
     let rows = statement.query_map([], |row| {
         let id: String = row.get(0)?;
         let inode: i64 = row.get(1)?;
-        Ok((QuarantineId::parse(&id).ok(), (inode.cast_unsigned(), row.get(2)?, row.get(3)?)))
+        let content: Option<i64> = row.get(4)?;
+        let stamp = Stamp {
+            inode: inode.cast_unsigned(),
+            seconds: row.get(2)?,
+            nanoseconds: row.get(3)?,
+            content: content.map(unsigned),
+        };
+        Ok((QuarantineId::parse(&id).ok(), stamp))
     })?;
     rows.filter_map(|row| row.map(|(id, stamp)| Some((id?, stamp))).transpose()).collect()
 }
@@ -342,7 +363,7 @@ fn listed(id: &str, summary: Option<&str>, problem: Option<String>) -> Option<Li
 }
 
 fn read_usage(connection: &mut Connection) -> rusqlite::Result<Usage> {
-    let sql = "SELECT count(*), coalesce(sum(stored), 0), min(held_at) FROM entry WHERE undelivered";
+    let sql = "SELECT count(*), coalesce(sum(content), 0), min(held_at) FROM entry WHERE undelivered";
     connection.prepare_cached(sql)?.query_row([], |row| {
         let oldest: Option<i64> = row.get(2)?;
         Ok(Usage {
@@ -352,12 +373,6 @@ fn read_usage(connection: &mut Connection) -> rusqlite::Result<Usage> {
             limit: 0,
         })
     })
-}
-
-/// The content in the folder, and its octets.
-fn contents(folder: &Folder) -> Result<Vec<(QuarantineId, u64)>, StoreError> {
-    let files = folder.files()?.into_iter();
-    Ok(files.filter(|(_, kind)| *kind == Kind::Content).map(|(id, _)| (id, folder.content_size(id))).collect())
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {

@@ -98,6 +98,10 @@ impl Quarantine {
     /// Nothing is stored: the quarantine is full, or its folder cannot be written. The caller answers 451.
     pub fn put(&self, new: NewEntry, message: &Message, state: State) -> Result<QuarantineId, StoreError> {
         let id = new.id;
+        if self.folder.stamp(id).is_some() {
+            // Whoever gives two messages one id must not lose the first by it.
+            return Err(StoreError::State { id, state: self.folder.read_entry(id)?.state });
+        }
         let _reserved = self.reserve(message.size())?;
         let stored = self.folder.write_content(id, message).and_then(|sha256| {
             let entry = Entry::new(new, state, Timestamp::now(), message.size(), sha256);
@@ -161,7 +165,7 @@ impl Quarantine {
         let mut entry = match self.folder.read_entry(id) {
             // Nothing can be noted in an entry that cannot be read.
             Err(StoreError::Damaged { problem, .. }) => {
-                tracing::info!(%id, by, problem, "deleted a damaged entry");
+                tracing::info!(%id, by, ?problem, "deleted a damaged entry");
                 return self.remove(&locked, id);
             }
             other => other?,
@@ -267,19 +271,25 @@ impl Quarantine {
         Ok(())
     }
 
-    /// Charges a message that is going to be stored. Of messages that were released, the content is
-    /// given up for it, the oldest first.
+    /// Charges a message that is going to be stored. For it, the content of messages that were
+    /// released is given up, the oldest first.
     fn reserve(&self, size: u64) -> Result<Reserved<'_>, StoreError> {
         let mut reserved = lock(&self.reserved);
-        let room = self.max_size.saturating_sub(*reserved);
-        let mut used = self.index.stored_bytes(&self.folder)?;
-        if used.saturating_add(size) > room {
-            self.drop_released(used.saturating_add(size).saturating_sub(room))?;
-            used = self.index.stored_bytes(&self.folder)?;
-        }
-        if used.saturating_add(size) > room {
-            let used = used.saturating_add(*reserved);
-            return Err(StoreError::Full { used, limit: self.max_size, size });
+        // What may lie there already for this message to fit.
+        let room = self.max_size.checked_sub(size).and_then(|room| room.checked_sub(*reserved));
+        let full = |used: u64| StoreError::Full { used, limit: self.max_size, size };
+        let stored = self.index.stored_bytes(&self.folder)?;
+        let Some(room) = room else { return Err(full(stored)) };
+        if stored > room {
+            let undelivered = self.index.usage(&self.folder)?.bytes;
+            if undelivered > room {
+                return Err(full(undelivered.saturating_add(*reserved)));
+            }
+            self.drop_released(stored.saturating_sub(room))?;
+            let stored = self.index.stored_bytes(&self.folder)?;
+            if stored > room {
+                return Err(full(stored.saturating_add(*reserved)));
+            }
         }
         *reserved = reserved.saturating_add(size);
         Ok(Reserved { all: &self.reserved, size })

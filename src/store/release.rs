@@ -267,7 +267,7 @@ impl Quarantine {
 
     /// The connection broke after the final dot.
     fn unknown(&self, locked: &mut Locked, entry: &mut Entry, why: &str) -> ReleaseError {
-        tracing::warn!(id = %entry.id, why, "nobody knows whether this message was released");
+        tracing::warn!(id = %entry.id, ?why, "nobody knows whether this message was released");
         entry.note(Timestamp::now(), &format!("no reply to the final dot: {why}"));
         match (self.write(locked, entry), entry.outcome_unknown()) {
             (Err(error), _) => ReleaseError::Store(error),

@@ -76,7 +76,7 @@ impl Quarantine {
             if needed == 0 {
                 break;
             }
-            let size = self.folder.content_size(summary.id);
+            let size = self.folder.content_size(summary.id).unwrap_or(0);
             if let Some((locked, entry)) =
                 self.lock_entry(summary.id)?.filter(|(_, entry)| entry.state == State::Released)
             {
@@ -125,7 +125,7 @@ impl Quarantine {
     /// Removes the content of deleted messages where a crash came between.
     fn finish_deletions(&self) -> Result<(), StoreError> {
         for summary in self.summaries()?.into_iter().filter(|summary| summary.state == State::Deleted) {
-            if self.folder.content_size(summary.id) > 0
+            if self.folder.content_size(summary.id).is_some()
                 && let Some((locked, entry)) = self.lock_entry(summary.id)?
             {
                 self.folder.remove_content(&locked)?;

@@ -29,6 +29,7 @@ pub struct Context<'a> {
 
 /// Functions and members that a rule is about, in lower case.
 const NAMES: &[&str] = &[
+    "addcode",
     "addfromfile",
     "addfromstring",
     "attachedtemplate=",
@@ -38,26 +39,34 @@ const NAMES: &[&str] = &[
     "create",
     "createobject",
     "createtextfile",
+    "ddeexecute",
+    "ddeinitiate",
+    "eval",
     "exec",
     "execmethod",
     "execmethod_",
+    "execscript",
     "executeexcel4macro",
+    "executestatement",
     "filecopy",
     "getobject",
     "import",
     "insertlines",
+    "load",
     "macscript",
     "movefile",
     "name",
     "navigate",
     "navigate2",
-    "ontime",
     "onkey",
+    "ontime",
     "open",
     "open#",
     "opentextfile",
     "privateprofilestring",
     "put#",
+    "registertask",
+    "registertaskdefinition",
     "regwrite",
     "replaceline",
     "responsebody",
@@ -66,10 +75,14 @@ const NAMES: &[&str] = &[
     "saveas2",
     "savecopyas",
     "savetofile",
+    "sendkeys",
     "setdwordvalue",
     "setstringvalue",
     "shell",
     "shellexecute",
+    "showwindow=",
+    "transformnode",
+    "transformnodetoobject",
     "virusprotection=",
     "write#",
 ];
@@ -82,17 +95,17 @@ pub fn matters(name: &str) -> bool {
 /// Judges every call of a project.
 pub fn judge(calls: &[Call], context: &Context<'_>) -> Vec<Capability> {
     let mut found = Vec::new();
+    let calls: Vec<Call> = calls.iter().map(|call| resolved(call, context)).collect();
     for (position, call) in calls.iter().enumerate() {
-        let call = &as_declared(call, context);
         let mut add = |id, evidence: String| {
             let capability = Capability { id, call: Some(position), evidence };
             if !found.contains(&capability) {
                 found.push(capability);
             }
         };
-        running(call, &mut add);
+        running(call, &calls, &mut add);
         files(call, &mut add);
-        network(call, calls, &mut add);
+        network(call, &calls, &mut add);
         tampering(call, &mut add);
         hiding(call, context, &mut add);
     }
@@ -102,11 +115,19 @@ pub fn judge(calls: &[Call], context: &Context<'_>) -> Vec<Capability> {
 
 type Add<'f> = &'f mut dyn FnMut(FindingId, String);
 
-/// A call of a declared function, under the name that the library gives it.
-fn as_declared(call: &Call, context: &Context<'_>) -> Call {
-    match context.declares.get(&call.name) {
-        Some(declare) if call.class.is_empty() => {
-            Call { name: symbol(declare), class: "declare".to_owned(), ..call.clone() }
+/// A call of a declared function under the name that the library gives it; a `CallByName` as the
+/// call that it makes.
+fn resolved(call: &Call, context: &Context<'_>) -> Call {
+    if call.class.is_empty()
+        && let Some(declare) = context.declares.get(&call.name)
+    {
+        return Call { name: symbol(declare), class: "declare".to_owned(), ..call.clone() };
+    }
+    match (call.name.as_str(), call.arguments.as_slice()) {
+        ("callbyname", [object, name, _, arguments @ ..]) if name.text().is_some() => {
+            let class = if let Value::Object(class) = object { class.clone() } else { UNKNOWN_OBJECT.to_owned() };
+            let name = name.text().unwrap_or_default().to_lowercase();
+            Call { class, name, arguments: arguments.to_vec(), ..call.clone() }
         }
         _ => call.clone(),
     }
@@ -144,20 +165,6 @@ fn is_script_shell(class: &str) -> bool {
     )
 }
 
-/// Shell.Application and the browser windows that give it.
-fn is_shell_application(class: &str) -> bool {
-    is_any(
-        class,
-        &[
-            "shell.application",
-            "shell32.shell",
-            "13709620-c279-11ce-a49e-444553540000",
-            "9ba05972-f6a8-11cf-a442-00a0c90a8f39",
-            "c08afd90-f2a1-11d1-8455-00a0c91f3880",
-        ],
-    )
-}
-
 fn is_management(class: &str) -> bool {
     is_any(class, &["winmgmts", "win32_process", "wbemscripting", "swbem"])
 }
@@ -167,40 +174,67 @@ fn is_hidden(class: &str) -> bool {
 }
 
 /// Starting programs.
-fn running(call: &Call, add: Add<'_>) {
+fn running(call: &Call, calls: &[Call], add: Add<'_>) {
     let class = call.class.as_str();
     let command = argument(call, 0);
     let is_command = is_commandlike(command);
     let starts = match call.name.as_str() {
-        "shell" => class.is_empty() && !call.arguments.is_empty(),
+        "shell" => {
+            (class.is_empty() || class == UNKNOWN_OBJECT) && !call.arguments.is_empty() && !opens_folder(command)
+        }
         "run" => {
             is_script_shell(class)
                 || is_hidden(class)
                 || (!is_application(class) && (is_command || is_hidden_window(call)))
         }
         "exec" => is_script_shell(class) || is_hidden(class) || (!class.is_empty() && is_command),
-        "create" => is_management(class) || is_hidden(class) || (!class.is_empty() && is_command),
+        "create" => {
+            is_management(class)
+                || is_hidden(class)
+                || (!class.is_empty() && (is_command || is_hidden_start(call, calls)))
+        }
         "execmethod" | "execmethod_" => is_management(class),
+        "registertask" | "registertaskdefinition" => is_any(class, &["schedule"]) || is_hidden(class),
         "winexec" | "createprocess" | "createprocessasuser" => class == "declare",
-        "macscript" => true,
+        "sendkeys" | "ddeinitiate" | "ddeexecute" => is_command,
+        // Script that another engine runs, also as a stylesheet.
+        "executestatement" | "addcode" | "execscript" | "transformnode" | "transformnodetoobject" => true,
+        "eval" => is_any(class, &["scriptcontrol"]),
+        "macscript" => is_mac_command(&command.shown()),
         _ => false,
     };
     if starts {
         return start(call, command, add);
     }
-    if call.name.starts_with("shellexecute") {
+    if call.name.starts_with("shellexecute") && !call.arguments.is_empty() {
         let (target, parameters) =
             if class == "declare" { (argument(call, 2), argument(call, 3)) } else { (command, argument(call, 1)) };
-        let is_known_shell =
-            class == "declare" || is_shell_application(class) || is_hidden(class) || is_commandlike(target);
-        if is_known_shell
-            && !target.text().is_some_and(|target| command::is_shown(&target))
-            && !call.arguments.is_empty()
-        {
+        if !class.is_empty() && !target.text().is_some_and(|target| command::is_shown(&target)) {
             let line = Value::Partial(format!("{} {}", target.shown(), parameters.shown()));
             start(call, &line, add);
         }
     }
+}
+
+/// `explorer.exe C:\folder`
+fn opens_folder(command: &Value) -> bool {
+    let text = command.text().unwrap_or_default().to_lowercase();
+    let (program, rest) = text.split_once(' ').unwrap_or((&text, ""));
+    matches!(program.rsplit('\\').next(), Some("explorer" | "explorer.exe")) && !command::is_runnable(rest)
+}
+
+/// `process.Create(command, …, startup, id)` beside a `ShowWindow = …`, on an object of unknown origin.
+fn is_hidden_start(call: &Call, calls: &[Call]) -> bool {
+    call.arguments.len() == 4 && calls.iter().any(|other| other.name == "showwindow=")
+}
+
+/// Whether AppleScript hands something to a shell that fetches or runs.
+fn is_mac_command(script: &str) -> bool {
+    let script = script.to_lowercase();
+    let mut words = script.split(|c: char| !c.is_alphanumeric());
+    script.contains("do shell script")
+        && words
+            .any(|word| ["curl", "python", "perl", "ruby", "bash", "sh", "osascript", "chmod", "nohup"].contains(&word))
 }
 
 fn start(call: &Call, command: &Value, add: Add<'_>) {
@@ -263,28 +297,32 @@ fn is_web_client(class: &str) -> bool {
 /// Fetching from the network. A request alone keeps its answer to itself; it fetches a file if
 /// the project stores what came as octets.
 fn network(call: &Call, calls: &[Call], add: Add<'_>) {
-    match call.name.as_str() {
-        "urldownloadtofile" | "urldownloadtocachefile" if call.class == "declare" => {
-            add(finding::VBA_DOWNLOAD, shown(call))
-        }
+    let target = argument(call, 0).shown();
+    let is_fetch = match call.name.as_str() {
+        "urldownloadtofile" | "urldownloadtocachefile" => (call.class == "declare").then_some(true),
+        "internetreadfile" | "internetopenurl" if call.class == "declare" => Some(stores(call, calls)),
         "open" if is_web_client(&call.class) && is_method(argument(call, 0)) => {
-            let stores = |other: &Call| {
-                other.name == "savetofile"
-                    || other.name == "put#"
-                    || (other.name == "write#" && other.procedure == call.procedure)
-            };
-            let keeps = calls.iter().any(|other| other.name == "responsebody") && calls.iter().any(stores);
-            add(if keeps { finding::VBA_DOWNLOAD } else { finding::VBA_WEB_REQUEST }, shown(call));
+            Some(stores(call, calls) && calls.iter().any(|other| other.name == "responsebody"))
         }
-        "open" | "navigate" | "navigate2" if command::is_url(&argument(call, 0).shown()) => {
-            add(finding::VBA_WEB_REQUEST, shown(call))
-        }
-        "getobject" if argument(call, 0).shown().to_lowercase().starts_with("script:") => {
-            add(finding::VBA_DOWNLOAD, shown(call))
-        }
-        "attachedtemplate=" if command::is_url(&argument(call, 0).shown()) => add(finding::VBA_DOWNLOAD, shown(call)),
-        _ => {}
+        "open" | "navigate" | "navigate2" | "load" if command::is_url(&target) => Some(false),
+        "getobject" if target.to_lowercase().starts_with("script:") => Some(true),
+        "attachedtemplate=" if command::is_url(&target) => Some(true),
+        _ => None,
+    };
+    match is_fetch {
+        Some(true) => add(finding::VBA_DOWNLOAD, shown(call)),
+        Some(false) => add(finding::VBA_WEB_REQUEST, shown(call)),
+        None => {}
     }
+}
+
+/// Whether the project writes octets to a file.
+fn stores(call: &Call, calls: &[Call]) -> bool {
+    calls.iter().any(|other| {
+        other.name == "savetofile"
+            || other.name == "put#"
+            || (other.name == "write#" && other.procedure == call.procedure)
+    })
 }
 
 fn is_method(value: &Value) -> bool {
@@ -317,13 +355,15 @@ fn hiding(call: &Call, context: &Context<'_>, add: Add<'_>) {
                 add(finding::VBA_HIDDEN_OBJECT, shown(call));
             }
         }
-        "callbyname" => {
+        // Reading and setting properties by name is how tables are filled; 1 is a method.
+        "callbyname" if argument(call, 2).number().is_none_or(|kind| kind == 1.0) => {
             let name = argument(call, 1);
             if name.text().is_none() && *name != Value::Parameter {
                 add(finding::VBA_DYNAMIC_CALL, shown(call));
             }
         }
-        "run" if call.class == "application" => {
+        "run" if call.class == "application" && argument(call, 0).target().is_none() => {
+            // A property that holds a name is how callbacks are kept.
             if matches!(argument(call, 0), Value::Unknown | Value::Partial(_)) {
                 add(finding::VBA_DYNAMIC_CALL, shown(call));
             }

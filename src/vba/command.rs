@@ -48,6 +48,17 @@ pub fn interpreter(command: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether `text` is a command for an interpreter: one stands at its start, with something to do.
+pub fn is_command(text: &str) -> bool {
+    let text = text.trim_start();
+    let end = text.find(char::is_whitespace).unwrap_or(text.len());
+    let (program, rest) = text.split_at_checked(end).unwrap_or((text, ""));
+    let rest = rest.trim();
+    interpreter(program).is_some()
+        && rest.len() >= 8
+        && (rest.starts_with(['-', '/', '"', '\'', '(', '^', '$', '&']) || is_url(rest))
+}
+
 /// Whether a file of this name can be run.
 pub fn is_runnable(path: &str) -> bool {
     let path = path.trim_end_matches(|c: char| c == '.' || c == '"' || c.is_whitespace());

@@ -14,8 +14,20 @@ const CHUNK: usize = 4096;
 pub struct Decompressed {
     /// The content, as far as it could be decompressed.
     pub bytes: Vec<u8>,
-    /// Whether the container was sound up to its end.
-    pub is_whole: bool,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a container ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum End {
+    /// With the bytes, or where more than was asked for would follow.
+    #[default]
+    Whole,
+    /// With something behind the last chunk that is no chunk.
+    Garbage,
+    /// In the middle of a chunk.
+    Cut,
 }
 
 /// Decompresses the container at the start of `bytes`, to at most `max` octets. What follows the
@@ -29,11 +41,14 @@ pub fn decompress(bytes: &[u8], max: usize) -> Option<Decompressed> {
     let mut chunks = 0_usize;
     while out.len() < max {
         let Some(header) = reader.u16() else {
-            return (chunks > 0).then_some(Decompressed { is_whole: reader.left() == 0, bytes: out });
+            return (chunks > 0).then_some(Decompressed {
+                bytes: out,
+                end: if reader.left() == 0 { End::Whole } else { End::Garbage },
+            });
         };
         // [MS-OVBA] 2.4.1.1.5: size in bits 0-11, signature 0b011 in bits 12-14, flag in bit 15.
         if (header >> 12) & 0b111 != 0b011 {
-            return (chunks > 0).then_some(Decompressed { bytes: out, is_whole: false });
+            return (chunks > 0).then_some(Decompressed { bytes: out, end: End::Garbage });
         }
         let size = usize::from(header & 0x0FFF).saturating_add(1);
         let is_compressed = header & 0x8000 != 0;
@@ -42,12 +57,12 @@ pub fn decompress(bytes: &[u8], max: usize) -> Option<Decompressed> {
         let is_sound = if is_compressed { decompress_chunk(chunk, &mut out) } else { copy_chunk(chunk, &mut out) };
         if !is_sound || available < size {
             out.truncate(max);
-            return Some(Decompressed { bytes: out, is_whole: false });
+            return Some(Decompressed { bytes: out, end: End::Cut });
         }
         chunks = chunks.saturating_add(1);
     }
     out.truncate(max);
-    Some(Decompressed { bytes: out, is_whole: true })
+    Some(Decompressed { bytes: out, end: End::Whole })
 }
 
 fn copy_chunk(chunk: &[u8], out: &mut Vec<u8>) -> bool {
@@ -123,10 +138,10 @@ mod tests {
         let whole = b"\x01\x19\xB0\x00abcdefgh\x00ijklmnop\x00qrstuv.";
         for length in 4..whole.len() {
             let cut = decompress(&whole[..length], 100).unwrap();
-            assert!(b"abcdefghijklmnopqrstuv.".starts_with(&cut.bytes[..]) && !cut.is_whole, "{length}");
+            assert!(b"abcdefghijklmnopqrstuv.".starts_with(&cut.bytes[..]) && cut.end == End::Cut, "{length}");
         }
         let bad_offset = b"\x01\x05\xB0\x02a\xff\xffbc";
-        assert_eq!(decompress(bad_offset, 100), Some(Decompressed { bytes: b"a".to_vec(), is_whole: false }));
+        assert_eq!(decompress(bad_offset, 100), Some(Decompressed { bytes: b"a".to_vec(), end: End::Cut }));
         let mut garbage_behind = whole.to_vec();
         garbage_behind.extend(b"\x00\x00garbage");
         assert_eq!(decompress(&garbage_behind, 100).unwrap().bytes, b"abcdefghijklmnopqrstuv.");

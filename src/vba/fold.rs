@@ -53,6 +53,17 @@ impl Value {
         }
     }
 
+    /// The procedure that the text names, also behind a file whose name is not known:
+    /// `'…'!Module1.Main` is `main`.
+    pub fn target(&self) -> Option<String> {
+        let text = match self {
+            Value::Partial(text) => text.clone(),
+            other => other.text()?,
+        };
+        let name = text.rsplit(['.', '!']).next().unwrap_or_default().to_lowercase();
+        (!name.is_empty() && !name.contains(GAP)).then_some(name)
+    }
+
     /// The number, also of a text that is one.
     pub fn number(&self) -> Option<f64> {
         match self {
@@ -312,9 +323,11 @@ pub fn constant(name: &str) -> Option<Value> {
         "vbnullchar" => text("\0"),
         "true" | "vbtrue" => Some(Value::Number(-1.0)),
         "false" | "vbfalse" | "vbhide" | "vbbinarycompare" => Some(Value::Number(0.0)),
-        "vbnormalfocus" | "vbmethod" | "vbtextcompare" => Some(Value::Number(1.0)),
-        "vbminimizedfocus" | "vbget" => Some(Value::Number(2.0)),
-        "vbmaximizedfocus" => Some(Value::Number(3.0)),
+        "vbnormalfocus" | "vbmethod" | "vbtextcompare" | "msoautomationsecuritylow" => Some(Value::Number(1.0)),
+        "vbminimizedfocus" | "vbget" | "msoautomationsecuritybyui" => Some(Value::Number(2.0)),
+        "vbmaximizedfocus" | "msoautomationsecurityforcedisable" => Some(Value::Number(3.0)),
+        "vblet" => Some(Value::Number(4.0)),
+        "vbset" => Some(Value::Number(8.0)),
         "empty" | "null" | "nothing" => Some(Value::Empty),
         _ => {
             // vbKeyA … vbKeyZ, vbKey0 … vbKey9 are the characters' codes.

@@ -11,6 +11,7 @@ pub mod command;
 pub mod compress;
 pub mod fold;
 pub mod obfuscation;
+pub mod payload;
 pub mod project;
 pub mod reach;
 pub mod token;
@@ -33,22 +34,28 @@ use trace::{Call, Program};
 /// 800, with some references more.
 const COMPILED_CODE: usize = 4000;
 
-/// Reads every VBA project in `file` and reports what its code can do.
-pub fn examine(file: &CompoundFile<'_>, part: &Part, scan: &mut Scan) {
+/// Reads every VBA project in `file` and reports what its code can do. `text` is the text of the
+/// document, in which code may keep something.
+pub fn examine(file: &CompoundFile<'_>, text: &str, part: &Part, scan: &mut Scan) {
+    let mut has_code = false;
     for project in project::projects(file, scan.room()) {
         if project.is_cut {
             scan.limit(part, Limit::FileSize);
         }
-        examine_project(&project, part, scan);
+        has_code |= examine_project(&project, part, scan);
+    }
+    if has_code {
+        payload::examine(file, text, part, scan);
     }
 }
 
-fn examine_project(project: &Project, part: &Part, scan: &mut Scan) {
+/// Reports on a project; `false` if it has no code.
+fn examine_project(project: &Project, part: &Part, scan: &mut Scan) -> bool {
     missing_source(project, part, scan);
     let sources: Vec<(&Module, Vec<Token<'_>>)> =
         project.modules.iter().map(|module| (module, token::tokens(&module.source))).collect();
     if !sources.iter().any(|(_, tokens)| has_code(tokens)) {
-        return;
+        return false;
     }
     scan.finding(finding::VBA_MACROS, part, &project.path, "");
     let program =
@@ -66,21 +73,21 @@ fn examine_project(project: &Project, part: &Part, scan: &mut Scan) {
     if let Some(reasons) = obfuscation::judge(&tokens) {
         scan.finding(finding::VBA_OBFUSCATED, part, &project.path, &reasons);
     }
+    true
 }
 
-/// Modules that have compiled code but no source: removed, or damaged.
+/// Modules without source: removed, if there is compiled code in its place, else damaged.
 fn missing_source(project: &Project, part: &Part, scan: &mut Scan) {
-    for module in &project.modules {
-        if module.source.is_empty() && module.compiled >= COMPILED_CODE {
-            scan.finding(
-                finding::VBA_NO_SOURCE,
-                part,
-                &module.name,
-                &format!("{} octets of compiled code", module.compiled),
-            );
-        } else if module.source.is_empty() && module.compiled > 0 {
+    for module in project.modules.iter().filter(|module| module.source.is_empty()) {
+        if module.compiled >= COMPILED_CODE {
+            let evidence = format!("{} octets of compiled code", module.compiled);
+            scan.finding(finding::VBA_NO_SOURCE, part, &module.name, &evidence);
+        } else {
             scan.finding(finding::DAMAGED, part, &module.name, "VBA module");
         }
+    }
+    for module in project.modules.iter().filter(|module| module.is_cut) {
+        scan.finding(finding::DAMAGED, part, &module.name, "VBA module cut off");
     }
 }
 
@@ -154,7 +161,13 @@ fn indicators(calls: &[Call], found: &[Capability], scan: &mut Scan) {
                 scan.indicator(IndicatorKind::Url, url);
             }
         }
-        let first = call.arguments.first().and_then(fold::Value::text).filter(|text| !text.is_empty());
+        // The command or file is the first text; ShellExecute has a window and a verb before it.
+        let skipped = if call.arguments.len() >= 4 && call.name.contains("shellexecute") { 2 } else { 0 };
+        let texts = call.arguments.iter().skip(skipped).filter_map(|value| match value {
+            fold::Value::Text(text) if !text.is_empty() => Some(text.clone()),
+            _ => None,
+        });
+        let first = texts.into_iter().next();
         let runs = [finding::VBA_RUN_PROGRAM, finding::VBA_RUN_INTERPRETER].contains(&capability.id);
         match first {
             Some(text) if runs => scan.indicator(IndicatorKind::Command, &text),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use encoding_rs::Encoding;
 use memchr::memmem;
 
-use super::compress::decompress;
+use super::compress::{End, decompress};
 use crate::formats::cfb::{CompoundFile, Entry};
 use crate::reader::Reader;
 
@@ -40,8 +40,8 @@ pub struct Module {
     pub source: String,
     /// Octets of compiled code in front of the source.
     pub compiled: usize,
-    /// Whether the source was whole.
-    pub is_whole: bool,
+    /// Whether the source broke off before its end.
+    pub is_cut: bool,
     /// Whether `dir` lists it.
     pub is_listed: bool,
 }
@@ -127,10 +127,10 @@ impl Project {
         let at_offset =
             offset.and_then(|offset| source_at(content, offset, *left)).filter(|(_, source, _)| is_source(source));
         let found = at_offset.or_else(|| find_source(content, *left));
-        let (start, source, is_whole) = found.unwrap_or((content.len(), Vec::new(), true));
+        let (start, source, is_cut) = found.unwrap_or((content.len(), Vec::new(), false));
         self.is_cut |= source.len() >= *left;
         *left = left.saturating_sub(source.len());
-        self.modules.push(Module { source: decode(&source, code_page), compiled: start, is_whole, ..module });
+        self.modules.push(Module { source: decode(&source, code_page), compiled: start, is_cut, ..module });
     }
 
     fn add_if_source(&mut self, name: &str, content: &[u8], code_page: Option<u16>, left: &mut usize) {
@@ -148,12 +148,12 @@ fn is_cache(stream: &Entry) -> bool {
         || stream.name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("__SRP_"))
 }
 
-/// The start of the source, the source, and whether it is whole.
+/// The start of the source, the source, and whether it broke off.
 type Source = (usize, Vec<u8>, bool);
 
 fn source_at(content: &[u8], offset: usize, max: usize) -> Option<Source> {
     let decompressed = decompress(content.get(offset..)?, max)?;
-    Some((offset, decompressed.bytes, decompressed.is_whole))
+    Some((offset, decompressed.bytes, decompressed.end == End::Cut))
 }
 
 /// Every module starts with `Attribute VB_Name`; what does not may still be text.

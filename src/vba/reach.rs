@@ -187,11 +187,8 @@ fn computed_targets(calls: &[Call]) -> Vec<(usize, Target)> {
             _ => continue,
         };
         let Some(name) = name else { continue };
-        match name.text() {
-            Some(text) => {
-                let text = text.rsplit(['.', '!']).next().unwrap_or_default().to_lowercase();
-                targets.push((procedure, Target::Name(text)));
-            }
+        match name.target() {
+            Some(name) => targets.push((procedure, Target::Name(name))),
             // A procedure that takes the name from its caller: the caller mentions it.
             None if *name == Value::Parameter => {}
             None => targets.push((procedure, Target::Any)),

@@ -166,9 +166,11 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
                 self.declaration(statement);
             }
         }
+        // What callers passed in the last round; this round's callers may know more.
+        let contexts = std::mem::take(&mut self.contexts);
         for index in 0..self.program.procedures.len() {
             let parameters = self.program.procedure(index).map_or(0, |procedure| procedure.parameters.len());
-            let contexts = self.contexts.get(&index);
+            let contexts = contexts.get(&index);
             let mut sets = contexts.map(|contexts| contexts.known.clone()).unwrap_or_default();
             if sets.is_empty() || contexts.is_some_and(|contexts| contexts.has_unknown) {
                 sets.push(vec![Value::Parameter; parameters]);
@@ -180,10 +182,12 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         self.knowledge() != known
     }
 
-    fn knowledge(&self) -> (usize, usize, usize) {
-        let known = self.results.values().filter(|value| value.is_known()).count();
+    fn knowledge(&self) -> [usize; 4] {
+        let results = self.results.values().filter(|value| value.is_known()).count();
         let contexts = self.contexts.values().map(|contexts| contexts.known.len()).sum();
-        (known, contexts, self.globals.values().filter(|value| value.is_known()).count())
+        let unknown = self.contexts.values().filter(|contexts| contexts.has_unknown).count();
+        let globals = self.globals.values().filter(|value| value.is_known()).count();
+        [results, contexts, unknown, globals]
     }
 
     fn procedure(&mut self, index: usize, arguments: &[Value]) {

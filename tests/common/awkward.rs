@@ -259,7 +259,7 @@ const STRUCTURE: &[Row] = &[
     }),
     ("no header at all", &["a.doc"], |p| {
         let raw = String::from_utf8(mixed(&attachment("a.doc", &base64(p)))).unwrap();
-        raw[raw.find("--b1").unwrap()..].as_bytes().to_vec()
+        raw.as_bytes()[raw.find("--b1").unwrap()..].to_vec()
     }),
     ("no empty line behind the part's header", &["a.doc"], |p| {
         mixed(&attachment("a.doc", &base64(p)).replace("\n\n", "\n"))
@@ -272,6 +272,20 @@ const STRUCTURE: &[Row] = &[
     }),
     ("a line of rubbish inside the part's header", &["a.doc"], |p| {
         mixed(&attachment("a.doc", &base64(p)).replace("Content-Transfer", "rubbish here\nContent-Transfer"))
+    }),
+    ("a line of white space inside the part's header", &["a.doc"], |p| {
+        mixed(&attachment("a.doc", &base64(p)).replace("Content-Transfer", " \t\nContent-Transfer"))
+    }),
+    ("a boundary as an encoded word", &["a.doc"], |p| replaced(p, "boundary=\"b1\"", "boundary=\"=?us-ascii?Q?b1?=\"")),
+    ("thirty content types before the true one", &["a.doc"], |p| {
+        let others: String = (0..30).map(|i| format!("Content-Type: text/x{i}\r\n")).collect();
+        replaced(p, "Content-Type: multipart", &(others + "Content-Type: multipart"))
+    }),
+    ("twenty thousand empty parts before it", &["a.doc"], |p| {
+        replaced(p, "--b1\r\nContent-Type: app", &("--b1\r\n".repeat(20_000) + "--b1\r\nContent-Type: app"))
+    }),
+    ("a byte order mark at the top", &["a.doc"], |p| {
+        [b"\xef\xbb\xbf".to_vec(), mixed(&attachment("a.doc", &base64(p)))].concat()
     }),
     ("an attachment in the preamble", &["a.doc"], |p| {
         crlf(&format!(

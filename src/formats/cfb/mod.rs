@@ -9,6 +9,7 @@ mod embedded;
 mod text;
 
 pub use compound::{CompoundFile, Entry, EntryKind};
+pub use text::text as document_text;
 
 use crate::filetype::FileType;
 use crate::finding;
@@ -39,9 +40,9 @@ fn examine(part: &Part, scan: &mut Scan) {
         let id = if told { finding::DOCUMENT_ENCRYPTED_TOLD } else { finding::DOCUMENT_ENCRYPTED };
         scan.finding(id, part, "", what);
     }
-    vba::examine(&file, part, scan);
-    embedded::extract(&file, part, scan);
     let text = text::text(&file, scan.room());
+    vba::examine(&file, &text, part, scan);
+    embedded::extract(&file, part, scan);
     if !text.is_empty() {
         lure::document_text(scan, part, &text);
     }

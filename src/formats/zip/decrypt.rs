@@ -12,6 +12,7 @@ use zip::read::ZipReadOptions;
 use super::members::Member;
 use super::records::{AES, ENCRYPTED};
 use super::unpack::{Content, bounded};
+use crate::scan::Scan;
 
 /// General purpose bit 3: checksum and sizes follow the data; ZipCrypto then checks by time.
 const DESCRIPTOR: u16 = 1 << 3;
@@ -28,22 +29,27 @@ pub struct Passwords {
 }
 
 impl Passwords {
-    /// The content of `member`, if one of `candidates` opens it.
-    pub fn open(&mut self, archive: &Bytes, member: &Member, candidates: &[String], room: u64) -> Option<Content> {
+    /// The content of `member`, if one of the scan's passwords opens it.
+    pub fn open(&mut self, archive: &Bytes, member: &Member, scan: &mut Scan) -> Option<Content> {
         let packed = archive.get(member.data.clone())?;
         let checks = if member.flags & DESCRIPTOR == 0 { &[false][..] } else { &[false, true] };
         let alone: Vec<_> = checks.iter().filter_map(|by_time| archive_of_one(member, packed, *by_time)).collect();
         let known = self.fits.iter().cloned();
-        let passwords: Vec<_> = known.chain(candidates.iter().flat_map(|text| encodings(text))).collect();
+        let passwords: Vec<_> = known.chain(scan.passwords().iter().flat_map(|text| encodings(text))).collect();
         for password in passwords {
             for bytes in &alone {
                 if self.tries >= MAX_TRIES && self.fits.as_ref() != Some(&password) {
                     return None;
                 }
                 self.tries = self.tries.saturating_add(1);
-                if let Some(content) = decrypt(bytes, &password, member, room) {
-                    self.fits = Some(password);
-                    return Some(content);
+                match decrypt(bytes, &password, member, scan.room()) {
+                    None => {}
+                    // One password in 256 passes ZipCrypto's check; what follows is noise, and work.
+                    Some(Content::Damaged(noise)) => scan.spend(noise.len() as u64),
+                    Some(content) => {
+                        self.fits = Some(password);
+                        return Some(content);
+                    }
                 }
             }
         }
@@ -62,11 +68,7 @@ fn decrypt(alone: &[u8], password: &[u8], member: &Member, room: u64) -> Option<
     let mut archive = ZipArchive::new(Cursor::new(alone)).ok()?;
     let options = ZipReadOptions::new().password(Some(password)).ignore_crc32(member.crc.is_none());
     let file = archive.by_index_with_options(0, options).ok()?;
-    match bounded(file, member.size, room) {
-        // One password in 256 passes ZipCrypto's check; what follows is noise.
-        Content::Damaged(_) => None,
-        content => Some(content),
-    }
+    Some(bounded(file, member.size, room))
 }
 
 /// An archive with this member only.

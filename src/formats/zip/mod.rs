@@ -58,86 +58,106 @@ fn extract(part: &Part, archive: &Archive, scan: &mut Scan) {
         if scan.stopped() {
             return;
         }
-        if member.encrypted && !opened(part, member, &mut passwords, scan) {
-            locked.push(member.name());
-        } else if !member.encrypted {
-            for method in member.methods.iter().copied() {
-                let content = unpack::unpack(&part.bytes, member, method, scan.room());
-                give(part, member, content, false, scan);
-            }
+        let outcome =
+            if member.encrypted { unlock(part, member, &mut passwords, scan) } else { open(part, member, scan) };
+        match outcome {
+            Outcome::Given => {}
+            Outcome::Locked => locked.push(member.name()),
+            // What becomes no part must not be unpacked either: that would be work without a bound.
+            Outcome::Full => break,
         }
     }
-    report_locked(part, &locked, scan);
-}
-
-/// Says which members are encrypted; their names are readable all the same.
-pub(crate) fn report_locked(part: &Part, locked: &[&str], scan: &mut Scan) {
     if !locked.is_empty() {
         let id = if scan.password_told() { finding::ARCHIVE_ENCRYPTED_TOLD } else { finding::ARCHIVE_ENCRYPTED };
+        // Names are readable although the content is not.
         scan.finding(id, part, "", &locked.join(", "));
     }
 }
 
-/// Whether an encrypted member could be read: because it is not encrypted after all, or because
-/// one of the passwords fits.
-fn opened(part: &Part, member: &Member, passwords: &mut Passwords, scan: &mut Scan) -> bool {
-    if let Some(content) = unpack::plain_despite_flag(&part.bytes, member, scan.room()) {
-        scan.finding(
-            finding::ZIP_VIEWS_DIFFER,
-            part,
-            "",
-            &format!("{}: marked as encrypted, but is not", member.name()),
-        );
-        give(part, member, content, false, scan);
-        return true;
-    }
-    let room = scan.room();
-    match passwords.open(&part.bytes, member, scan.passwords(), room) {
-        Some(content) => {
-            give(part, member, content, true, scan);
-            true
+/// What became of a member.
+enum Outcome {
+    /// It is on the work list, or a finding says why not.
+    Given,
+    /// No password opens it.
+    Locked,
+    /// A limit forbids this part and all that would follow.
+    Full,
+}
+
+fn open(part: &Part, member: &Member, scan: &mut Scan) -> Outcome {
+    for method in member.methods.iter().copied() {
+        let content = unpack::unpack(&part.bytes, member, method, scan.room());
+        if let Outcome::Full = give(part, member, content, false, scan) {
+            return Outcome::Full;
         }
-        None => false,
+    }
+    Outcome::Given
+}
+
+/// An encrypted member: perhaps it is not encrypted after all, perhaps a password fits.
+fn unlock(part: &Part, member: &Member, passwords: &mut Passwords, scan: &mut Scan) -> Outcome {
+    if let Some(content) = unpack::plain_despite_flag(&part.bytes, member, scan) {
+        let evidence = format!("{}: marked as encrypted, but is not", member.name());
+        scan.finding(finding::ZIP_VIEWS_DIFFER, part, "", &evidence);
+        return give(part, member, content, false, scan);
+    }
+    match passwords.open(&part.bytes, member, scan) {
+        Some(content) => give(part, member, content, true, scan),
+        None => Outcome::Locked,
     }
 }
 
 /// Puts what was unpacked on the work list, and says what is missing of it.
-fn give(part: &Part, member: &Member, content: Content, opened_by_password: bool, scan: &mut Scan) {
-    let name = member.name();
+fn give(part: &Part, member: &Member, content: Content, opened_by_password: bool, scan: &mut Scan) -> Outcome {
     let bytes = match content {
         Content::Whole(bytes) => bytes,
-        Content::Head(bytes) => {
-            scan.finding(finding::LIMIT_EXCEEDED, part, name, &format!("{name}: {}", Limit::FileSize.name()));
+        Content::Damaged(bytes) if !bytes.is_empty() => {
+            missing(part, member, &Content::Damaged(Bytes::new()), scan);
             bytes
         }
-        Content::Damaged(bytes) => {
-            scan.finding(finding::DAMAGED, part, name, name);
-            // Nothing came out, but what went in may be plain: some readers ignore the method.
-            if bytes.is_empty() { plain_if_known(part, member) } else { bytes }
+        Content::Head(bytes) => {
+            missing(part, member, &Content::Head(Bytes::new()), scan);
+            if bytes.is_empty() {
+                return Outcome::Full;
+            }
+            bytes
         }
-        Content::Unsupported(method) => {
-            scan.finding(
-                finding::CONTAINER_UNSUPPORTED,
-                part,
-                name,
-                &format!("{name}: {}", unpack::method_name(method)),
-            );
+        // Nothing came out, but what went in may be plain: some readers ignore the method.
+        Content::Damaged(_) | Content::Unsupported(_) => {
+            missing(part, member, &content, scan);
             plain_if_known(part, member)
         }
     };
-    let bytes_were_found = !bytes.is_empty() || member.is_empty();
-    if bytes_were_found {
-        scan.child(
-            part,
-            Origin::Member,
-            Child { names: member.names.clone(), bytes, opened_by_password, ..Child::default() },
-        );
+    if bytes.is_empty() && !member.is_empty() {
+        return Outcome::Given;
+    }
+    let child = Child { names: member.names.clone(), bytes, opened_by_password, ..Child::default() };
+    scan.child(part, Origin::Member, child).map_or(Outcome::Full, |_| Outcome::Given)
+}
+
+/// Says what of a member could not be read.
+pub(crate) fn missing(part: &Part, member: &Member, content: &Content, scan: &mut Scan) {
+    let name = member.name();
+    match content {
+        Content::Whole(_) => {}
+        Content::Head(_) => {
+            let used_up = scan.room() < scan.limits().max_file_size;
+            let limit = if used_up { Limit::ScanSize } else { Limit::FileSize };
+            scan.finding(finding::LIMIT_EXCEEDED, part, name, &format!("{name}: {}", limit.name()));
+        }
+        Content::Damaged(_) => scan.finding(finding::DAMAGED, part, name, name),
+        Content::Unsupported(method) => {
+            let evidence = format!("{name}: {}", unpack::method_name(*method));
+            scan.finding(finding::CONTAINER_UNSUPPORTED, part, name, &evidence);
+        }
     }
 }
 
-/// The packed octets, if they are something known as they stand.
+/// The packed octets, if they begin like something known as they stand.
 fn plain_if_known(part: &Part, member: &Member) -> Bytes {
-    let raw = part.bytes.get(member.data.clone()).map(|_| part.bytes.slice(member.data.clone())).unwrap_or_default();
-    let unknown = [FileType::Data, FileType::Text].map(|t| TypeSet::EMPTY.with(t));
-    if unknown.contains(&filetype::detect(&raw)) { Bytes::new() } else { raw }
+    let end = member.data.end.min(part.bytes.len());
+    let raw = part.bytes.slice(member.data.start.min(end)..end);
+    let types = filetype::detect(raw.get(..4096).unwrap_or(&raw));
+    let unknown = [FileType::Data, FileType::Text].map(|t| TypeSet::EMPTY.with(t)).contains(&types);
+    if unknown { Bytes::new() } else { raw }
 }

@@ -8,6 +8,7 @@ use flate2::read::DeflateDecoder;
 
 use super::members::Member;
 use super::records::AES;
+use crate::scan::Scan;
 
 /// What came out of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,16 @@ pub enum Content {
     Damaged(Bytes),
     /// Nothing: this method is not known here.
     Unsupported(u16),
+}
+
+impl Content {
+    /// Octets that came out.
+    pub fn size(&self) -> u64 {
+        match self {
+            Content::Whole(bytes) | Content::Head(bytes) | Content::Damaged(bytes) => bytes.len() as u64,
+            Content::Unsupported(_) => 0,
+        }
+    }
 }
 
 /// Unpacks a member by `method`, at most `room` octets of it.
@@ -63,11 +74,14 @@ pub fn bounded(reader: impl Read, claim: u64, room: u64) -> Content {
 }
 
 /// The content of a member that is marked as encrypted and is not: it unpacks, and the checksum fits.
-pub fn plain_despite_flag(archive: &Bytes, member: &Member, room: u64) -> Option<Content> {
+pub fn plain_despite_flag(archive: &Bytes, member: &Member, scan: &mut Scan) -> Option<Content> {
     let crc = member.crc?;
     member.methods.iter().filter(|method| **method != AES).find_map(|method| {
-        let content = unpack(archive, member, *method, room);
+        let content = unpack(archive, member, *method, scan.room());
         let fits = matches!(&content, Content::Whole(bytes) if crc32(bytes) == crc);
+        if !fits {
+            scan.spend(content.size());
+        }
         fits.then_some(content)
     })
 }
