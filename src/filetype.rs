@@ -479,6 +479,8 @@ fn looks_like_message(bytes: &[u8]) -> bool {
     const ONLY_IN_MAIL: &[&str] =
         &["delivered-to", "from", "message-id", "mime-version", "received", "return-path", "subject", "to"];
     let mut known = Vec::new();
+    // A single field and an empty line: only if what it says is about mail.
+    let mut alone = false;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     // 200 lines: trace fields of a well-travelled message fill a hundred.
     for (n, line) in head(bytes, 16 * 1024).split(|b| *b == b'\n').take(200).enumerate() {
@@ -487,7 +489,11 @@ fn looks_like_message(bytes: &[u8]) -> bool {
         if mbox || (n > 0 && line.first().is_some_and(|b| matches!(b, b' ' | b'\t'))) {
             continue;
         }
+        if line.is_empty() {
+            return alone;
+        }
         let Some(name) = field_name(line) else { break };
+        alone = n == 0 && says_mail(&name, line);
         if FIELDS.contains(&name.as_str()) && !known.contains(&name) {
             known.push(name);
         }
@@ -496,6 +502,15 @@ fn looks_like_message(bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Whether one field is enough: a sender with an address, or a media type.
+fn says_mail(name: &str, line: &[u8]) -> bool {
+    match name {
+        "from" => line.contains(&b'@'),
+        "content-type" => line.contains(&b'/'),
+        _ => false,
+    }
 }
 
 /// The lower-case name of a header field (RFC 5322 2.2), if the line is one.
@@ -527,10 +542,13 @@ fn markup(bytes: &[u8], known: TypeSet) -> TypeSet {
         if has("mso-application")
             || has("<pkg:package")
             || has("<w:worddocument")
+            // Prefixes are free, namespaces are not.
+            || has("schemas.microsoft.com/office/2006/xmlpackage")
+            || has("schemas.microsoft.com/office/word/2003/wordml")
             || has("urn:schemas-microsoft-com:office:spreadsheet")
         {
             types.insert(FileType::XmlOffice);
-        } else if start.starts_with(b"<?xml") && !has("<html") {
+        } else if start.starts_with(b"<?xml") && !has("<html") && !is_html(start) {
             types.insert(FileType::Xml);
         }
     }

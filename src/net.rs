@@ -162,7 +162,8 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                // Fails only if the peer has gone already; the session will notice.
+                let _ = stream.set_nodelay(true);
                 Ok((Stream::Tcp(stream), Some(address.ip().to_canonical())))
             }
             Listener::Unix(listener, _) => {

@@ -143,7 +143,8 @@ impl Part {
 pub fn extension(name: &str) -> Option<String> {
     let name = name.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
     let (stem, extension) = name.rsplit_once('.')?;
-    (!stem.is_empty() && extension.chars().count() <= 12).then(|| extension.trim().to_lowercase())
+    // The longest that Windows starts is `searchconnector-ms`.
+    (!stem.is_empty() && extension.chars().count() <= 20).then(|| extension.trim().to_lowercase())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::faults::Faults;
 use crate::knowledge::Knowledge;
 use crate::marks;
 use crate::message::SpoolPolicy;
-use crate::metrics::{DeliveryKind, DeliveryResult, Disposition, Metrics, QuarantineOperation, Stage};
+use crate::metrics::{DeliveryKind, DeliveryResult, Disposition, Metrics, QuarantineOperation, ScanError, Stage};
 use crate::mime;
 use crate::plan::{Forward, Plan, plan};
 use crate::policy;
@@ -132,6 +132,10 @@ impl Handler for Pipeline {
     fn session_refused(&self, listener: &Listener) {
         self.metrics.session_refused(listener.mode);
     }
+
+    fn message_panicked(&self, _listener: &Listener) {
+        self.metrics.scan_error(ScanError::Panic);
+    }
 }
 
 impl Pipeline {
@@ -167,6 +171,10 @@ impl Pipeline {
             policy::decide_each(&facts, &mail.envelope.recipients, &mail.config.policy, Timestamp::now())
         };
         let stages = vec![(Stage::Scan, scanned.took), (Stage::Policy, begun.elapsed())];
+        if mail.client_gone.is_cancelled() {
+            // Nobody would hear the reply, and the client keeps the message: do not make a second one.
+            return Err(Trouble::ClientGone);
+        }
         let Scanned { raw, report, waited, .. } = scanned;
         Ok(Judged { raw, report, verdict, facts, decisions, waited, stages })
     }
@@ -340,7 +348,7 @@ impl Pipeline {
         let text = format!("the next hop refused the message for the other recipients: {}", reply.text());
         let settled = tokio::task::spawn_blocking(move || match result {
             DeliveryResult::Accepted => quarantine.commit(id),
-            DeliveryResult::Refused => quarantine.commit(id).and_then(|()| quarantine.note(id, &text)),
+            DeliveryResult::Refused => quarantine.note(id, &text).and_then(|()| quarantine.commit(id)),
             DeliveryResult::Deferred | DeliveryResult::Lost => quarantine.remove_pending(id),
         });
         let operation = match result {

@@ -413,6 +413,19 @@ impl Scan {
     }
 }
 
+#[cfg(test)]
+impl Scan {
+    /// A scan of nothing yet, for tests of single formats.
+    pub(crate) fn for_test() -> Self {
+        Self::new(&Limits::default(), &Knowledge::default(), &Stop::default())
+    }
+
+    /// What was reported so far.
+    pub(crate) fn report(&self) -> &Report {
+        &self.report
+    }
+}
+
 fn shorten(text: &str) -> String {
     match text.char_indices().nth(finding::MAX_EVIDENCE) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),

@@ -197,7 +197,7 @@ fn a_refusal_behind_the_queue_is_backscatter() {
 
 #[test]
 fn syntax_errors_have_a_place_and_do_not_hide_others() {
-    check_error("on_error = defer", "1:12", "must be quoted", "");
+    check_error("on_error = defer", "1:12", "must be quoted", "`\"defer\"`?");
     check_error("[limits\n", "1:8", "", "");
     check_error("[log]\nlevel = \"info\nformat = \"text\"", "2:14", "", "");
     check_error("[limits]\nmax_files = 20\nmax_files = 30", "3:1", "`max_files` is set twice; first in line 2", "");
@@ -213,6 +213,10 @@ fn syntax_errors_have_a_place_and_do_not_hide_others() {
         .map(|d| format!("{}:{}", d.line, d.column))
         .collect();
     assert_eq!(places, ["1:1", "3:13", "4:13"]);
+    // What is missing is missing, unless it may stand in what could not be read.
+    let places = |text: &str| diagnostics(text).iter().map(|d| d.line).collect::<Vec<_>>();
+    assert_eq!(places("[[rule]]\nname = \"a\"\n[log]\nlevel = info\n"), [1, 4]);
+    assert_eq!(places("[[rule]]\nname = \"a\"\naction : \"pass\"\n[log]\n"), [3]);
 }
 
 #[test]
@@ -334,4 +338,62 @@ fn every_key_is_in_the_shipped_file_and_in_the_docs() {
 
 fn shown(default: &str) -> String {
     if default.is_empty() { "none".to_owned() } else { format!("`{default}`") }
+}
+
+#[test]
+fn the_docs_of_the_policy_have_valid_examples_and_name_every_condition() {
+    let docs = include_str!("../docs/policy.md");
+    let mut examples = 0;
+    for block in docs.split("```toml\n").skip(1) {
+        let (text, _) = block.split_once("```").unwrap();
+        assert_eq!(Config::check(text, "policy.md").1.to_string(), "");
+        examples += 1;
+    }
+    assert!(examples > 0);
+    for key in keys::all().iter().filter(|key| key.home == "when") {
+        assert!(docs.contains(&format!("`{}", key.name)), "{}", key.name);
+    }
+    for action in sekisho::policy::decision::Action::NAMES {
+        assert!(docs.contains(&format!("- `{action}`: ")), "{action}");
+    }
+}
+
+#[test]
+fn no_damage_to_a_file_makes_the_check_fail() {
+    let uncommented: String = SHIPPED.replace("\n#   ", "\n").replace("\n#", "\n");
+    let mut rng = fastrand::Rng::with_seed(3);
+    for _ in 0..1500 {
+        let mut octets = uncommented.clone().into_bytes();
+        for _ in 0..rng.usize(1..6) {
+            let at = rng.usize(..octets.len());
+            match rng.u8(..3) {
+                0 => octets[at] = b"\"'[]{}=.,#\n\\ 0"[rng.usize(..14)],
+                1 => drop(octets.drain(at..(at + rng.usize(..40)).min(octets.len()))),
+                _ => octets.truncate(at.max(1)),
+            }
+        }
+        let text = String::from_utf8_lossy(&octets);
+        for diagnostic in diagnostics(&text) {
+            assert!(diagnostic.line <= text.lines().count().max(1), "{diagnostic}");
+            assert!(diagnostic.column <= diagnostic.source.chars().count() + 1, "{diagnostic}");
+        }
+    }
+}
+
+#[test]
+fn files_that_are_no_text_or_too_large_are_errors() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let load = |octets: &[u8]| {
+        std::fs::write(file.path(), octets).unwrap();
+        Config::load(file.path()).map(|(config, _)| config).map_err(|error| error.to_string())
+    };
+    assert!(load(b"[log]\nlevel = \"\xff\"").unwrap_err().contains(":2:10: error: the file is not UTF-8 here"));
+    let full = |size: usize| vec![b'\n'; size];
+    assert_eq!(load(&full(1 << 20)).unwrap(), Config::default());
+    assert!(load(&full((1 << 20) + 1)).unwrap_err().contains("larger than 1 MiB"));
+    let (_, warnings) = {
+        std::fs::write(file.path(), "[timeouts]\nreply_deadline = \"100s\"\n").unwrap();
+        Config::load(file.path()).unwrap()
+    };
+    assert_eq!(warnings.count(Severity::Warning), 1);
 }

@@ -1,11 +1,9 @@
 //! The files for systemd: what they may do, and that systemd understands them.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::require_tool;
+use crate::common::require_tool;
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)

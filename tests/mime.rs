@@ -1,11 +1,9 @@
 //! Reading mail: every awkward message gives up its attachment, byte for byte.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::awkward::{self, Case};
+use crate::common::awkward::{self, Case};
 use data_encoding::HEXLOWER;
 use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;

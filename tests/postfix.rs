@@ -1,14 +1,12 @@
 //! With a real Postfix: the commands of docs/postfix.md, and the daemon between them.
 
-mod common;
-
 use std::time::Duration;
 
-use common::client::{Client, eicar, letter, send};
-use common::daemon::Daemon;
-use common::postfix::{CLIENT, Postfix};
-use common::sink::{Mail, Sink};
-use common::{relay, require_tool};
+use crate::common::client::{Client, eicar, letter, send};
+use crate::common::daemon::Daemon;
+use crate::common::postfix::{CLIENT, Postfix};
+use crate::common::sink::{Mail, Sink};
+use crate::common::{relay, require_tool};
 
 const DOCS: &str = include_str!("../docs/postfix.md");
 const FROM: &str = "sender@outside.test";
@@ -168,7 +166,7 @@ fn while_the_daemon_is_away_mail_waits_behind_the_queue() {
     let Some(mut stage) = stage("after-queue") else { return };
     let reply = send(stage.postfix.port(), FROM, &[TO], &letter("later-1")).expect("a session");
     assert_eq!(reply.code, 250, "{}", reply.text);
-    common::wait_for("a deferred delivery", Duration::from_secs(10), || {
+    crate::common::wait_for("a deferred delivery", Duration::from_secs(10), || {
         stage.postfix.log().contains("status=deferred")
     });
     assert!(stage.sink.mails().is_empty());

@@ -1,6 +1,5 @@
 //! The quarantine as its users meet it: through its folder, with real processes, killed at bad moments.
 
-#[path = "quarantine/next_hop.rs"]
 mod next_hop;
 
 use std::collections::HashSet;
@@ -360,6 +359,26 @@ fn content_that_was_changed_is_not_sent() {
     assert_eq!(state(&quarantine, id), State::Held);
 }
 
+#[test]
+fn links_out_of_the_folder_are_not_followed() {
+    use std::os::unix::fs::symlink;
+    let parent = folder();
+    let (folder, victim) = (parent.path().join("q"), parent.path().join("victim"));
+    fs::write(&victim, octets()).unwrap();
+    fs::create_dir(&folder).unwrap();
+    symlink(&victim, folder.join("index.sqlite")).unwrap();
+    let quarantine = open(&folder);
+    let (written, read) = (put(&quarantine, State::Held), put(&quarantine, State::Held));
+    symlink(&victim, file(&folder, written, "json.new")).unwrap();
+    fs::remove_file(file(&folder, read, "eml")).unwrap();
+    symlink(&victim, file(&folder, read, "eml")).unwrap();
+    quarantine.note(written, "seen").unwrap();
+    assert_eq!(quarantine.entry(written).unwrap().notes.len(), 1);
+    assert!(quarantine.content(read).is_err());
+    assert!(quarantine.release(read, &request(Repeat::Never), &mut Never).is_err());
+    assert_eq!(fs::read(&victim).unwrap(), octets());
+}
+
 // Room and time.
 
 #[test]
@@ -531,6 +550,19 @@ fn without_an_index_everything_works() {
     quarantine.maintain(Timestamp::now()).unwrap();
     let error = quarantine.rebuild().unwrap_err();
     assert_eq!(error.exit_code(), 74, "{error}");
+}
+
+#[test]
+fn the_folder_may_be_reached_over_a_link() {
+    // As /var/lib/sekisho is with systemd's DynamicUser.
+    let parent = folder();
+    let (there, link) = (parent.path().join("q"), parent.path().join("link"));
+    fs::create_dir(&there).unwrap();
+    std::os::unix::fs::symlink(&there, &link).unwrap();
+    let quarantine = open(&link);
+    put(&quarantine, State::Held);
+    assert_eq!(quarantine.rebuild().unwrap(), 1);
+    assert_eq!(ids(&open(&there)).len(), 1);
 }
 
 #[test]
@@ -724,7 +756,7 @@ fn helper_that_puts() {
 
 fn helper(name: &str, folder: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", name, "--nocapture"]).env(FOLDER, folder);
+    command.args(["--exact", &format!("quarantine::{name}"), "--nocapture"]).env(FOLDER, folder);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     command
 }

@@ -10,9 +10,7 @@ use sekisho::limits::Limits;
 use sekisho::scan::{Input, Report, Stop, scan};
 use sekisho::verdict::judge;
 
-mod common;
-
-use common::samples::{Sample, all};
+use crate::common::samples::{Sample, all};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("samples")

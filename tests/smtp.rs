@@ -1,19 +1,16 @@
 //! The SMTP proxy over real sockets, between a raw client and a scripted next hop.
 
-#[path = "common/smtp.rs"]
-mod common;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use common::{Act, Client, Hop, Proxy, Verdict, config, listener};
+use crate::common::smtp::{Act, Client, Hop, Proxy, Verdict, config, listener};
 use sekisho::config::{BareNewlines, Endpoint, Refusals, Timeouts};
 use sekisho::message::{Edits, Splice};
 use sekisho::net::{self, Permits, Shutdown};
-use sekisho::smtp::server;
 use sekisho::smtp::session::SessionEnd;
+use sekisho::smtp::server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
 
@@ -379,7 +376,8 @@ async fn a_slow_next_hop_is_bounded_by_its_whole_reply() {
                 reply = client.message(MAIL).await;
             }
             assert!(reply.starts_with(expected), "{at}: {reply}");
-            assert!(started.elapsed() < Duration::from_secs(2), "{at}: {:?}", started.elapsed());
+            assert_eq!(hop.connections(), 1, "a slow next hop is not asked twice");
+            assert!(started.elapsed() < Duration::from_secs(5), "{at}: {:?}", started.elapsed());
         }
     }
 }
@@ -601,14 +599,31 @@ async fn a_client_that_said_everything_at_once_and_closed_its_half_is_served() {
     let hop = Hop::start().await;
     let proxy = Proxy::before(&hop).await;
     let mut client = Client::connect(proxy.address).await;
+    proxy.handler.hold_scans();
     let one = "MAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\nx\r\n.\r\n";
     client.send(format!("EHLO a\r\n{one}{one}QUIT\r\n").as_bytes()).await;
     client.stream.shutdown().await.unwrap();
+    proxy.handler.scan_waits().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    proxy.handler.release();
     let mut replies = String::new();
     client.stream.read_to_string(&mut replies).await.unwrap();
     let finals: Vec<&str> = replies.lines().filter(|line| line.as_bytes()[3] == b' ').map(|line| &line[..3]).collect();
     assert_eq!(finals, ["220", "250", "250", "250", "354", "250", "250", "250", "354", "250", "221"]);
     assert_eq!(hop.messages().len(), 2);
+}
+
+#[tokio::test]
+async fn replies_are_flushed_before_anything_waits() {
+    let hop = Hop::start().await;
+    hop.always("END", Act::Silence);
+    let proxy = Proxy::before(&hop).await;
+    proxy.handler.hold_scans();
+    let mut client = Client::connect(proxy.address).await;
+    client.send(b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\nx\r\n.\r\nNOOP\r\n").await;
+    for expected in ["220", "250", "250", "250", "354"] {
+        assert!(client.reply().await.starts_with(expected));
+    }
 }
 
 // ---- sessions beside each other, shutdown, sockets
@@ -692,7 +707,7 @@ async fn what_outlives_the_shutdown_is_cut_and_not_delivered() {
     sending.expect("DATA", "354").await;
     let started = Instant::now();
     assert!(!proxy.shutdown.finish(Duration::from_millis(300)).await);
-    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < Duration::from_secs(5));
     for client in [&mut scanned, &mut sending] {
         assert!(client.reply().await.starts_with("421 4.3.2"));
         assert_eq!(client.reply().await, "<closed>");
@@ -709,8 +724,12 @@ async fn unix_sockets_serve_and_disappear() {
     let mut listener = listener(hop.address);
     listener.listen = Endpoint::Unix(path.clone());
     let socket = net::Listener::bind(&listener.listen).unwrap();
-    let (handler, shutdown) = (common::Fake::new(config()), Shutdown::new());
+    let (handler, shutdown) = (crate::common::smtp::Fake::new(config()), Shutdown::new());
     let serving = tokio::spawn(server::serve(socket, Arc::new(listener), handler, Permits::new(), shutdown.clone()));
+    let mut in_front = crate::common::smtp::listener(hop.address);
+    in_front.next_hop = Endpoint::Unix(path.clone());
+    let proxy = Proxy::start(in_front, config()).await;
+    assert!(one_message(&proxy).await.starts_with("250 2.0.0 queued"), "a proxy in front of a proxy");
     let mut client = UnixStream::connect(&path).await.unwrap();
     client.write_all(b"EHLO a\r\nXFORWARD NAME=x\r\nQUIT\r\n").await.unwrap();
     let mut replies = String::new();

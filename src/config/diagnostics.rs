@@ -32,7 +32,7 @@ pub struct Diagnostic {
     pub message: String,
     /// What would be right, in words.
     pub expected: Option<String>,
-    /// What was probably meant, ready to be put in its place.
+    /// What was probably meant.
     pub suggestion: Option<String>,
     /// The line, without control characters.
     pub source: String,

@@ -61,12 +61,7 @@ impl Config {
         let config = read(&mut walk, &source, document.get_ref());
         let mut problems = walk.problems;
         if !syntax.is_empty() {
-            // What only seems to be wrong since the text before it could not be read is left out.
-            let lines: Vec<usize> = syntax.iter().map(|problem| source.line(problem.span.start)).collect();
-            problems.retain(|problem| {
-                let at = problem.span.start;
-                !problem.missing && at < readable && !lines.contains(&source.line(at))
-            });
+            problems.retain(|problem| problem.span.start < readable && !is_doubtful(&source, problem, &syntax));
             problems.extend(syntax);
         }
         problems.sort_by_key(|problem| problem.span.start);
@@ -117,6 +112,18 @@ fn not_utf8(octets: &[u8], valid: usize, file: &str) -> Diagnostics {
     Diagnostics(vec![Source::new(&text, file).diagnostic(problem)])
 }
 
+/// Whether a problem may only seem to be one, since there is text that could not be read: on the same
+/// line, or, if something is missing, before the next header.
+fn is_doubtful(source: &Source<'_>, problem: &Problem, syntax: &[Problem]) -> bool {
+    let at = problem.span.start;
+    let rest = source.text.get(at..).unwrap_or_default();
+    let end = rest.find("\n[").map_or(source.text.len(), |length| at.saturating_add(length));
+    syntax
+        .iter()
+        .map(|error| error.span.start)
+        .any(|error| source.line(error) == source.line(at) || problem.missing && (at..=end).contains(&error))
+}
+
 /// The syntax errors, one a line, and how far the text could be read.
 fn syntax_problems(source: &Source<'_>, document: &DeTable<'_>, errors: &[toml::de::Error]) -> (Vec<Problem>, usize) {
     let mut found: Vec<(Range<usize>, &str)> =
@@ -135,9 +142,13 @@ fn syntax_problems(source: &Source<'_>, document: &DeTable<'_>, errors: &[toml::
         }
     }
     found.dedup_by_key(|(span, _)| source.line(span.start));
+    found.truncate(MAX_SYNTAX_ERRORS);
     let problems = found.into_iter().map(|(span, message)| syntax_problem(source, document, span, message)).collect();
     (problems, readable)
 }
+
+/// Whoever has more has given us another kind of file.
+const MAX_SYNTAX_ERRORS: usize = 100;
 
 fn syntax_problem(source: &Source<'_>, document: &DeTable<'_>, span: Range<usize>, message: &str) -> Problem {
     if message == "duplicate key" {
@@ -147,6 +158,10 @@ fn syntax_problem(source: &Source<'_>, document: &DeTable<'_>, span: Range<usize
             None => format!("`{key}` is set twice"),
         };
         return Problem::error(span, message);
+    }
+    if message.starts_with("string values must be quoted") {
+        let word = source.text.get(span.clone()).filter(|word| !word.contains(['"', '\n']));
+        return Problem::error(span, "strings must be quoted").suggest(word.map(|word| format!("\"{word}\"")));
     }
     let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
     let problem = Problem::error(span, message);
@@ -201,7 +216,10 @@ fn read(walk: &mut Walk, source: &Source<'_>, document: &DeTable<'_>) -> Config 
     check_refusals(walk, &config, &rules);
     check_times(walk, &config, document);
     rules::warn(walk, &rules, config.on_error);
-    config.policy = Policy::new(rules.into_iter().map(|placed| placed.rule).collect(), config.on_error);
+    config.policy = Policy::new(
+        rules.into_iter().filter(|placed| placed.sound).map(|placed| placed.rule).collect(),
+        config.on_error,
+    );
     config
 }
 

@@ -168,9 +168,9 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// Its folder, given the state folder.
+    /// Its folder, given the state folder; a relative `path` lies below that.
     pub fn folder(&self, state_dir: &std::path::Path) -> PathBuf {
-        self.path.clone().unwrap_or_else(|| state_dir.join("quarantine"))
+        state_dir.join(self.path.as_deref().unwrap_or(std::path::Path::new("quarantine")))
     }
 }
 

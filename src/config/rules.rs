@@ -26,18 +26,24 @@ pub const DEFAULT_REPLY: &str = "554 5.7.1 Message refused (reference {id})";
 pub(super) struct Placed {
     pub rule: Rule,
     pub action: Range<usize>,
+    /// Without errors. Another one must not come into force: half of its conditions would be
+    /// another rule.
+    pub sound: bool,
 }
+
+/// Something that a rule has, and where.
+type Noted<T> = Option<(T, Range<usize>)>;
 
 /// A rule while it is read: what it has, each with its place. Something wrong, already noted, is there and empty.
 #[derive(Default)]
-pub struct RuleDraft {
-    name: Option<(String, Range<usize>)>,
+pub(super) struct RuleDraft {
+    name: Noted<String>,
     when: When,
     not: When,
-    action: Option<(&'static str, Range<usize>)>,
-    reply: Option<(String, Range<usize>)>,
-    headers: Option<(Vec<(String, String)>, Range<usize>)>,
-    subject_prefix: Option<(String, Range<usize>)>,
+    action: Noted<&'static str>,
+    reply: Noted<String>,
+    headers: Noted<Vec<(String, String)>>,
+    subject_prefix: Noted<String>,
 }
 
 /// The keys of a rule.
@@ -219,8 +225,7 @@ const SIZE_RANGE: &[Key<SizeRange>] = &[
     },
 ];
 
-/// Reads the `[[rule]]` tables. A rule with an error is left out: half of its conditions would be
-/// another rule.
+/// Reads the `[[rule]]` tables.
 pub(super) fn read(walk: &mut Walk, source: &Source<'_>, value: &Spanned<DeValue<'_>>) -> Vec<Placed> {
     let mut rules = Vec::new();
     let mut names: HashMap<String, usize> = HashMap::new();
@@ -238,7 +243,7 @@ pub(super) fn read(walk: &mut Walk, source: &Source<'_>, value: &Spanned<DeValue
             names.entry(name.clone()).or_insert(line);
         }
         let rule = finish(walk, draft, table.span(), line);
-        rules.extend(rule.filter(|_| walk.errors_since(before) == 0));
+        rules.extend(rule.map(|placed| Placed { sound: walk.errors_since(before) == 0, ..placed }));
     }
     rules
 }
@@ -273,7 +278,7 @@ fn finish(walk: &mut Walk, draft: RuleDraft, header: Range<usize>, line: usize) 
         "defer" => Action::Defer,
         _ => return None,
     };
-    Some(Placed { rule: Rule { name: name?.0, line: Some(line), when, not, action }, action: place })
+    Some(Placed { rule: Rule { name: name?.0, line: Some(line), when, not, action }, action: place, sound: true })
 }
 
 /// Notes a key that has no meaning for the rule's action.
@@ -287,7 +292,7 @@ fn only_for<T>(walk: &mut Walk, action: &str, wanted: &str, key: &str, value: Op
 /// Warns of rules that do not do what they seem to.
 pub(super) fn warn(walk: &mut Walk, rules: &[Placed], on_error: OnError) {
     let mut catch_all: Option<&Rule> = None;
-    for Placed { rule, action } in rules {
+    for Placed { rule, action, sound: _ } in rules.iter().filter(|placed| placed.sound) {
         let mut warn = |message: String| walk.push(Problem::warning(action.clone(), message));
         if let Some(first) = catch_all {
             let line = first.line.unwrap_or_default();

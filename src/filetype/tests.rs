@@ -111,8 +111,10 @@ fn one_type_by_its_content() {
         ("HTML in UTF-16", &[b"\xff\xfe".to_vec(), utf16("<html><body>")].concat(), "html"),
         ("XML", b"<?xml version=\"1.0\"?><catalog/>", "xml"),
         ("XHTML", b"<?xml version=\"1.0\"?><!DOCTYPE html><html xmlns=\"\">", "html"),
+        ("SVG with a declaration", b"<?xml version='1.0'?><svg>", "html"),
         ("SVG", b"<svg xmlns=\"\">", "html"),
         ("Word 2003 XML", b"<?xml version=\"1.0\"?><?mso-application progid=\"Word.Document\"?>", "xml-office"),
+        ("Word XML", b"<x:wordDocument xmlns:x='http://schemas.microsoft.com/office/word/2003/wordml'>", "xml-office"),
         ("flat OPC", b"<?xml version=\"1.0\"?>\r\n<pkg:package xmlns:pkg=\"\">", "xml-office"),
         ("empty ZIP", &zip(&[]), "zip"),
         ("ZIP", &zip(&["a.txt"]), "zip"),
@@ -163,6 +165,8 @@ fn messages_are_told_by_their_fields() {
         b"Received: from a\r\n by b\r\nFrom: x@example.com\r\n\r\nhello",
         b"From MAILER-DAEMON Fri Jul  8 12:08:34 2011\nFrom: a@b\nSubject: x\n\n",
         b"\xef\xbb\xbfMIME-Version: 1.0\nContent-Type: text/plain\n\n",
+        b"Content-Type: multipart/mixed; boundary=a\n\n--a\n",
+        b"From: Rspamd <foo@example.org>\r\n\r\nhello",
         b"X-Whatever: 1\nDate: now\nSubject : x\n\n",
     ];
     for bytes in yes {
@@ -174,6 +178,8 @@ fn messages_are_told_by_their_fields() {
         b"HTTP/1.1 200 OK\nDate: Monday\nServer: x\nFrom: y\n",
         b"Note: from here\nto: there it is a long walk\n",
         b"Subject:\n",
+        b"Content-Type: text/plain\nNo header here\n\n",
+        b"\nFrom: a@b\n\n",
     ];
     for bytes in no {
         assert!(!detect(bytes).has(FileType::Message), "{}", String::from_utf8_lossy(bytes));

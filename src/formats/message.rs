@@ -72,7 +72,7 @@ fn examine(part: &Part, scan: &mut Scan) {
 struct Reader<'a> {
     part: &'a Part,
     scan: &'a mut Scan,
-    /// Hashes of the contents so far.
+    /// Hashes of the contents so far, with their names.
     seen: HashSet<[u8; 32]>,
 }
 
@@ -114,7 +114,7 @@ impl Reader<'_> {
 
     /// One reading of an entity becomes a part. `false` if it is nothing new.
     fn reading(&mut self, entity: &Entity, bytes: &Bytes, number: usize) -> bool {
-        let new = self.seen.insert(Sha256::digest(bytes).into());
+        let new = self.is_new(bytes, &entity.names);
         // The first reading of what every reader sees always is a part: two equal attachments are two.
         if !new && (number > 0 || entity.doubt.is_some()) {
             return false;
@@ -139,14 +139,23 @@ impl Reader<'_> {
         new
     }
 
+    fn is_new(&mut self, bytes: &[u8], names: &[Name]) -> bool {
+        let mut hash = Sha256::new_with_prefix(bytes);
+        for name in names {
+            hash.update([0]);
+            hash.update(name.text.as_bytes());
+        }
+        self.seen.insert(hash.finalize().into())
+    }
+
     /// Files that stand uuencoded in a text: as old as mail, and readers still show them.
     fn blocks(&mut self, entity: &Entity, text: &Bytes, verbatim: bool) {
         for block in decode::uuencoded(text) {
-            if !self.seen.insert(Sha256::digest(&block.bytes).into()) {
-                continue;
-            }
             let decoded = params::words(&block.name);
             let name = Name { text: decoded.text, raw: decoded.lossy.then_some(block.name) };
+            if !self.is_new(&block.bytes, std::slice::from_ref(&name)) {
+                continue;
+            }
             let span = if verbatim { shift(&block.range, entity.body.start) } else { entity.span.clone() };
             let child = Child { names: vec![name], bytes: block.bytes.into(), span: Some(span), ..Child::default() };
             self.scan.child(self.part, Origin::Attachment, child);

@@ -25,7 +25,8 @@ fn examine(part: &Part, scan: &mut Scan) {
             scan.finding(finding::NAME_DECEPTIVE, part, "", trick);
         }
     }
-    if let Some(evidence) = mismatch(part) {
+    if let Some(extension) = part.extensions().find(|extension| hides(extension, part.types)) {
+        let evidence = format!(".{extension}, {}", part.types.main());
         scan.finding(finding::TYPE_MISMATCH, part, "", &evidence);
     }
     if let Some((id, evidence)) = carrier(part) {
@@ -184,27 +185,37 @@ fn carrier(part: &Part) -> Option<(FindingId, String)> {
     Some((id, format!(".{extension}")))
 }
 
-/// Whether the name promises something that the content is not, in a way that hides what it is.
-fn mismatch(part: &Part) -> Option<String> {
-    let extension = part.extensions().next()?;
-    let actual = part.types.main();
-    let hides = match extension.as_str() {
+/// Whether the extension promises something that the content is not, in a way that hides what it is.
+fn hides(extension: &str, types: TypeSet) -> bool {
+    match extension {
         "jpg" | "jpeg" | "png" | "gif" | "bmp" | "tif" | "tiff" | "ico" | "webp" | "mp3" | "mp4" | "wav" | "avi" => {
-            opens(part.types) && !part.types.has_class(Class::Media)
+            opens(types) && !types.has_class(Class::Media)
         }
-        "pdf" => opens(part.types) && !part.types.has(FileType::Pdf),
-        "txt" | "log" | "csv" | "ics" | "vcf" | "htm" | "html" | "css" => {
-            opens(part.types) && !part.types.has(FileType::Rtf) && !spreadsheet_as_text(part, &extension)
-        }
+        "pdf" => opens(types) && !types.has(FileType::Pdf),
+        // Excel workbooks are sent as .csv by programs that only change the name.
+        "csv" => opens(types) && !types.has(FileType::Rtf) && !is_workbook(types),
+        "txt" | "log" | "ics" | "vcf" | "htm" | "html" | "css" => opens(types) && !types.has(FileType::Rtf),
         // Word, Excel and PowerPoint open each other's formats, RTF, HTML and text under any of
         // their names. A program, a shortcut or an archive there is no habit.
-        "doc" | "docx" | "xls" | "xlsx" | "ppt" | "pptx" | "rtf" => {
-            let starts = [Class::Program, Class::Shortcut, Class::DiskImage, Class::Unopened];
-            !part.types.has_class(Class::Document) && starts.iter().any(|class| part.types.has_class(*class))
-        }
+        "doc" | "xls" | "ppt" | "rtf" => starts(types),
+        // Office refuses macros under these names, so whoever sends them wants them renamed.
+        "docx" | "xlsx" | "pptx" => starts(types) || is_macro_enabled(types),
         _ => false,
-    } || macros_under_docx(part, &extension);
-    hides.then(|| format!(".{extension}, {actual}"))
+    }
+}
+
+fn is_workbook(types: TypeSet) -> bool {
+    [FileType::OleXls, FileType::OoxmlXlsx].iter().any(|t| types.has(*t))
+}
+
+fn is_macro_enabled(types: TypeSet) -> bool {
+    [FileType::OoxmlDocm, FileType::OoxmlXlsm, FileType::OoxmlPptm, FileType::OoxmlDotm].iter().any(|t| types.has(*t))
+}
+
+/// Whether the content is no document, and starts or unpacks.
+fn starts(types: TypeSet) -> bool {
+    let classes = [Class::Program, Class::Shortcut, Class::DiskImage, Class::Unopened];
+    !types.has_class(Class::Document) && classes.iter().any(|class| types.has_class(*class))
 }
 
 /// Whether the content is something that opens, starts or unpacks.
@@ -212,17 +223,6 @@ fn opens(types: TypeSet) -> bool {
     [Class::Document, Class::Archive, Class::Unopened, Class::Program, Class::Shortcut, Class::DiskImage]
         .iter()
         .any(|class| types.has_class(*class))
-}
-
-/// Excel workbooks are sent as .csv by programs that only change the name.
-fn spreadsheet_as_text(part: &Part, extension: &str) -> bool {
-    extension == "csv" && (part.types.has(FileType::OleXls) || part.types.has(FileType::OoxmlXlsx))
-}
-
-/// Office refuses to open a macro-enabled package under the name of one without macros.
-fn macros_under_docx(part: &Part, extension: &str) -> bool {
-    let enabled = [FileType::OoxmlDocm, FileType::OoxmlXlsm, FileType::OoxmlPptm, FileType::OoxmlDotm];
-    matches!(extension, "docx" | "xlsx" | "pptx") && enabled.iter().any(|t| part.types.has(*t))
 }
 
 #[cfg(test)]
@@ -286,6 +286,7 @@ mod tests {
         assert_eq!(id(&["a.pdf"], &[FileType::Pe]), Some("carrier-program"));
         assert_eq!(id(&[], &[FileType::Pe]), Some("carrier-program"));
         assert_eq!(id(&["a.txt", "a.JSE"], &[FileType::Text]), Some("carrier-script"));
+        assert_eq!(id(&["a.searchConnector-ms"], &[FileType::Xml]), Some("carrier-script"));
         assert_eq!(id(&["a.url"], &[FileType::Text]), Some("carrier-shortcut"));
         assert_eq!(id(&["a.dat"], &[FileType::Iso]), Some("carrier-disk-image"));
         assert_eq!(id(&["a.img"], &[FileType::Data]), Some("carrier-disk-image"));
@@ -298,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_mismatch_hides_something() {
-        let told = |name: &str, types: &[FileType]| mismatch(&part(&[name], types)).is_some();
+        let told = |name: &str, types: &[FileType]| hides(&extension(name).unwrap(), types.iter().copied().collect());
         assert!(told("a.jpg", &[FileType::Pe]));
         assert!(told("a.pdf", &[FileType::OleDoc]));
         assert!(told("a.txt", &[FileType::Zip]));
@@ -308,7 +309,9 @@ mod tests {
 
     #[test]
     fn what_honest_mail_does_is_no_mismatch() {
-        let quiet = |name: &str, types: &[FileType]| mismatch(&part(&[name], types)).is_none();
+        let quiet = |name: &str, types: &[FileType]| {
+            !hides(&extension(name).unwrap_or_default(), types.iter().copied().collect())
+        };
         assert!(quiet("a.doc", &[FileType::Rtf]));
         assert!(quiet("a.doc", &[FileType::Html]));
         assert!(quiet("a.doc", &[FileType::OoxmlDocx, FileType::Zip]));

@@ -21,10 +21,9 @@ use crate::part::{Origin, Part, extension};
 use crate::scan::{Ask, Child, Scan};
 
 /// Whether the archive is a package: it names the types of its parts, or their relationships.
-/// With encrypted members it is none, since Office opens no such package.
 pub(crate) fn is_package(archive: &Archive) -> bool {
     let named = |wanted: &str| archive.members.iter().any(|member| is_named(member, wanted));
-    (named(CONTENT_TYPES) || named("_rels/.rels")) && !archive.members.iter().any(|member| member.encrypted)
+    named(CONTENT_TYPES) || named("_rels/.rels")
 }
 
 const CONTENT_TYPES: &str = "[content_types].xml";

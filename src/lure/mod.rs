@@ -142,10 +142,11 @@ struct Table {
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let phrases: Vec<_> = phrases::PHRASES
-        .iter()
-        .flat_map(|(sense, phrases)| phrases.iter().map(move |phrase| (*sense, *phrase)))
-        .collect();
+    let split = |(_, sense, list): &(&str, Sense, &'static str)| {
+        let sense = *sense;
+        list.split('|').map(move |phrase| (sense, phrase))
+    };
+    let phrases: Vec<_> = phrases::PHRASES.iter().flat_map(split).collect();
     let patterns = phrases.iter().map(|(_, phrase)| squeezed(phrase));
     #[expect(clippy::expect_used, reason = "a table of constants: the tests build it")]
     let automaton = AhoCorasick::new(patterns).expect("some hundred short patterns");

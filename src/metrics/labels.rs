@@ -122,7 +122,7 @@ impl ScanError {
     }
 }
 
-/// Something done to the quarantine by the daemon.
+/// Something done to the quarantine by the daemon. (Releasing and deleting are commands: another process.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QuarantineOperation {
     /// A message was held.
@@ -131,22 +131,16 @@ pub enum QuarantineOperation {
     Withdraw,
     /// A pending message found after a crash was kept as held.
     Recover,
-    /// A held message went on to its recipients.
-    Release,
-    /// A held message was deleted by hand.
-    Delete,
     /// A held message was deleted at the end of `keep`.
     Expire,
 }
 
 impl QuarantineOperation {
     /// Every operation.
-    pub const ALL: [QuarantineOperation; 6] = [
+    pub const ALL: [QuarantineOperation; 4] = [
         QuarantineOperation::Hold,
         QuarantineOperation::Withdraw,
         QuarantineOperation::Recover,
-        QuarantineOperation::Release,
-        QuarantineOperation::Delete,
         QuarantineOperation::Expire,
     ];
 
@@ -156,31 +150,26 @@ impl QuarantineOperation {
             QuarantineOperation::Hold => "hold",
             QuarantineOperation::Withdraw => "withdraw",
             QuarantineOperation::Recover => "recover",
-            QuarantineOperation::Release => "release",
-            QuarantineOperation::Delete => "delete",
             QuarantineOperation::Expire => "expire",
         }
     }
 }
 
-/// Why a message goes to the next hop.
+/// Why the daemon hands a message to the next hop. (Releasing is a command: another process.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeliveryKind {
     /// It passed.
     Forward,
-    /// It was released from quarantine.
-    Release,
 }
 
 impl DeliveryKind {
     /// Every kind.
-    pub const ALL: [DeliveryKind; 2] = [DeliveryKind::Forward, DeliveryKind::Release];
+    pub const ALL: [DeliveryKind; 1] = [DeliveryKind::Forward];
 
     /// The name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             DeliveryKind::Forward => "forward",
-            DeliveryKind::Release => "release",
         }
     }
 }

@@ -208,8 +208,8 @@ fn flush(out: &mut Vec<u8>, bits: u32, count: u8) {
     }
 }
 
-/// Base64 in which every `=` is dirt: for encoded words, whose length is known.
-pub fn base64_ignoring_padding(text: &[u8]) -> Vec<u8> {
+/// Base64 in runs that may each be padded: for encoded words, whose length is known.
+pub fn base64_runs(text: &[u8]) -> Vec<u8> {
     base64(text, Padding::Restart).0
 }
 
@@ -217,7 +217,9 @@ pub fn base64_ignoring_padding(text: &[u8]) -> Vec<u8> {
 /// at most one in twenty of something else.
 pub fn looks_like_base64(text: &[u8]) -> bool {
     let (alphabet, other) = census(text);
-    alphabet >= 32 && other.saturating_mul(20) <= alphabet
+    // More padding than that is quoted-printable.
+    let padding = memchr::memchr_iter(b'=', text).count();
+    alphabet >= 32 && other.saturating_add(padding.saturating_sub(4)).saturating_mul(20) <= alphabet
 }
 
 /// Whether three quarters are base64: less is another encoding.

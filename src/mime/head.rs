@@ -97,6 +97,17 @@ impl Head {
         self.types.first().map_or("", |value| value.main.as_str())
     }
 
+    /// Whether it may be something else than a multipart.
+    pub fn is_leaf(&self) -> bool {
+        self.types.is_empty() || self.types.iter().any(|value| !is_multipart(value))
+    }
+
+    /// Whether the body has to be decoded.
+    pub fn is_coded(&self) -> bool {
+        self.transfers.iter().any(|t| !matches!(t, Transfer::Identity | Transfer::Unknown))
+    }
+
+    /// Whether it may be a multipart.
     pub fn is_multipart(&self) -> bool {
         self.types.iter().any(is_multipart)
     }
@@ -110,9 +121,12 @@ impl Head {
         let mut found: Vec<Vec<u8>> = Vec::new();
         for boundary in self.types.iter().flat_map(|value| value.octets("boundary")) {
             let boundary = boundary.trim_ascii_end();
-            // Encoded words have no place here, and mail-parser decodes them all the same.
+            // Encoded words have no place here, and mail-parser decodes them all the same. A
+            // backslash escapes any character (RFC 5322 3.2.4), and few readers know that.
             let decoded = memmem::find(boundary, b"=?").map(|_| params::words(boundary).text.into_bytes());
-            for boundary in [Some(boundary.to_vec()), decoded].into_iter().flatten() {
+            let escaped = boundary.contains(&b'\\');
+            let unescaped = escaped.then(|| boundary.iter().copied().filter(|byte| *byte != b'\\').collect());
+            for boundary in [Some(boundary.to_vec()), decoded, unescaped].into_iter().flatten() {
                 if !found.contains(&boundary) && found.len() < MAX_BOUNDARIES {
                     found.push(boundary);
                 }
@@ -121,6 +135,14 @@ impl Head {
         found
     }
 
+    /// Whether every reader sees this boundary: declared once, as it stands there, not empty.
+    pub fn is_plain_boundary(&self, boundary: &[u8]) -> bool {
+        let mut parameters = self.types.iter().flat_map(|value| &value.parameters).filter(|p| p.name == "boundary");
+        !boundary.is_empty()
+            && parameters.any(|p| p.values.first().is_some_and(|value| value.trim_ascii_end() == boundary))
+    }
+
+    /// Whether there are several boundaries.
     pub fn contradicting_boundaries(&self) -> bool {
         self.types.iter().any(|value| value.contradictions("boundary") > 0)
     }
@@ -174,6 +196,6 @@ impl Head {
 }
 
 /// Whether a Content-Type is that of a multipart.
-pub(crate) fn is_multipart(value: &Value) -> bool {
+fn is_multipart(value: &Value) -> bool {
     value.main.starts_with("multipart")
 }

@@ -256,7 +256,7 @@ fn encoded_word(bytes: &[u8], start: usize) -> Option<((String, Vec<u8>), usize)
     let length = memchr::memmem::find(text.get(..text.len().min(MAX_WORD))?, b"?=")?;
     let text_bytes = text.get(..length)?;
     let octets = match encoding {
-        b'B' | b'b' => decode::base64_ignoring_padding(text_bytes),
+        b'B' | b'b' => decode::base64_runs(text_bytes),
         b'Q' | b'q' => {
             let spaced: Vec<u8> = text_bytes.iter().map(|byte| if *byte == b'_' { b' ' } else { *byte }).collect();
             decode::quoted_printable(&spaced, false)

@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::limits::Limit;
 use crate::mime::decode::{self, Transfer};
 use crate::mime::delimiter::{Delimiter, MAX_DELIMITERS, delimiters, hyphens};
-use crate::mime::head::{Head, is_multipart};
+use crate::mime::head::Head;
 use crate::mime::header::{Ends, is_content_field, line};
 use crate::part::Name;
 
@@ -149,12 +149,14 @@ impl Walk {
         let body = head.body..task.range.end.max(head.body);
         let before = found.len();
         let used = self.split(raw, manner, task, &head, &body, found);
-        self.head_doubts(&head, used);
+        // Prose that quotes a header is not to be blamed for it.
+        if task.role != Role::Embedded {
+            self.head_doubts(&head, used);
+        }
         if head.is_multipart() {
             self.encoded(raw, task, &head, &body, used);
         }
-        let leaf = head.types.is_empty() || head.types.iter().any(|value| !is_multipart(value));
-        if leaf {
+        if head.is_leaf() {
             if used > 0 {
                 for task in found.iter_mut().skip(before) {
                     task.doubt = task.doubt.or(Some("a structure in a part that is not multipart"));
@@ -163,6 +165,10 @@ impl Walk {
             self.leaf(raw, manner, task, &head, &body, used, found);
         } else if used == 0 {
             self.undivided(raw, manner, task, &body, found);
+            // A name or an encoding makes it a file, whatever else it is called.
+            if head.kind(false) == Kind::File || head.is_coded() {
+                self.leaf(raw, manner, task, &head, &body, used, found);
+            }
         }
     }
 
@@ -193,6 +199,9 @@ impl Walk {
             let all = manner.lax || !exact;
             let lines: Vec<Delimiter> = lines.into_iter().filter(|line| all || line.goes_on.is_none()).collect();
             used = used.saturating_add(1);
+            if task.role != Role::Embedded && !head.is_plain_boundary(boundary) {
+                self.doubt("a boundary that not every reader understands");
+            }
             let doubt = if exact { task.doubt } else { Some("a delimiter that goes on behind the boundary") };
             children(task, body, &lines, head.is_digest(), doubt, found);
         }
@@ -286,7 +295,7 @@ impl Walk {
         found: &mut Vec<Task>,
     ) {
         let kind = head.kind(task.digest);
-        let coded = head.transfers.iter().any(|t| !matches!(t, Transfer::Identity | Transfer::Unknown));
+        let coded = head.is_coded();
         let empty = raw.get(body.clone()).is_none_or(|octets| octets.trim_ascii().is_empty());
         if task.role == Role::Embedded && (empty || (kind == Kind::Inline && !coded)) {
             return;

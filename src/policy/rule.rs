@@ -13,7 +13,7 @@ use crate::finding::{self, FindingId, Reason};
 use crate::policy::Case;
 use crate::policy::decision::Action;
 use crate::policy::direction::is_in;
-use crate::policy::facts::Direction;
+use crate::policy::facts::{Direction, Facts};
 use crate::policy::glob::{self, Glob};
 use crate::verdict::Level;
 
@@ -111,53 +111,19 @@ impl When {
             direction,
             size,
         } = self;
-        let mut checks = Vec::new();
-        let mut check = |holds, met: String, wanted: String| checks.push(Check { holds, met, wanted });
-        if let Some(level) = verdict {
-            let met = format!("verdict is {}", facts.verdict.name());
-            check(facts.verdict >= *level, met, format!("at least {}", level.name()));
-        }
-        if let Some(complete) = complete {
-            let word = |complete| if complete { "everything" } else { "not everything" };
-            let met = format!("{} was inspected", word(facts.complete));
-            check(facts.complete == *complete, met, format!("{} inspected", word(*complete)));
-        }
-        if !reason.is_empty() {
-            let met = match facts.reasons.as_slice() {
-                [] => "nothing was left uninspected".to_owned(),
-                reasons => format!("not inspected is something because of {}", list(reasons.iter().map(|r| r.name()))),
-            };
-            let holds = reason.iter().any(|reason| facts.reasons.contains(reason));
-            check(holds, met, format!("reason {}", list(reason.iter().map(|r| r.name()))));
-        }
-        if !senders.is_empty() {
-            let holds = senders.iter().any(|glob| glob.matches(sender));
-            check(holds, format!("sender is {}", shown(sender)), list(senders));
-        }
-        if !recipients.is_empty() {
-            let holds = recipients.iter().any(|glob| glob.matches(recipient));
-            check(holds, format!("recipient is {}", shown(recipient)), list(recipients));
-        }
-        if !client.is_empty() {
-            let met = match facts.client {
-                Some(client) => format!("client is {}", client.to_canonical()),
-                None => "client is not known".to_owned(),
-            };
-            check(facts.client.is_some_and(|address| is_in(address, client)), met, list(client));
-        }
-        if !direction.is_empty() {
-            let met = format!("direction is {}", facts.direction.name());
-            check(direction.contains(&facts.direction), met, list(direction.iter().map(|d| d.name())));
-        }
-        if let Some(SizeRange { at_least, at_most }) = size {
-            let wanted = match (*at_least, *at_most) {
-                (at_least, u64::MAX) => format!("at least {at_least}"),
-                (0, at_most) => format!("at most {at_most}"),
-                (at_least, at_most) => format!("{at_least} to {at_most}"),
-            };
-            check((*at_least..=*at_most).contains(&facts.size), format!("size is {}", facts.size), wanted);
-        }
-        checks
+        [
+            verdict.map(|level| verdict_check(facts, level)),
+            complete.map(|complete| complete_check(facts, complete)),
+            asked(reason).map(|reasons| reason_check(facts, reasons)),
+            asked(senders).map(|globs| address_check("sender", sender, globs)),
+            asked(recipients).map(|globs| address_check("recipient", recipient, globs)),
+            asked(client).map(|networks| client_check(facts, networks)),
+            asked(direction).map(|directions| direction_check(facts, directions)),
+            size.map(|range| size_check(facts, range)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 }
 
@@ -166,6 +132,60 @@ struct Check {
     holds: bool,
     met: String,
     wanted: String,
+}
+
+/// A list, unless it is empty and so not asked for.
+fn asked<T>(list: &[T]) -> Option<&[T]> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn verdict_check(facts: &Facts, level: Level) -> Check {
+    let met = format!("verdict is {}", facts.verdict.name());
+    Check { holds: facts.verdict >= level, met, wanted: format!("at least {}", level.name()) }
+}
+
+fn complete_check(facts: &Facts, complete: bool) -> Check {
+    let word = |complete| if complete { "everything" } else { "not everything" };
+    let met = format!("{} was inspected", word(facts.complete));
+    Check { holds: facts.complete == complete, met, wanted: format!("{} inspected", word(complete)) }
+}
+
+fn reason_check(facts: &Facts, reasons: &[Reason]) -> Check {
+    let names = |reasons: &[Reason]| list(reasons.iter().map(|reason| reason.name()));
+    let met = match facts.reasons.as_slice() {
+        [] => "nothing was left uninspected".to_owned(),
+        met => format!("not inspected is something because of {}", names(met)),
+    };
+    let holds = reasons.iter().any(|reason| facts.reasons.contains(reason));
+    Check { holds, met, wanted: format!("reason {}", names(reasons)) }
+}
+
+fn address_check(what: &str, address: &str, globs: &[AddressGlob]) -> Check {
+    let holds = globs.iter().any(|glob| glob.matches(address));
+    Check { holds, met: format!("{what} is {}", shown(address)), wanted: list(globs) }
+}
+
+fn client_check(facts: &Facts, networks: &[IpNet]) -> Check {
+    let met = match facts.client {
+        Some(client) => format!("client is {}", client.to_canonical()),
+        None => "client is not known".to_owned(),
+    };
+    Check { holds: facts.client.is_some_and(|client| is_in(client, networks)), met, wanted: list(networks) }
+}
+
+fn direction_check(facts: &Facts, directions: &[Direction]) -> Check {
+    let met = format!("direction is {}", facts.direction.name());
+    let wanted = list(directions.iter().map(|direction| direction.name()));
+    Check { holds: directions.contains(&facts.direction), met, wanted }
+}
+
+fn size_check(facts: &Facts, SizeRange { at_least, at_most }: SizeRange) -> Check {
+    let wanted = match (at_least, at_most) {
+        (at_least, u64::MAX) => format!("at least {at_least}"),
+        (0, at_most) => format!("at most {at_most}"),
+        (at_least, at_most) => format!("{at_least} to {at_most}"),
+    };
+    Check { holds: (at_least..=at_most).contains(&facts.size), met: format!("size is {}", facts.size), wanted }
 }
 
 /// `a`, `a or b`, `a, b or c`; long lists are cut.

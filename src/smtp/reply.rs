@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use memchr::memchr;
 
 use crate::envelope::Octets;
@@ -81,10 +81,10 @@ impl Reply {
     }
 
     /// Appends the reply as it goes over the wire.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    pub fn write(&self, out: &mut impl BufMut) {
         for line in &self.lines {
-            out.extend_from_slice(&line.0);
-            out.extend_from_slice(b"\r\n");
+            out.put_slice(&line.0);
+            out.put_slice(b"\r\n");
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -122,9 +123,6 @@ fn is_trusted(listener: &config::Listener, peer: Option<IpAddr>) -> bool {
     peer.is_none_or(|peer| listener.xforward_networks.iter().any(|network| network.contains(&peer)))
 }
 
-/// Why a session's loop stops.
-struct End(SessionEnd);
-
 /// One session and its sockets.
 struct Connection<H> {
     id: u64,
@@ -133,7 +131,7 @@ struct Connection<H> {
     session: Session,
     relay: Relay,
     spool: Option<Spool>,
-    out: Vec<u8>,
+    out: BytesMut,
     listener: Arc<config::Listener>,
     config: Arc<Config>,
     handler: Arc<H>,
@@ -165,7 +163,7 @@ impl<H: Handler> Connection<H> {
             session: Session::new(settings, session_limits(&config)),
             relay: Relay::new(listener.next_hop.clone(), config.timeouts.clone()),
             spool: None,
-            out: Vec::new(),
+            out: BytesMut::new(),
             listener: Arc::clone(listener),
             config,
             handler: Arc::clone(handler),
@@ -179,7 +177,7 @@ impl<H: Handler> Connection<H> {
         let end = tokio::select! {
             biased;
             driven = unwinding(self.drive()) => match driven {
-                Some(End(end)) => end,
+                Some(end) => end,
                 None => self.leave("4.3.0 internal error", SessionEnd::Fault),
             },
             () = cut.cut() => self.leave("4.3.2 shutting down", SessionEnd::Shutdown),
@@ -199,14 +197,14 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Does step after step until the session ends.
-    async fn drive(&mut self) -> End {
+    async fn drive(&mut self) -> SessionEnd {
         loop {
             if self.session.is_between_messages() {
                 self.take_config();
             }
             match self.session.step() {
                 Step::Reply(reply) => reply.write(&mut self.out),
-                Step::Close(end) => return End(end),
+                Step::Close(end) => return end,
                 step => {
                     if let Err(end) = self.act(step).await {
                         return end;
@@ -217,7 +215,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// The steps that wait for somebody. Replies are flushed first.
-    async fn act(&mut self, step: Step) -> Result<(), End> {
+    async fn act(&mut self, step: Step) -> Result<(), SessionEnd> {
         match step {
             Step::Reply(_) | Step::Close(_) => {}
             Step::Content(octets) => self.keep(octets).await,
@@ -246,6 +244,7 @@ impl<H: Handler> Connection<H> {
                 self.relay.reset().await;
             }
             Step::Complete(envelope) => {
+                self.flush().await?;
                 let reply = self.complete(*envelope).await;
                 self.session.handled(reply);
             }
@@ -262,29 +261,23 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    async fn flush(&mut self) -> Result<(), End> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        match timeout(self.config.timeouts.client, self.stream.write_all(&self.out)).await {
-            Ok(Ok(())) => {
-                self.out.clear();
-                Ok(())
-            }
+    async fn flush(&mut self) -> Result<(), SessionEnd> {
+        match timeout(self.config.timeouts.client, self.stream.write_all_buf(&mut self.out)).await {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(self.lost(SessionEnd::Aborted)),
             Err(_) => Err(self.lost(SessionEnd::Timeout)),
         }
     }
 
     /// The client cannot be told anything any more.
-    fn lost(&mut self, end: SessionEnd) -> End {
+    fn lost(&mut self, end: SessionEnd) -> SessionEnd {
         self.out.clear();
-        End(end)
+        end
     }
 
     /// Reads what the client sends next. A command must be whole within the timeout, content must
     /// make progress within it.
-    async fn read(&mut self) -> Result<(), End> {
+    async fn read(&mut self) -> Result<(), SessionEnd> {
         let limit = self.config.timeouts.client;
         let deadline = Instant::now().checked_add(limit).unwrap_or_else(Instant::now);
         loop {
@@ -379,7 +372,7 @@ impl<H: Handler> Connection<H> {
     /// The last replies, and the end of the connection. Closing one with unread octets resets it, and
     /// the client may never see why: so those of a client that did not say QUIT are read.
     async fn finish(&mut self, end: SessionEnd) -> io::Result<()> {
-        self.stream.write_all(&self.out).await?;
+        self.stream.write_all_buf(&mut self.out).await?;
         self.stream.shutdown().await?;
         let mut unread = [0; 4096];
         while end != SessionEnd::Completed && self.stream.read(&mut unread).await? > 0 {}
@@ -412,7 +405,7 @@ fn write(mut spool: Spool, octets: &[u8]) -> io::Result<Spool> {
 
 /// Reads on while a message is being handled, and returns if the client has gone. Not if it has sent
 /// more, such as a QUIT, and closed its half of the connection: it still listens.
-async fn gone(stream: &mut Stream, input: &mut bytes::BytesMut) {
+async fn gone(stream: &mut Stream, input: &mut BytesMut) {
     while input.len() < MAX_INPUT {
         input.reserve(READ_AHEAD);
         match stream.read_buf(input).await {

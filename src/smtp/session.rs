@@ -206,11 +206,6 @@ impl Session {
         matches!(self.state, State::Greeted | State::Ready | State::Mail(_)) && self.steps.is_empty()
     }
 
-    /// Whether the client is sending content.
-    pub fn is_in_content(&self) -> bool {
-        matches!(self.state, State::Content(..))
-    }
-
     /// New limits, between two messages.
     pub fn set_limits(&mut self, limits: SessionLimits) {
         self.limits = limits;

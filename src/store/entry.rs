@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::envelope::{Envelope, Path};
 use crate::policy::facts::Facts;
 use crate::store::QuarantineId;
-use crate::verdict::Level;
+use crate::verdict::{Explanation, Level};
 
 /// The shape of an entry's file and of `show --json`. Within a version, fields are only added.
 pub const SCHEMA: &str = "sekisho.quarantine/1";
@@ -71,15 +71,6 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
-}
-
-/// The verdict in sentences.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Explanation {
-    /// English.
-    pub en: String,
-    /// Japanese.
-    pub ja: String,
 }
 
 /// A message that is to be held, as the pipeline knows it.

@@ -11,11 +11,11 @@
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use sha2::{Digest, Sha256};
 
 use crate::message::{Message, read_bounded};
@@ -46,6 +46,14 @@ pub(super) struct Folder {
 pub(super) struct Locked {
     id: QuarantineId,
     file: File,
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Closing would do, had not a process that is just being started a copy of our files until its
+        // exec. An error cannot be: the file is open and locked.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// A file of the folder that belongs to a message.
@@ -188,7 +196,7 @@ impl Folder {
     /// Opens the content, as it lies there.
     pub(super) fn read_content(&self, id: QuarantineId) -> Result<Message, StoreError> {
         let path = self.path(id, "eml");
-        let file = File::open(&path).map_err(|error| match error.kind() {
+        let file = open_to_read(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => StoreError::Damaged { id, problem: "its content is gone".to_owned() },
             _ => StoreError::io("read", &path)(error),
         })?;
@@ -281,19 +289,23 @@ impl Folder {
         Ok(swept)
     }
 
-    /// A new file that only its owner may read.
+    /// A new file, in the place of what a crash left under this name.
     fn new_file(&self, path: &Path) -> Result<File, StoreError> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(path).map_err(StoreError::io("create", path))?;
-        self.give(path)?;
-        Ok(file)
+        let file = self.create_file(path).or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => fs::remove_file(path).and_then(|()| self.create_file(path)),
+            _ => Err(error),
+        });
+        file.map_err(StoreError::io("create", path))
     }
 
-    /// Gives a file to the folder's owner, so that the daemon can read what root's command wrote.
-    pub(super) fn give(&self, path: &Path) -> Result<(), StoreError> {
-        let Some((user, group)) = self.owner else { return Ok(()) };
-        std::os::unix::fs::chown(path, Some(user), Some(group)).map_err(StoreError::io("change the owner of", path))
+    /// A file that is not there yet and that only its owner may read. (Opening one that is there could
+    /// follow a link out of the folder.) What root's command makes is the daemon's.
+    pub(super) fn create_file(&self, path: &Path) -> io::Result<File> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        if let Some((user, group)) = self.owner {
+            fchown(&file, Some(user), Some(group))?;
+        }
+        Ok(file)
     }
 
     /// Writes an entry under its temporary name, durably, and locks it.
@@ -312,7 +324,7 @@ impl Folder {
 
     fn open_entry(&self, id: QuarantineId) -> Result<File, StoreError> {
         let path = self.path(id, "json");
-        File::open(&path).map_err(|error| match error.kind() {
+        open_to_read(&path).map_err(|error| match error.kind() {
             // A missing folder is another trouble than a missing message.
             io::ErrorKind::NotFound if self.path.is_dir() => StoreError::NotFound(id),
             _ => StoreError::io("open", path)(error),
@@ -343,6 +355,11 @@ fn is_old(path: &Path) -> bool {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let age = modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
     age.is_some_and(|age| age > LEFTOVER_AGE)
+}
+
+/// Opens a file of the folder, and nothing that a link leads to: root reads here, too.
+fn open_to_read(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
 }
 
 fn sync_folder(path: &Path) -> Result<(), StoreError> {

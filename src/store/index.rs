@@ -6,15 +6,14 @@
 //! a message: without an index the folder is read instead.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 
 use crate::store::entry::{Entry, Listed, Summary};
 use crate::store::folder::{Folder, Kind, Stamp};
@@ -240,12 +239,16 @@ impl From<rusqlite::Error> for Unusable {
 
 /// Opens the index file, with its table.
 fn connect(folder: &Folder) -> Result<Connection, Unusable> {
-    let path = folder.root().join(FILE);
-    // SQLite gives its other files the mode and owner of this one.
-    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
-    made.map_err(|error| Unusable { damaged: false, why: error.to_string() })?;
-    folder.give(&path).map_err(|error| Unusable { damaged: false, why: error.to_string() })?;
-    let mut connection = Connection::open(&path)?;
+    let failed = |error: io::Error| Unusable { damaged: false, why: error.to_string() };
+    // The way to the folder may lead over links, the file itself must not be one; SQLite tells no difference.
+    let path = folder.root().canonicalize().map_err(failed)?.join(FILE);
+    match folder.create_file(&path) {
+        // SQLite gives its other files the mode and owner of this one.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+        Ok(_) | Err(_) => {}
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&path, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;

@@ -7,7 +7,7 @@
 //!         gone
 //! ```
 //!
-//! The [folder](folder) is the truth; the [index](index) makes lists fast and may be deleted at any time.
+//! The folder is the truth; the index makes lists fast and may be deleted at any time.
 //! The daemon and commands work in one folder at the same time. Everything here blocks: the daemon
 //! calls it through `spawn_blocking`.
 
@@ -28,7 +28,8 @@ use jiff::Timestamp;
 
 use crate::message::Message;
 
-pub use entry::{Entry, Explanation, Listed, NewEntry, Note, Refusal, Release, SCHEMA, State, Summary};
+pub use crate::verdict::Explanation;
+pub use entry::{Entry, Listed, NewEntry, Note, Refusal, Release, SCHEMA, State, Summary};
 pub use error::StoreError;
 pub use id::{MalformedId, QuarantineId};
 pub use release::{Delivery, Failure, Outcome, ReleaseError, ReleaseRequest, Released, Repeat};

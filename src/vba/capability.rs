@@ -85,6 +85,12 @@ const NAMES: &[&str] = &[
     "transformnodetoobject",
     "virusprotection=",
     "write#",
+    "executeshellcommand",
+    "invokeverb",
+    "invokeverbex",
+    "doit",
+    "organizercopy",
+    "deletelines",
 ];
 
 /// Whether a rule is about calls of this name.
@@ -103,7 +109,7 @@ pub fn judge(calls: &[Call], context: &Context<'_>) -> Vec<Capability> {
                 found.push(capability);
             }
         };
-        running(call, &calls, &mut add);
+        running(call, &calls, context, &mut add);
         files(call, &mut add);
         network(call, &calls, &mut add);
         tampering(call, &mut add);
@@ -174,7 +180,7 @@ fn is_hidden(class: &str) -> bool {
 }
 
 /// Starting programs.
-fn running(call: &Call, calls: &[Call], add: Add<'_>) {
+fn running(call: &Call, calls: &[Call], context: &Context<'_>, add: Add<'_>) {
     let class = call.class.as_str();
     let command = argument(call, 0);
     let is_command = is_commandlike(command);
@@ -197,9 +203,17 @@ fn running(call: &Call, calls: &[Call], add: Add<'_>) {
         "registertask" | "registertaskdefinition" => is_any(class, &["schedule"]) || is_hidden(class),
         "winexec" | "createprocess" | "createprocessasuser" => class == "declare",
         "sendkeys" | "ddeinitiate" | "ddeexecute" => is_command,
-        // Script that another engine runs, also as a stylesheet.
-        "executestatement" | "addcode" | "execscript" | "transformnode" | "transformnodetoobject" => true,
-        "eval" => is_any(class, &["scriptcontrol"]),
+        "executeshellcommand" => true,
+        "open" => is_shell_application(class) && !command.text().is_some_and(|target| command::is_shown(&target)),
+        "invokeverb" | "invokeverbex" | "doit" => is_shell_application(class),
+        // Script that another engine runs. Honest code lets one read JSON.
+        "executestatement" | "addcode" | "execscript" | "eval" => {
+            is_any(&command.shown().to_lowercase(), &["activexobject", "createobject", "wscript"])
+        }
+        // A stylesheet with script in it, or from the web.
+        "transformnode" | "transformnodetoobject" => {
+            context.literals.contains(":script") || calls.iter().any(|other| other.name == "load" && is_web_file(other))
+        }
         "macscript" => is_mac_command(&command.shown()),
         _ => false,
     };
@@ -254,11 +268,25 @@ fn is_commandlike(value: &Value) -> bool {
     command::interpreter(&text).is_some() || (command::is_runnable(program) && !command::is_url(&text))
 }
 
-/// `object.Run command, 0`: no macro takes a window style.
+/// `….Run command, 0` on the result of something unknown: no macro takes a window style.
 fn is_hidden_window(call: &Call) -> bool {
-    call.arguments.len() >= 2
-        && argument(call, 1).number() == Some(0.0)
-        && argument(call, 0).text().is_none_or(|text| text.contains(' '))
+    call.class.starts_with(UNKNOWN_OBJECT) && call.arguments.len() >= 2 && argument(call, 1).number() == Some(0.0)
+}
+
+fn is_web_file(call: &Call) -> bool {
+    command::is_url(&argument(call, 0).shown())
+}
+
+/// Shell.Application, by its name, its type, or the class ids of it and of the windows that give it.
+fn is_shell_application(class: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "shell.application",
+        "shell32.shell",
+        "13709620-c279-11ce-a49e-444553540000",
+        "9ba05972-f6a8-11cf-a442-00a0c90a8f39",
+        "c08afd90-f2a1-11d1-8455-00a0c91f3880",
+    ];
+    is_any(class, NAMES)
 }
 
 /// Writing files.
@@ -334,7 +362,11 @@ fn tampering(call: &Call, add: Add<'_>) {
     let text: String = call.arguments.iter().map(Value::shown).collect::<Vec<_>>().join(" ").to_lowercase();
     let is_code = is_any(&call.class, &["codemodule", "vbcomponents", "vbproject"]);
     let tampers = match call.name.as_str() {
-        "addfromstring" | "addfromfile" | "insertlines" | "replaceline" => true,
+        "addfromstring" | "addfromfile" | "insertlines" | "replaceline" | "deletelines" => {
+            is_code || !call.class.is_empty()
+        }
+        // Copies modules between documents and the template of all documents.
+        "organizercopy" => true,
         "import" => is_code,
         "regwrite" | "setstringvalue" | "setdwordvalue" => true,
         "automationsecurity=" => argument(call, 0).number() == Some(1.0),
@@ -350,10 +382,8 @@ fn tampering(call: &Call, add: Add<'_>) {
 /// Names of objects and functions that are computed.
 fn hiding(call: &Call, context: &Context<'_>, add: Add<'_>) {
     match call.name.as_str() {
-        "createobject" | "getobject" if is_creator(&call.class) && !call.arguments.is_empty() => {
-            if is_hidden_name(call, context) {
-                add(finding::VBA_HIDDEN_OBJECT, shown(call));
-            }
+        "createobject" | "getobject" if is_creator(&call.class) && is_hidden_name(call, context) => {
+            add(finding::VBA_HIDDEN_OBJECT, shown(call));
         }
         // Reading and setting properties by name is how tables are filled; 1 is a method.
         "callbyname" if argument(call, 2).number().is_none_or(|kind| kind == 1.0) => {
@@ -393,7 +423,7 @@ fn is_hidden_name(call: &Call, context: &Context<'_>) -> bool {
     match class {
         Value::Parameter | Value::Empty => false,
         // `GetObject(path)` opens a document.
-        Value::Unknown => call.name == "createobject",
+        Value::Unknown | Value::Object(_) => call.name == "createobject" && !call.arguments.is_empty(),
         Value::Partial(_) | Value::Text(_) => {
             let words = text
                 .split(|c: char| !(c.is_alphanumeric() || c == '_'))
@@ -445,7 +475,7 @@ fn native(context: &Context<'_>) -> Vec<Capability> {
         let library = declare.library.to_lowercase();
         // A library is a name or a DLL; other extensions and ordinals hide what is loaded.
         let is_odd = library.rsplit_once('.').is_some_and(|(_, extension)| {
-            !["dll", "ocx", "dylib", "drv", "framework", "exe", "so", "dll\""].contains(&extension)
+            !["dll", "ocx", "dylib", "drv", "framework", "exe", "so", "xll"].contains(&extension)
         }) && !library.contains("/");
         if LOADS.contains(&symbol.as_str()) || is_odd {
             let evidence = format!("Declare {} Lib {}", declare.symbol, declare.library);

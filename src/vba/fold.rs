@@ -69,6 +69,7 @@ impl Value {
         match self {
             Value::Number(number) => Some(*number),
             Value::Empty => Some(0.0),
+            Value::Text(text) if text.starts_with(['&']) => Some(val(text)),
             Value::Text(text) => text.trim().parse().ok(),
             _ => None,
         }
@@ -77,6 +78,24 @@ impl Value {
     /// Whether everything is known.
     pub fn is_known(&self) -> bool {
         !matches!(self, Value::Unknown | Value::Parameter | Value::Partial(_))
+    }
+
+    /// Octets of text that it holds.
+    pub fn size(&self) -> usize {
+        match self {
+            Value::Text(text) | Value::Partial(text) => text.len(),
+            Value::List(items) => items.iter().map(|item| item.size().saturating_add(8)).sum(),
+            _ => 0,
+        }
+    }
+
+    /// An array of these elements. Arrays stay flat and within bounds, or are not known: what
+    /// doubles itself in a loop must not.
+    pub fn list(items: Vec<Value>) -> Value {
+        let is_flat = !items.iter().any(|item| matches!(item, Value::List(_)));
+        let list = Value::List(items);
+        let is_small = matches!(&list, Value::List(items) if items.len() <= MAX_LIST) && list.size() <= MAX_TEXT;
+        if is_flat && is_small { list } else { Value::Unknown }
     }
 
     fn is_textual(&self) -> bool {
@@ -177,7 +196,10 @@ pub fn call(name: &str, arguments: &[Value]) -> Option<Value> {
         "trim" => map_text(argument(0), |text| text.trim_matches(' ').to_owned()),
         "ltrim" => map_text(argument(0), |text| text.trim_start_matches(' ').to_owned()),
         "rtrim" => map_text(argument(0), |text| text.trim_end_matches(' ').to_owned()),
-        "cstr" | "cvar" | "str" | "strconv" => Some(argument(0).clone()),
+        "cstr" | "cvar" | "str" => Some(argument(0).clone()),
+        "strconv" => Some(characters(argument(0))),
+        "lbound" => Some(Value::Number(0.0)),
+        "ubound" => last_index(argument(0)),
         "clng" | "cint" | "cbyte" | "clnglng" | "clngptr" => number(0).map(|n| Value::Number(n.round_ties_even())),
         "cdbl" | "csng" | "ccur" | "cdec" => number(0).map(Value::Number),
         "int" => number(0).map(|n| Value::Number(n.floor())),
@@ -195,7 +217,7 @@ pub fn call(name: &str, arguments: &[Value]) -> Option<Value> {
         "replace" => replace(argument(0), text(1), text(2)),
         "string" => count(0).zip(text(1)).map(|(n, text)| repeat(n, text.chars().next())),
         "space" => count(0).map(|n| repeat(n, Some(' '))),
-        "array" => Some(Value::List(arguments.iter().take(MAX_LIST).cloned().collect())),
+        "array" => Some(Value::list(arguments.to_vec())),
         "split" => text(0).map(|joined| split(&joined, text(1).as_deref().unwrap_or(" "))),
         "join" => Some(join(argument(0), arguments.get(1).map_or(Some(" ".to_owned()), Value::text))),
         "environ" => text(0).map(|name| Value::Text(format!("%{}%", name.to_uppercase()))),
@@ -215,6 +237,18 @@ fn map_text(value: &Value, change: impl Fn(&str) -> String) -> Option<Value> {
 fn character(number: f64) -> Option<String> {
     let code = u32::try_from(integer(number)? & 0xFFFF).ok()?;
     char::from_u32(code).map(|c| c.to_string())
+}
+
+/// Octets as the characters they stand for; anything else as it is.
+fn characters(value: &Value) -> Value {
+    let Value::List(octets) = value else { return value.clone() };
+    let text: Option<String> = octets.iter().map(|octet| octet.number().and_then(character)).collect();
+    text.map_or(Value::Unknown, Value::Text)
+}
+
+fn last_index(value: &Value) -> Option<Value> {
+    let Value::List(items) = value else { return None };
+    i64::try_from(items.len()).ok().map(|count| from_integer(count.saturating_sub(1)))
 }
 
 fn code(c: char) -> Value {
@@ -266,7 +300,7 @@ fn repeat(count: usize, c: Option<char>) -> Value {
 
 fn split(text: &str, by: &str) -> Value {
     let parts = text.split(by).take(MAX_LIST).map(|part| Value::Text(part.to_owned()));
-    if by.is_empty() { Value::List(vec![Value::Text(text.to_owned())]) } else { Value::List(parts.collect()) }
+    if by.is_empty() { Value::list(vec![Value::Text(text.to_owned())]) } else { Value::list(parts.collect()) }
 }
 
 fn join(list: &Value, by: Option<String>) -> Value {

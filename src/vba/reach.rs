@@ -65,6 +65,11 @@ const APPLICATION_EVENTS: &[&str] = &[
 
 /// Events of controls and frames that happen while a document is shown, without a click.
 const SHOWN_EVENTS: &[&str] = &[
+    "_change",
+    "_selectionchange",
+    "_sheetchange",
+    "_sheetselectionchange",
+    "_contentcontrolonenter",
     "_painted",
     "_painting",
     "_layout",

@@ -20,10 +20,17 @@ const TEXT_PER_STEP: usize = 64;
 const MAX_ROUNDS: usize = 4;
 /// Sets of arguments a procedure is walked with.
 const MAX_CONTEXTS: usize = 24;
+/// Procedures of one name that a call may mean; modules that share a name for a thing are few.
+const MAX_SAME_NAME: usize = 8;
 /// Calls that are noted.
 const MAX_CALLS: usize = 20_000;
-/// Times that a loop is followed.
+/// Times that a loop is followed: the characters of a long encoded command.
 const MAX_TURNS: f64 = 20_000.0;
+const MAX_CONDITION_TURNS: usize = 20_000;
+/// Longest argument that is noted, in octets: Windows takes command lines of 32 KiB.
+const MAX_ARGUMENT: usize = 32 << 10;
+/// Octets of all arguments that are noted.
+const MAX_NOTED: usize = 16 << 20;
 /// Longest class of an object that is kept.
 const MAX_CLASS: usize = 200;
 
@@ -108,6 +115,7 @@ pub fn trace(program: &Program<'_, '_>, matters: &dyn Fn(&str) -> bool) -> Vec<C
         matters,
         steps: 0,
         calls: Vec::new(),
+        noted: 0,
         globals: HashMap::new(),
         locals: HashMap::new(),
         results: HashMap::new(),
@@ -118,6 +126,7 @@ pub fn trace(program: &Program<'_, '_>, matters: &dyn Fn(&str) -> bool) -> Vec<C
     };
     for _ in 0..MAX_ROUNDS {
         walk.calls.clear();
+        walk.noted = 0;
         if !walk.round() || walk.steps >= MAX_STEPS {
             break;
         }
@@ -137,6 +146,7 @@ struct Walk<'p, 't, 'a> {
     matters: &'p dyn Fn(&str) -> bool,
     steps: usize,
     calls: Vec<Call>,
+    noted: usize,
     globals: HashMap<String, Value>,
     locals: HashMap<String, Value>,
     /// What a procedure returned, by procedure and arguments.
@@ -147,13 +157,19 @@ struct Walk<'p, 't, 'a> {
     result: Value,
 }
 
-/// A `For` loop that is being followed.
-struct Loop {
+/// A loop that is being followed.
+struct Loop<'t, 'a> {
+    /// Where a turn starts.
     start: usize,
-    variable: String,
-    value: f64,
-    end: f64,
-    step: f64,
+    turns: usize,
+    kind: LoopKind<'t, 'a>,
+}
+
+enum LoopKind<'t, 'a> {
+    /// `For`: the variable, the values it still takes, the last first.
+    Values(String, Vec<Value>),
+    /// `Do` or `While`, with the condition in front, if it stands there.
+    Condition(Option<Statement<'t, 'a>>),
 }
 
 impl<'t, 'a> Walk<'_, 't, 'a> {
@@ -208,7 +224,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
     }
 
     fn walk_body(&mut self, body: &[Statement<'t, 'a>]) {
-        let mut loops: Vec<Loop> = Vec::new();
+        let mut loops: Vec<Loop<'t, 'a>> = Vec::new();
         let mut at = 0_usize;
         while let Some(statement) = body.get(at) {
             self.steps = self.steps.saturating_add(statement.len());
@@ -216,10 +232,10 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
                 return;
             }
             at = at.saturating_add(1);
-            if starts_with(statement, "For") && !statement.get(1).is_some_and(|token| is_keyword(token, "Each")) {
-                loops.push(self.begin_loop(statement, at));
-            } else if starts_with(statement, "Next") {
-                if let Some(start) = self.end_of_turn(&mut loops) {
+            if let Some(turn) = self.begin_loop(statement, at) {
+                loops.push(turn);
+            } else if ["Next", "Loop", "Wend"].iter().any(|word| starts_with(statement, word)) {
+                if let Some(start) = self.end_of_turn(statement, &mut loops) {
                     at = start;
                 }
             } else {
@@ -228,34 +244,84 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         }
     }
 
-    /// `For i = a To b Step c`
-    fn begin_loop(&mut self, statement: Statement<'t, 'a>, start: usize) -> Loop {
-        let variable = code::name(after(statement, 1)).unwrap_or_default().to_lowercase();
+    /// The loop that `statement` begins. Its body is walked once at least, whatever its bounds.
+    fn begin_loop(&mut self, statement: Statement<'t, 'a>, start: usize) -> Option<Loop<'t, 'a>> {
+        let kind = if starts_with(statement, "For") {
+            let is_each = starts_with(after(statement, 1), "Each");
+            let name = code::name(after(statement, if is_each { 2 } else { 1 })).unwrap_or_default().to_lowercase();
+            let mut values = if is_each { self.elements(statement) } else { self.range(statement) };
+            values.reverse();
+            let first = values.pop().unwrap_or_default();
+            self.assign(&name, first);
+            LoopKind::Values(name, values)
+        } else if starts_with(statement, "While") || starts_with(statement, "Do") {
+            let has_condition = statement.len() > 1;
+            self.statement(statement);
+            LoopKind::Condition(has_condition.then_some(statement))
+        } else {
+            return None;
+        };
+        Some(Loop { start, turns: 0, kind })
+    }
+
+    /// `For i = a To b Step c`: the values of `i`, if the bounds are known.
+    fn range(&mut self, statement: Statement<'t, 'a>) -> Vec<Value> {
         let bounds = self.list(after(statement, 3));
         let number = |n: usize| bounds.get(n).and_then(Value::number);
-        let (value, end, step) = (number(0), number(1), number(2).unwrap_or(1.0));
-        self.assign(&variable, value.map_or(Value::Unknown, Value::Number));
-        match (value, end) {
-            (Some(value), Some(end)) if step != 0.0 && ((end - value) / step) <= MAX_TURNS => {
-                Loop { start, variable, value, end, step }
-            }
-            // One turn only: the end is already reached.
-            _ => Loop { start, variable, value: 0.0, end: 0.0, step: 1.0 },
+        let (Some(start), Some(end)) = (number(0), number(1)) else { return vec![Value::Unknown] };
+        let step = number(2).unwrap_or(1.0);
+        if step == 0.0 || (end - start) / step > MAX_TURNS {
+            return vec![Value::Number(start)];
+        }
+        let mut values = Vec::new();
+        let mut value = start;
+        while (step > 0.0 && value <= end) || (step < 0.0 && value >= end) {
+            values.push(Value::Number(value));
+            value += step;
+        }
+        self.steps = self.steps.saturating_add(values.len() / 8);
+        if values.is_empty() { vec![Value::Number(start)] } else { values }
+    }
+
+    /// `For Each x In list`: the elements, if the list is known.
+    fn elements(&mut self, statement: Statement<'t, 'a>) -> Vec<Value> {
+        match self.list(after(statement, 4)).into_iter().next() {
+            Some(Value::List(elements)) if !elements.is_empty() => elements,
+            _ => vec![Value::Unknown],
         }
     }
 
     /// Where the next turn of the innermost loop starts, if there is one.
-    fn end_of_turn(&mut self, loops: &mut Vec<Loop>) -> Option<usize> {
-        let innermost = loops.last_mut()?;
-        innermost.value += innermost.step;
-        let (value, end, step) = (innermost.value, innermost.end, innermost.step);
-        if (step > 0.0 && value <= end) || (step < 0.0 && value >= end) {
-            let (variable, start) = (innermost.variable.clone(), innermost.start);
-            self.assign(&variable, Value::Number(value));
-            return Some(start);
+    fn end_of_turn(&mut self, statement: Statement<'t, 'a>, loops: &mut Vec<Loop<'t, 'a>>) -> Option<usize> {
+        let mut innermost = loops.pop()?;
+        innermost.turns = innermost.turns.saturating_add(1);
+        let start = innermost.start;
+        let goes_on = match &mut innermost.kind {
+            LoopKind::Values(name, values) => {
+                let next = values.pop();
+                let name = name.clone();
+                next.map(|value| self.assign(&name, value)).is_some()
+            }
+            LoopKind::Condition(front) => {
+                let condition =
+                    if starts_with(statement, "Loop") && statement.len() > 1 { Some(statement) } else { *front };
+                condition.is_some_and(|condition| self.is_true(condition))
+            }
+        };
+        if !goes_on || innermost.turns >= MAX_CONDITION_TURNS {
+            return None;
         }
-        loops.pop();
-        None
+        loops.push(innermost);
+        Some(start)
+    }
+
+    /// Whether the condition of `Do While …`, `Loop Until …` is known, and lets the loop go on.
+    fn is_true(&mut self, statement: Statement<'t, 'a>) -> bool {
+        const WORDS: &[&str] = &["Do", "Loop", "While", "Until"];
+        let words = statement.iter().take_while(|token| WORDS.iter().any(|word| is_keyword(token, word))).count();
+        let until = statement.iter().take(words).any(|token| is_keyword(token, "Until"));
+        let value = self.list(after(statement, words)).first().and_then(Value::number);
+        value.is_some_and(|value| (value != 0.0) != until)
     }
 
     fn statement(&mut self, statement: Statement<'t, 'a>) {
@@ -280,7 +346,6 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
                     self.with.pop();
                 }
             }
-            "for" => self.for_each(statement),
             "with" => {
                 let object = self.list(after(statement, 1)).into_iter().next().unwrap_or_default();
                 self.with.push(object);
@@ -299,13 +364,6 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
             }
             _ => self.assignment_or_call(statement),
         }
-    }
-
-    /// `For Each x In list`
-    fn for_each(&mut self, statement: Statement<'t, 'a>) {
-        let variable = code::name(after(statement, 2)).unwrap_or_default().to_lowercase();
-        self.list(after(statement, 4));
-        self.assign(&variable, Value::Unknown);
     }
 
     /// `Open path For Binary Access Write As #1`
@@ -414,6 +472,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
     }
 
     fn assign(&mut self, name: &str, value: Value) {
+        self.charge(&value);
         let (_, procedure) = self.place;
         let own = procedure.and_then(|index| self.program.procedure(index));
         if own.is_some_and(|own| own.name.to_lowercase() == name) {
@@ -435,38 +494,55 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
             _ => Vec::new(),
         };
         let Some(index) = index else { return self.assign(name, Value::Unknown) };
-        self.steps = self.steps.saturating_add(list.len() / TEXT_PER_STEP);
         if list.len() <= index {
             list.resize(index.saturating_add(1), Value::Empty);
         }
         if let Some(slot) = list.get_mut(index) {
             *slot = value;
         }
-        self.assign(name, Value::List(list));
+        self.assign(name, Value::list(list));
     }
 
-    fn variable(&self, name: &str) -> Option<Value> {
+    /// Text that is copied costs steps as well.
+    fn charge(&mut self, value: &Value) {
+        self.steps = self.steps.saturating_add(value.size() / TEXT_PER_STEP);
+    }
+
+    fn variable(&mut self, name: &str) -> Option<Value> {
+        let value = self.value_of(name)?.clone();
+        self.charge(&value);
+        Some(value)
+    }
+
+    fn value_of(&self, name: &str) -> Option<&Value> {
         let (_, procedure) = self.place;
         let own = procedure.and_then(|index| self.program.procedure(index));
         if own.is_some_and(|own| own.name.to_lowercase() == name) {
-            return Some(self.result.clone());
+            return Some(&self.result);
         }
-        self.locals.get(name).or_else(|| self.globals.get(name)).cloned()
+        self.locals.get(name).or_else(|| self.globals.get(name))
     }
 
     /// Notes a call, if its name matters.
     fn note(&mut self, statement: &[Token<'a>], class: &str, name: &str, arguments: Vec<Value>) {
-        if (self.matters)(name) && self.calls.len() < MAX_CALLS {
-            let (module, procedure) = self.place;
-            let line = statement.first().map_or(0, |token| token.line);
-            let (class, name) = (class.to_owned(), name.to_owned());
-            self.calls.push(Call { module, procedure, line, class, name, arguments });
+        if !(self.matters)(name) || self.calls.len() >= MAX_CALLS || self.noted >= MAX_NOTED {
+            return;
         }
+        let arguments: Vec<Value> = arguments
+            .into_iter()
+            .map(|value| if value.size() > MAX_ARGUMENT { shortened(value) } else { value })
+            .collect();
+        self.noted = self.noted.saturating_add(arguments.iter().map(Value::size).sum());
+        let (module, procedure) = self.place;
+        let line = statement.first().map_or(0, |token| token.line);
+        let (class, name) = (class.to_owned(), name.to_owned());
+        self.calls.push(Call { module, procedure, line, class, name, arguments });
     }
 
     /// The result of a procedure of the project, if an earlier walk found it.
     fn call_procedure(&mut self, name: &str, arguments: &[Value]) -> Value {
-        let indices = self.program.by_name.get(name).cloned().unwrap_or_default();
+        let indices = self.program.by_name.get(name).into_iter().flatten().copied().take(MAX_SAME_NAME);
+        let indices: Vec<usize> = indices.collect();
         let mut result = Value::Unknown;
         for index in indices {
             let contexts = self.contexts.entry(index).or_default();
@@ -627,7 +703,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         if callee.receiver.is_none() {
             while let [first, _, ..] = path
                 && is_library(first)
-                && self.variable(&first.to_lowercase()).is_none()
+                && self.value_of(&first.to_lowercase()).is_none()
             {
                 path = path.get(1..).unwrap_or_default();
             }
@@ -720,7 +796,13 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         let arguments = arguments.unwrap_or_default();
         // A class module of the project may have such a member.
         if self.program.by_name.contains_key(member) {
-            self.call_procedure(member, &arguments);
+            let result = self.call_procedure(member, &arguments);
+            if result.is_known() {
+                return result;
+            }
+        }
+        if member == "startuppath" || member == "altstartuppath" {
+            return Value::Text("%APPDATA%\\Microsoft\\Excel\\XLSTART".to_owned());
         }
         let value = match (class, member) {
             (UNKNOWN_OBJECT, _) => Value::Unknown,
@@ -861,6 +943,18 @@ fn word(name: &str, wants_operand: bool) -> Word {
 fn path_length(tokens: &[Token<'_>]) -> usize {
     let is_part = |token: &&Token<'_>| matches!(token.kind, Kind::Name(_) | Kind::Sign('.' | '!'));
     tokens.iter().take_while(is_part).count()
+}
+
+/// The start of a long text; nothing of a long list.
+fn shortened(value: Value) -> Value {
+    match value {
+        Value::Text(mut text) | Value::Partial(mut text) => {
+            text.truncate(text.floor_char_boundary(MAX_ARGUMENT));
+            text.push(fold::GAP);
+            Value::Partial(text)
+        }
+        _ => Value::Unknown,
+    }
 }
 
 /// `name.name…` in lower case; arguments are left out.

@@ -284,6 +284,9 @@ const STRUCTURE: &[Row] = &[
     ("twenty thousand empty parts before it", &["a.doc"], |p| {
         replaced(p, "--b1\r\nContent-Type: app", &("--b1\r\n".repeat(20_000) + "--b1\r\nContent-Type: app"))
     }),
+    ("a document that is called a multipart", &["a.doc"], |p| {
+        mixed(&attachment("a.doc", &base64(p)).replace("application/msword", "multipart/mixed"))
+    }),
     ("a byte order mark at the top", &["a.doc"], |p| {
         [b"\xef\xbb\xbf".to_vec(), mixed(&attachment("a.doc", &base64(p)))].concat()
     }),

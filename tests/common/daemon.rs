@@ -74,9 +74,9 @@ impl Daemon {
         child.wait().expect("its end")
     }
 
-    /// The process, or that of the command it runs under.
-    pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("a running daemon").id()
+    /// Where it listens for mail.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Everything that it has logged.

@@ -2,6 +2,7 @@
 //! clients, and a real Postfix.
 
 #![allow(dead_code, reason = "each test program uses its share")]
+#![allow(clippy::print_stderr, reason = "what was skipped, and the logs behind a failure")]
 
 pub mod awkward;
 pub mod client;
@@ -13,6 +14,7 @@ pub mod postfix;
 pub mod relay;
 pub mod samples;
 pub mod sink;
+pub mod smtp;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -350,7 +350,7 @@ fn looks_like_directory(sector: &[u8]) -> bool {
     let plausible = |slot: &[u8]| {
         let (Some(name), Some([low, high, kind, colour])) = (slot.get(..64), slot.get(64..68)) else { return false };
         let length = u16::from_le_bytes([*low, *high]);
-        let empty = *kind == 0 && length == 0;
+        let empty = *kind == 0 && length <= 64;
         let used = matches!(*kind, 1 | 2 | 5)
             && *colour <= 1
             && (4..=64).contains(&length)

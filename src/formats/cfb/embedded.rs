@@ -77,7 +77,7 @@ fn is_file(head: &[u8]) -> bool {
 /// [MS-OLEDS] 2.3.6 and the packager's undocumented layout inside: label, path, temporary path, data.
 fn ole_native(stream: Vec<u8>) -> Option<Child> {
     let stream = Bytes::from(stream);
-    let packaged = package(&stream);
+    let packaged = package(&stream).filter(|(_, _, size)| *size > 0);
     let (names, bytes) = match packaged {
         Some((names, start, size)) => (names, stream.slice(start..start.saturating_add(size))),
         // Native data of another server: everything behind the length.

@@ -169,9 +169,10 @@ fn shared_strings(parts: &[&[u8]], text: &mut Text) {
         let extension = if flags & 4 != 0 { reader.u32().unwrap_or(0) } else { 0 };
         let mut characters = usize::from(count);
         while characters > 0 {
-            let width = if flags & 1 != 0 { 2 } else { 1 };
-            let here = characters.min(reader.left() / width);
-            text.push(reader.take(here.saturating_mul(width)).unwrap_or_default(), width == 2);
+            let is_wide = flags & 1 != 0;
+            let (width, left) = if is_wide { (2, reader.left() / 2) } else { (1, reader.left()) };
+            let here = characters.min(left);
+            text.push(reader.take(here.saturating_mul(width)).unwrap_or_default(), is_wide);
             characters = characters.saturating_sub(here);
             if characters > 0 {
                 let Some(part) = parts.next() else { return };

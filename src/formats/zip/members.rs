@@ -152,7 +152,9 @@ impl<'a> Walk<'a> {
             } else if let Some(end) = records::end(bytes, found) {
                 let base = base(&end).unwrap_or_default();
                 self.listed.extend(waiting.drain(..).map(|entry| (entry, base)));
-                self.ends.push(end);
+                if self.ends.len() < MAX_ENDS {
+                    self.ends.push(end);
+                }
             }
         }
         self.listed.extend(waiting.into_iter().map(|entry| (entry, 0)));
@@ -222,38 +224,10 @@ fn is_boundary(bytes: &[u8], at: usize) -> bool {
 }
 
 impl Archive {
-    /// Matches the views.
+    /// Every member of either view, and how the views differ.
     fn unite<'a>(&mut self, bytes: &'a [u8], walk: &mut Walk<'a>) {
         self.differences.append(&mut walk.differences);
-        let mut by_offset: HashMap<usize, usize> = HashMap::new();
-        let mut by_name: HashMap<&[u8], Vec<usize>> = HashMap::new();
-        for (index, found) in walk.locals.iter().enumerate() {
-            by_offset.insert(found.local.header.at, index);
-            by_name.entry(found.local.header.name).or_default().push(index);
-        }
-        let mut entries: Vec<Vec<&Listed<'a>>> = walk.locals.iter().map(|_| Vec::new()).collect();
-        let mut hidden = Vec::new();
-        for (listed, base) in &walk.listed {
-            let places = [offset(*base, listed.local), offset(0, listed.local)];
-            let by_place = places.iter().flatten().find_map(|place| by_offset.get(place).copied());
-            let namesakes = || {
-                by_name
-                    .get(listed.header.name)?
-                    .iter()
-                    .copied()
-                    .find(|index| entries.get(*index).is_some_and(Vec::is_empty))
-            };
-            if let Some(index) = by_place.or_else(namesakes) {
-                if by_place.is_none() {
-                    self.differences.push(format!("{}: not where the directory says", shown(&listed.header)));
-                }
-                entries.get_mut(index).into_iter().for_each(|entries| entries.push(listed));
-            } else if let Some(local) = places.iter().flatten().find_map(|place| at_place(bytes, *place, listed)) {
-                hidden.push((local, listed));
-            } else {
-                self.differences.push(format!("{}: in the directory only", shown(&listed.header)));
-            }
-        }
+        let Matched { entries, hidden } = self.match_views(bytes, walk);
         for (found, entries) in walk.locals.iter().zip(&entries) {
             if entries.is_empty() && !walk.listed.is_empty() {
                 self.differences.push(format!("{}: not in the directory", shown(&found.local.header)));
@@ -275,6 +249,38 @@ impl Archive {
         self.name_twins();
     }
 
+    /// Finds for each directory entry the local header it means: at the offset it names, counted
+    /// from the start of its archive or of the file; else the first of the same name.
+    fn match_views<'a, 'w>(&mut self, bytes: &'a [u8], walk: &'w Walk<'a>) -> Matched<'a, 'w> {
+        let mut by_offset: HashMap<usize, usize> = HashMap::new();
+        let mut by_name: HashMap<&[u8], Vec<usize>> = HashMap::new();
+        for (index, found) in walk.locals.iter().enumerate() {
+            by_offset.insert(found.local.header.at, index);
+            by_name.entry(found.local.header.name).or_default().push(index);
+        }
+        let mut entries: Vec<Vec<&Listed<'a>>> = walk.locals.iter().map(|_| Vec::new()).collect();
+        let mut hidden = Vec::new();
+        for (listed, base) in &walk.listed {
+            let places: Vec<usize> = [*base, 0].iter().filter_map(|base| offset(*base, listed.local)).collect();
+            let by_place = places.iter().find_map(|place| by_offset.get(place).copied());
+            let namesake = || {
+                let named = by_name.get(listed.header.name)?;
+                named.iter().copied().find(|index| entries.get(*index).is_some_and(Vec::is_empty))
+            };
+            if let Some(index) = by_place.or_else(namesake) {
+                if by_place.is_none() {
+                    self.differences.push(format!("{}: not where the directory says", shown(&listed.header)));
+                }
+                entries.get_mut(index).into_iter().for_each(|entries| entries.push(listed));
+            } else if let Some(local) = places.iter().find_map(|place| at_place(bytes, *place, listed)) {
+                hidden.push((local, listed));
+            } else {
+                self.differences.push(format!("{}: in the directory only", shown(&listed.header)));
+            }
+        }
+        Matched { entries, hidden }
+    }
+
     fn add(&mut self, bytes: &[u8], found: &Found<'_>, entries: &[&Listed<'_>]) {
         let local = &found.local.header;
         let headers = || entries.iter().map(|entry| &entry.header).chain([local]);
@@ -285,8 +291,9 @@ impl Archive {
                 names.push(name);
             }
         }
-        if let [first, .., other] = names.as_slice() {
-            self.differences.push(format!("{}: also called {}", first.text, other.text));
+        // A Unicode path beside a name in an old charset is honest; another name in the other view is not.
+        if let Some(entry) = entries.iter().find(|entry| entry.header.name != local.name) {
+            self.differences.push(format!("{}: also called {}", shown(&entry.header), shown(local)));
         }
         let mut methods: Vec<u16> = headers().map(|header| header.method).collect();
         methods.sort_unstable();
@@ -319,6 +326,17 @@ impl Archive {
         }
     }
 }
+
+/// The views, matched.
+struct Matched<'a, 'w> {
+    /// For each local header that the walk met: the entries that mean it.
+    entries: Vec<Vec<&'w Listed<'a>>>,
+    /// Local headers that only the directory led to.
+    hidden: Vec<(Local<'a>, &'w Listed<'a>)>,
+}
+
+/// End records kept: honest files have one, a file of nothing else has millions.
+const MAX_ENDS: usize = 64;
 
 /// Names and methods kept of one member: both views, and a Unicode path in each.
 const MAX_NAMES: usize = 4;

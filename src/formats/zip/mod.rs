@@ -40,7 +40,8 @@ fn examine(part: &Part, scan: &mut Scan) {
     if archive.members.is_empty() && !archive.empty {
         return scan.finding(finding::DAMAGED, part, "", "no member can be found");
     }
-    if ooxml::is_package(&archive) {
+    // Office opens no package with encrypted members; as an archive, their passwords are tried.
+    if ooxml::is_package(&archive) && !is_locked(part, &archive, scan) {
         ooxml::examine(part, &archive, scan);
     } else {
         extract(part, &archive, scan);
@@ -49,6 +50,22 @@ fn examine(part: &Part, scan: &mut Scan) {
 
 /// A broken archive differs in each of a thousand members; nobody reads more than a few.
 const MAX_DIFFERENCES: usize = 8;
+
+/// Whether any member is encrypted in truth, and not by a flag only.
+fn is_locked(part: &Part, archive: &Archive, scan: &mut Scan) -> bool {
+    archive.members.iter().filter(|member| member.encrypted).any(|member| {
+        let plain = unpack::plain_despite_flag(&part.bytes, member, scan).is_some();
+        if plain {
+            flag_lies(part, member, scan);
+        }
+        !plain
+    })
+}
+
+fn flag_lies(part: &Part, member: &Member, scan: &mut Scan) {
+    let evidence = format!("{}: marked as encrypted, but is not", member.name());
+    scan.finding(finding::ZIP_VIEWS_DIFFER, part, "", &evidence);
+}
 
 /// Every member becomes a part.
 fn extract(part: &Part, archive: &Archive, scan: &mut Scan) {
@@ -97,8 +114,7 @@ fn open(part: &Part, member: &Member, scan: &mut Scan) -> Outcome {
 /// An encrypted member: perhaps it is not encrypted after all, perhaps a password fits.
 fn unlock(part: &Part, member: &Member, passwords: &mut Passwords, scan: &mut Scan) -> Outcome {
     if let Some(content) = unpack::plain_despite_flag(&part.bytes, member, scan) {
-        let evidence = format!("{}: marked as encrypted, but is not", member.name());
-        scan.finding(finding::ZIP_VIEWS_DIFFER, part, "", &evidence);
+        flag_lies(part, member, scan);
         return give(part, member, content, false, scan);
     }
     match passwords.open(&part.bytes, member, scan) {

@@ -1,0 +1,32 @@
+//! The tests that need more than one module: one program, so that a cold build links once.
+
+mod common;
+
+/// The invariants that a program can check.
+mod architecture;
+/// Compound files, sound and damaged.
+mod cfb;
+/// Configurations and their diagnostics.
+mod config;
+/// The systemd unit.
+mod deploy;
+/// Nothing is lost: kills and the order of writes.
+mod durability;
+/// Awkward messages.
+mod mime;
+/// Rules and decisions.
+mod policy;
+/// A real Postfix in front and behind.
+mod postfix;
+/// Held messages, releases, crashes.
+mod quarantine;
+/// The samples and their reports.
+mod samples;
+/// The proxy over real sockets.
+mod smtp;
+/// Macros loud and quiet.
+mod vba;
+/// Levels and sentences.
+mod verdict;
+/// Archives and packages.
+mod zip;
