@@ -379,8 +379,9 @@ table! {
     EXTERNAL_BODY = "external-body", Carrier, Low, None, Some("T1105"),
         "has content that stands elsewhere ({evidence})",
         "外部の内容を参照し（{evidence}）", "外部の内容を参照しています（{evidence}）";
-    /// A disk image.
-    CARRIER_DISK_IMAGE = "carrier-disk-image", Carrier, High, None, Some("T1553.005"),
+    /// A disk image. Medium: it is not opened yet, so every one is `container-unsupported` as well, and firms
+    /// do mail images of discs.
+    CARRIER_DISK_IMAGE = "carrier-disk-image", Carrier, Medium, None, Some("T1553.005"),
         "is a disk image ({evidence})",
         "ディスクイメージであり（{evidence}）", "ディスクイメージです（{evidence}）";
 

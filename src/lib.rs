@@ -29,6 +29,7 @@ pub mod faults;
 pub mod filetype;
 pub mod finding;
 pub mod formats;
+pub mod hostile;
 pub mod http;
 pub mod knowledge;
 pub mod limits;

@@ -4,7 +4,6 @@
 //! invisible characters never reach a terminal raw. In text they are shown by number (`⟦U+001B⟧`), in JSON
 //! they are `\u` escapes, so that nothing is lost. Spans are not shown: an event names its message's id.
 
-mod escape;
 mod line;
 mod message;
 
@@ -19,7 +18,6 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::config::{Log, LogFormat};
 
-pub use escape::{escape, escape_json, is_hostile};
 pub use message::{Attachment, MessageLine, PerRecipient, message};
 
 /// The running log. Keep it: a reload of the configuration goes through it.

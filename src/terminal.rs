@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use crate::hostile::is_hostile;
+
 /// A text as it may be shown: control characters, bidi and other invisible characters by name
 /// (`report⟦U+202E⟧fdp.exe`), at most `max` columns wide; what is cut is shown by `…`.
 pub fn escaped(text: &str, max: usize) -> String {
@@ -28,23 +30,6 @@ pub fn escaped(text: &str, max: usize) -> String {
         room = before.saturating_sub(width);
         if room >= 1 {
             fits = shown.len();
-        }
-    }
-    shown
-}
-
-/// JSON as it may be shown on a terminal: the same data, with the characters that [`escaped`] names
-/// written as `\uXXXX`. In JSON they can only stand in strings.
-pub fn escaped_json(json: &str) -> String {
-    let mut shown = String::with_capacity(json.len());
-    for character in json.chars() {
-        // Between tokens, JSON has newlines of its own; in strings they are escaped already.
-        if character == '\n' || !is_hostile(character) {
-            shown.push(character);
-            continue;
-        }
-        for unit in character.encode_utf16(&mut [0; 2]) {
-            let _ = write!(shown, "\\u{unit:04x}");
         }
     }
     shown
@@ -80,22 +65,6 @@ pub fn width(text: &str) -> usize {
 pub fn padded(text: &str, columns: usize) -> String {
     let spaces = columns.saturating_sub(width(text));
     format!("{text}{}", " ".repeat(spaces))
-}
-
-/// Whether a character steers a terminal, changes the order of others or takes no place at all.
-/// Variation selectors and combining marks are left: names and Japanese text need them.
-pub fn is_hostile(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            // Soft hyphen, combining grapheme joiner, Arabic letter mark, Hangul fillers, Khmer inherent vowels,
-            // Mongolian separators: invisible.
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{3164}' | '\u{ffa0}'
-            // Zero width, marks and overrides of direction, line and paragraph separators, isolates.
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            // Tags: text that nobody sees.
-            | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Columns of `⟦U+202E⟧`.
@@ -165,7 +134,7 @@ mod tests {
     fn json_keeps_its_data() {
         let data = "a\u{202e}\u{e0041}\u{9b}\u{7f}\n\u{1b}請求";
         let json = serde_json::to_string_pretty(&[data]).unwrap();
-        let shown = escaped_json(&json);
+        let shown = crate::hostile::escape_json(&json);
         assert!(shown.chars().all(|c| c == '\n' || !is_hostile(c)), "{shown}");
         assert_eq!(serde_json::from_str::<Vec<String>>(&shown).unwrap(), [data]);
     }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use crate::common::awkward::{self, Case};
+use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use sekisho::cli::quarantine::{self as cli, Console};
 use sekisho::envelope::{Envelope, Path as MailPath};
 use sekisho::finding::{Finding, VBA_AUTOEXEC};
+use sekisho::hostile::is_hostile;
 use sekisho::message::Message;
 use sekisho::part::PartPath;
 use sekisho::policy::facts::{Direction, FACTS_VERSION, Facts};
@@ -21,7 +22,6 @@ use sekisho::store::{
     Delivery, Explanation, Failure, Listed, NewEntry, Quarantine, QuarantineId, ReleaseError, ReleaseRequest, Released,
     Repeat, State, StoreError,
 };
-use sekisho::terminal::is_hostile;
 use sekisho::verdict::Level;
 
 use next_hop::{Client, KillAt, NextHop};

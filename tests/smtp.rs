@@ -9,8 +9,8 @@ use crate::common::smtp::{Act, Client, Hop, Proxy, Verdict, config, listener};
 use sekisho::config::{BareNewlines, Endpoint, Refusals, Timeouts};
 use sekisho::message::{Edits, Splice};
 use sekisho::net::{self, Permits, Shutdown};
-use sekisho::smtp::session::SessionEnd;
 use sekisho::smtp::server;
+use sekisho::smtp::session::SessionEnd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
 

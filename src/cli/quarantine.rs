@@ -9,12 +9,13 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::finding::Finding;
+use crate::hostile::escape_json;
 use crate::scan::PartReport;
 use crate::store::{
     Delivery, Entry, Listed, Quarantine, QuarantineId, ReleaseError, ReleaseRequest, Released, Repeat, SCHEMA, State,
     StoreError, Summary,
 };
-use crate::terminal::{defanged, escaped, escaped_json, padded};
+use crate::terminal::{defanged, escaped, padded};
 
 /// `sekisho quarantine …`
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -122,7 +123,7 @@ fn list(quarantine: &Quarantine, state: Option<&str>, json: bool, console: &mut 
                 Listed::Entry(summary) => serde_json::to_string(summary).map_err(io::Error::from)?,
                 Listed::Damaged { id, problem } => json!({"schema": SCHEMA, "id": id, "error": problem}).to_string(),
             };
-            writeln!(console.out, "{}", escaped_json(&line))?;
+            writeln!(console.out, "{}", escape_json(&line))?;
         }
         return Ok(0);
     }
@@ -222,7 +223,7 @@ fn show(quarantine: &Quarantine, id: &str, json: bool, raw: bool, console: &mut 
     let entry = quarantine.entry(id)?;
     if json {
         let text = serde_json::to_string_pretty(&entry).map_err(io::Error::from)?;
-        writeln!(console.out, "{}", escaped_json(&text))?;
+        writeln!(console.out, "{}", escape_json(&text))?;
     } else {
         describe(&entry, console.out)?;
     }

@@ -85,7 +85,7 @@ async fn readyz(State(pages): State<Pages>, RawQuery(query): RawQuery) -> Respon
     for (name, result) in checks.iter().filter(|_| verbose || !ready) {
         text.push_str(&match result {
             Ok(()) => format!("[+]{name} ok\n"),
-            Err(why) => format!("[-]{name} failed: {}\n", crate::telemetry::escape(why)),
+            Err(why) => format!("[-]{name} failed: {}\n", crate::hostile::escape(why)),
         });
     }
     text.push_str(if ready { "ok\n" } else { "not ready\n" });

@@ -12,9 +12,9 @@ use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-use super::escape::{escape, escape_json, replace};
 use super::message::{FIELD_JSON, FIELD_TEXT, TARGET};
 use crate::config::LogFormat;
+use crate::hostile::{escape, escape_json, replace};
 
 /// Longest line in octets; the rest is cut. The journal's own limit is 48 KiB (`LineMax=`), above which it
 /// would make two records of one line.
@@ -226,7 +226,7 @@ pub(super) mod tests {
     fn json_is_one_flat_object() {
         let line = lines(LogFormat::Json, false, reload).remove(0);
         assert_eq!(line.matches('\n').count(), 1);
-        assert!(!line.trim_end().contains(super::super::is_hostile), "{line}");
+        assert!(!line.trim_end().contains(crate::hostile::is_hostile), "{line}");
         let value: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["ts"], "1970-01-01T00:00:00.000Z");
         assert_eq!(value["level"], "warn");

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 
-use super::escape::{escape_json, is_hostile, replace};
 use super::line::quoted;
 use crate::filetype::FileType;
 use crate::finding::{FindingId, Reason};
+use crate::hostile::{escape_json, is_hostile, replace};
 use crate::metrics::{Disposition, Stage};
 use crate::plan::Transport;
 use crate::policy::facts::Direction;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Document, Level, is_of_the_mail};
 use crate::filetype::FileType;
 use crate::finding::{self, Category, Finding, Severity};
+use crate::hostile::is_hostile;
 use crate::part::{Origin, PartPath};
 use crate::scan::{PartReport, Report};
 
@@ -207,12 +208,7 @@ pub fn escaped(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Characters that change how a line is shown, or are not shown. Our own brackets are among them,
-/// so that nobody can write an escape.
+/// Our own brackets are among the characters that are escaped, so that nobody can write an escape.
 fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '⟦' | '⟧' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
-        || matches!(c, '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-        || matches!(c, '\u{e0000}'..='\u{e0fff}' | '\u{e000}'..='\u{f8ff}')
+    is_hostile(c) || matches!(c, '⟦' | '⟧')
 }

@@ -1,4 +1,5 @@
-//! Characters that must not reach a terminal as they are.
+//! Text from mail where people read it: characters that could steer a terminal, forge a line, turn the
+//! writing direction or hide are shown by number, everywhere in the same way.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,10 +10,13 @@ use std::fmt::Write as _;
 pub fn is_hostile(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f' | '\x7f'..='\u{9f}'
-        | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        // Soft hyphen, combining grapheme joiner, Arabic letter mark, Hangul fillers, Khmer inherent vowels.
+        | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}' | '\u{ffa0}'
+        // Mongolian separators, zero width, marks and overrides of direction, separators, isolates, variation selectors.
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        // Shorthand and musical controls, private use (whatever the font says), tags.
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// `text` for terminals and text logs: each hostile character by its number, `⟦U+202E⟧`.
@@ -21,16 +25,17 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 }
 
 /// A JSON text whose hostile characters are `\u` escapes. They can only stand inside strings, so the
-/// value does not change.
+/// value does not change; line feeds between tokens stay.
 pub fn escape_json(json: &str) -> Cow<'_, str> {
-    replace(json, is_hostile, |out, c| {
+    let hostile = |c| c != '\n' && is_hostile(c);
+    replace(json, hostile, |out, c| {
         let mut units = [0; 2];
         c.encode_utf16(&mut units).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))
     })
 }
 
 /// `text` with each character that is `odd` written by `shown`; borrowed if there is none.
-pub(super) fn replace(
+pub fn replace(
     text: &str,
     odd: impl Fn(char) -> bool,
     shown: impl Fn(&mut String, char) -> std::fmt::Result,
