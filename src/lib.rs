@@ -1,5 +1,36 @@
 //! Sekisho (関所, the checkpoint every traveller had to pass): an SMTP filter that opens every
 //! attachment and explains what it would do.
+//!
+//! # The straight line
+//!
+//! ```text
+//! bytes ─smtp─▶ Message ─mime─▶ Parts ─scan + formats─▶ Report(findings, asks)
+//!       ─verdict─▶ Verdict, Facts ─policy::decide_each─▶ Decisions ─plan─▶ {reply, hold, forward}
+//!       ─pipeline: store durably, forward, count, one log line─▶ reply
+//! ```
+//!
+//! Read [`pipeline`] first: it is the whole program in one file. [`smtp::server`] calls it when a final
+//! dot has arrived; [`cli::scan`] runs the middle of the line on files.
+//!
+//! # The map
+//!
+//! | The line | [`pipeline`], [`plan`], [`marks`], [`faults`] |
+//! |---|---|
+//! | What goes along it | [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
+//! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
+//! | Judging | [`verdict`], [`policy`] |
+//! | The edges | [`smtp`], [`net`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
+//! | The program | [`daemon`], [`config`], [`cli`] |
+//!
+//! # What always holds
+//!
+//! - A positive reply is given only after the next hop said 250 or the message is durably held.
+//! - Untouched means byte-identical; our fields stand at the top, forged ones are deleted.
+//! - What looks at bytes does no I/O, reads no clock, and does not fail: a surprise is a finding.
+//! - "Could not be inspected" is a result with a reason, never "clean".
+//! - Every decompressor, list and reply is bounded; there is no recursion over input.
+//!
+//! The reasons stand in `docs/architecture.md`; `tests/architecture.rs` checks what a program can check.
 
 // Input must never bring the program down: what can panic does not compile.
 #![deny(

@@ -136,8 +136,7 @@ impl Outcome {
         match &self.result {
             Err(unreadable) => unreadable.exit,
             Ok(scanned) => {
-                let found = scanned.verdict.level >= arguments.fail_on && arguments.fail_on != Level::Clean
-                    || arguments.fail_on == Level::Clean
+                let found = scanned.verdict.level >= arguments.fail_on
                     || arguments.fail_on_incomplete && !scanned.verdict.complete;
                 if found { exit::FOUND } else { exit::OK }
             }
