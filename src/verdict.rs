@@ -2,7 +2,7 @@
 //!
 //! Findings are judged by document: a macro project, its form and the text around it are one
 //! thing to the reader. Of each document four questions are asked (does it start by itself, what
-//! can it do, does it hide, does it persuade), and [`RULES`] is the whole answer. What the mail's
+//! can it do, does it hide, does it persuade), and `RULES` is the whole answer. What the mail's
 //! own text says counts for every document with active content. The message is as bad as its
 //! worst document.
 
@@ -126,7 +126,7 @@ impl Document<'_> {
     }
 
     fn starts_by_itself(&self) -> bool {
-        self.any(Category::Trigger, Severity::Info)
+        self.any(Category::Trigger, Severity::Medium)
     }
 
     /// Writing files of no dangerous kind (low) is what workbooks do.

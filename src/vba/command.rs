@@ -107,7 +107,7 @@ pub fn is_shown(target: &str) -> bool {
     let name = lower.rsplit(['\\', '/']).next().unwrap_or(&lower);
     is_url(target)
         || lower.starts_with("mailto:")
-        || name.is_empty()
+        || (name.is_empty() && !target.is_empty())
         || (name.contains('.') && !is_runnable(target) && !target.contains('…'))
         || matches!(name, "explorer" | "explorer.exe" | "notepad" | "notepad.exe")
 }

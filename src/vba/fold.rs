@@ -45,6 +45,15 @@ impl Value {
         }
     }
 
+    /// The length of the text, if all of it is known.
+    fn text_length(&self) -> Option<usize> {
+        match self {
+            Value::Text(text) => Some(text.len()),
+            Value::Empty | Value::Number(_) => Some(0),
+            _ => None,
+        }
+    }
+
     /// What is known of the text, gaps marked.
     pub fn shown(&self) -> String {
         match self {
@@ -104,32 +113,36 @@ impl Value {
 }
 
 /// A binary operator between two values.
-pub fn operate(sign: char, left: &Value, right: &Value) -> Value {
+pub fn operate(sign: char, left: Value, right: &Value) -> Value {
     match sign {
         '&' => concat(left, right),
         '+' if left.is_textual() || right.is_textual() => {
             // A number beside a text is added if the text is a number; that is rare, so only numbers are.
             concat(left, right)
         }
-        '+' | '-' | '*' | '/' | '\\' | '^' | '%' => arithmetic(sign, left, right),
+        '+' | '-' | '*' | '/' | '\\' | '^' | '%' => arithmetic(sign, &left, right),
         '=' => match (left.text(), right.text()) {
             (Some(left), Some(right)) => truth(left == right),
             _ => Value::Unknown,
         },
-        '<' | '>' | '≤' | '≥' | '≠' => compare(sign, left, right),
-        'x' => integers(left, right, |a, b| a ^ b),
-        'n' => integers(left, right, |a, b| a & b),
-        'o' => integers(left, right, |a, b| a | b),
+        '<' | '>' | '≤' | '≥' | '≠' => compare(sign, &left, right),
+        'x' => integers(&left, right, |a, b| a ^ b),
+        'n' => integers(&left, right, |a, b| a & b),
+        'o' => integers(&left, right, |a, b| a | b),
         _ => Value::Unknown,
     }
 }
 
-fn concat(left: &Value, right: &Value) -> Value {
-    if !left.is_textual() && !right.is_textual() && (left.text().is_none() || right.text().is_none()) {
-        return if *left == Value::Parameter && *right == Value::Empty { Value::Parameter } else { Value::Unknown };
+/// The left text is taken over, so that a long chain of pieces costs no more than its text.
+fn concat(left: Value, right: &Value) -> Value {
+    let is_known = left.text_length().is_some() && right.text_length().is_some();
+    if !left.is_textual() && !right.is_textual() && !is_known {
+        return if left == Value::Parameter && *right == Value::Empty { Value::Parameter } else { Value::Unknown };
     }
-    let is_known = left.text().is_some() && right.text().is_some();
-    let mut text = left.shown();
+    let mut text = match left {
+        Value::Text(text) | Value::Partial(text) => text,
+        other => other.shown(),
+    };
     let right = right.shown();
     if text.len().saturating_add(right.len()) > MAX_TEXT {
         return Value::Unknown;

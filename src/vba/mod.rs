@@ -1,17 +1,20 @@
 //! VBA: the project in its storage ([MS-OVBA]) and what its code can do.
 //!
-//! [`project`] reads the modules, [`token`] and [`code`] take them apart, [`trace`] computes what
-//! can be computed and notes the calls, [`capability`] judges each by its arguments, [`reach`]
-//! tells what runs by itself and what is reached from there, [`obfuscation`] measures how
-//! readable all of it is. Nothing is judged by a word alone.
+//! [`project`] reads the modules, [`token`], [`code`] and [`program`] take them apart, [`trace`]
+//! computes what can be computed and notes the calls, [`capability`] judges each by its arguments,
+//! [`reach`] tells what runs by itself and what is reached from there, [`obfuscation`] measures how
+//! readable all of it is, [`payload`] and [`compiled`] look beside the source. Nothing is judged
+//! by a word alone.
 
 pub mod capability;
 pub mod code;
 pub mod command;
+pub mod compiled;
 pub mod compress;
 pub mod fold;
 pub mod obfuscation;
 pub mod payload;
+pub mod program;
 pub mod project;
 pub mod reach;
 pub mod token;
@@ -25,14 +28,11 @@ use crate::limits::Limit;
 use crate::part::Part;
 use crate::scan::{IndicatorKind, Scan};
 use capability::{Capability, Context};
+use program::Program;
 use project::{Module, Project};
 use reach::Start;
 use token::{Kind, Token};
-use trace::{Call, Program};
-
-/// Octets of compiled code that a module has only if there was source: an empty module has about
-/// 800, with some references more.
-const COMPILED_CODE: usize = 4000;
+use trace::Call;
 
 /// Reads every VBA project in `file` and reports what its code can do. `text` is the text of the
 /// document, in which code may keep something.
@@ -51,7 +51,7 @@ pub fn examine(file: &CompoundFile<'_>, text: &str, part: &Part, scan: &mut Scan
 
 /// Reports on a project; `false` if it has no code.
 fn examine_project(project: &Project, part: &Part, scan: &mut Scan) -> bool {
-    missing_source(project, part, scan);
+    compiled::examine(project, part, scan);
     let sources: Vec<(&Module, Vec<Token<'_>>)> =
         project.modules.iter().map(|module| (module, token::tokens(&module.source))).collect();
     if !sources.iter().any(|(_, tokens)| has_code(tokens)) {
@@ -61,7 +61,11 @@ fn examine_project(project: &Project, part: &Part, scan: &mut Scan) -> bool {
     let program =
         Program::new(sources.iter().map(|(module, tokens)| (module.name.as_str(), code::parse(tokens))).collect());
     let context = context(&program, &sources);
-    let calls = trace::trace(&program, &|name| capability::matters(name) || context.declares.contains_key(name));
+    let trace = trace::trace(&program, &|name| capability::matters(name) || context.declares.contains_key(name));
+    if trace.is_cut {
+        scan.limit(part, Limit::FileSize);
+    }
+    let calls = trace.calls;
     let found = capability::judge(&calls, &context);
     report_starts(&program, &sources, &calls, &found, part, scan);
     for capability in &found {
@@ -74,21 +78,6 @@ fn examine_project(project: &Project, part: &Part, scan: &mut Scan) -> bool {
         scan.finding(finding::VBA_OBFUSCATED, part, &project.path, &reasons);
     }
     true
-}
-
-/// Modules without source: removed, if there is compiled code in its place, else damaged.
-fn missing_source(project: &Project, part: &Part, scan: &mut Scan) {
-    for module in project.modules.iter().filter(|module| module.source.is_empty()) {
-        if module.compiled >= COMPILED_CODE {
-            let evidence = format!("{} octets of compiled code", module.compiled);
-            scan.finding(finding::VBA_NO_SOURCE, part, &module.name, &evidence);
-        } else {
-            scan.finding(finding::DAMAGED, part, &module.name, "VBA module");
-        }
-    }
-    for module in project.modules.iter().filter(|module| module.is_cut) {
-        scan.finding(finding::DAMAGED, part, &module.name, "VBA module cut off");
-    }
 }
 
 /// Whether there is more than options.
@@ -134,7 +123,10 @@ fn report_starts(
     let any_event = reaching.iter().any(|index| reach::is_document_event(name(index)));
     for (index, (number, _)) in program.procedures.iter().enumerate() {
         let (Some(procedure), Some((module, _))) = (program.procedure(index), sources.get(*number)) else { continue };
-        let Some(start) = reach::start(procedure.name, module.is_document()) else { continue };
+        // Word also runs `MAIN` of a module that is called like the event.
+        let is_main = procedure.name.eq_ignore_ascii_case("Main");
+        let event = if is_main { module.name.as_str() } else { procedure.name };
+        let Some(start) = reach::start(event, module.is_document()) else { continue };
         let is_dangerous = anywhere || any_event || reaching.contains(&index);
         let id = match start {
             _ if !is_dangerous => finding::VBA_STARTUP,

@@ -18,7 +18,6 @@ pub struct Measures {
     tokens: usize,
     decoders: usize,
     joins: usize,
-    texts: usize,
     names: usize,
     meaningless: usize,
     assignments: usize,
@@ -79,7 +78,7 @@ fn per_mille(part: usize, whole: usize) -> usize {
 }
 
 fn measure(modules: &[Vec<Token<'_>>]) -> Measures {
-    const DECODERS: &[&str] = &["chr", "chrw", "chrb", "strreverse", "xor", "asc", "ascw", "ascb", "cdate", "chrwb"];
+    const DECODERS: &[&str] = &["chr", "chrw", "chrb", "strreverse", "xor", "asc", "ascw", "ascb"];
     let mut measures = Measures::default();
     let mut names: HashSet<String> = HashSet::new();
     let mut mentions: HashMap<String, usize> = HashMap::new();
@@ -107,12 +106,7 @@ fn measure(modules: &[Vec<Token<'_>>]) -> Measures {
                 Kind::Sign('&' | '+') if is_piece(previous) || is_piece(next) => {
                     measures.joins = measures.joins.saturating_add(1);
                 }
-                Kind::Text(text) => {
-                    measures.texts = measures.texts.saturating_add(1);
-                    if is_encoded(text) {
-                        measures.payload = measures.payload.max(text.len());
-                    }
-                }
+                Kind::Text(text) if is_encoded(text) => measures.payload = measures.payload.max(text.len()),
                 _ => {}
             }
             previous = token.kind;
@@ -222,7 +216,7 @@ fn is_meaningless(name: &str) -> bool {
         || has_odd_case(&alphabetic)
 }
 
-/// Capitals in the middle of words: `qUoRvbz`, `gXRvvm`. Camel case has words of three letters
+/// Capitals in the middle of words: `qUeRzxv`, `pKFxxz`. Camel case has words of three letters
 /// or more, and capitals together only as abbreviations.
 fn has_odd_case(letters: &[char]) -> bool {
     let mut words: Vec<usize> = Vec::new();
@@ -269,7 +263,7 @@ mod tests {
 
     #[test]
     fn names_drawn_by_lot_have_no_meaning() {
-        for name in ["qUoRvbz", "K381w52", "vbTkuPRx", "gXRvvm", "wbGpRcYn", "H7463829", "D5_21_c7", "xkcdqrtz"] {
+        for name in ["qUeRzxv", "T29x8k", "gtHmeWBr", "pKFxxz", "vbCqMdKs", "G7730184", "K5_17_r9", "xkcdqrtz"] {
             assert!(is_meaningless(name), "{name}");
         }
     }

@@ -15,6 +15,8 @@ use crate::reader::Reader;
 /// Octets of source that a project may have. The editor takes 65,534 lines a module; the largest
 /// honest projects known hold some 3 MB.
 pub const MAX_SOURCE: usize = 16 << 20;
+/// Octets of compiled code that are kept of a module.
+pub const MAX_COMPILED: usize = 1 << 20;
 /// Octets of a `dir` stream: about 100 a module or reference.
 const MAX_DIR: usize = 4 << 20;
 /// Modules of a project; Office itself gets slow with a thousand.
@@ -27,6 +29,8 @@ pub struct Project {
     pub path: String,
     /// Its modules: those that `dir` lists in its order, then those that were found beside them.
     pub modules: Vec<Module>,
+    /// The `_VBA_PROJECT` stream, which holds the names that compiled code uses ([MS-OVBA] 2.3.4.1).
+    pub names: Vec<u8>,
     /// Whether a limit cut it short.
     pub is_cut: bool,
 }
@@ -38,8 +42,8 @@ pub struct Module {
     pub name: String,
     /// The source with its `Attribute` lines, decoded; empty if none could be read.
     pub source: String,
-    /// Octets of compiled code in front of the source.
-    pub compiled: usize,
+    /// The compiled code in front of the source ([MS-OVBA] 2.3.4.3), at most [`MAX_COMPILED`] octets.
+    pub compiled: Vec<u8>,
     /// Whether the source broke off before its end.
     pub is_cut: bool,
     /// Whether `dir` lists it.
@@ -83,7 +87,9 @@ fn read_project(file: &CompoundFile<'_>, streams: &[&Entry], left: &mut usize) -
     let dir = streams.iter().find(|stream| stream.is_named("dir"));
     let dir = dir.and_then(|stream| read_dir(&file.read(stream, MAX_DIR as u64)));
     let Dir { code_page, modules } = dir.unwrap_or_default();
-    let mut project = Project::default();
+    let names = streams.iter().find(|stream| stream.is_named("_VBA_PROJECT"));
+    let names = names.map(|stream| file.read(stream, MAX_COMPILED as u64)).unwrap_or_default();
+    let mut project = Project { names, ..Project::default() };
     let mut used = HashSet::new();
     for listed in modules.into_iter().take(MAX_MODULES) {
         let found = streams.iter().position(|stream| listed.streams.iter().any(|name| stream.is_named(name)));
@@ -101,9 +107,16 @@ fn read_project(file: &CompoundFile<'_>, streams: &[&Entry], left: &mut usize) -
             left,
         );
     }
+    // Without a list, each stream of a real project is a module, readable or not.
+    let is_unlisted = project.modules.is_empty() && !project.names.is_empty();
     for (_, stream) in streams.iter().enumerate().filter(|(position, _)| !used.contains(position)) {
-        if !is_cache(stream) {
-            let content = file.read(stream, MAX_SOURCE as u64);
+        if is_cache(stream) {
+            continue;
+        }
+        let content = file.read(stream, MAX_SOURCE as u64);
+        if is_unlisted && project.modules.len() < MAX_MODULES {
+            project.add(Module { name: stream.name.clone(), ..Module::default() }, &content, None, code_page, left);
+        } else {
             project.add_if_source(&stream.name, &content, code_page, left);
         }
     }
@@ -130,7 +143,12 @@ impl Project {
         let (start, source, is_cut) = found.unwrap_or((content.len(), Vec::new(), false));
         self.is_cut |= source.len() >= *left;
         *left = left.saturating_sub(source.len());
-        self.modules.push(Module { source: decode(&source, code_page), compiled: start, is_cut, ..module });
+        self.modules.push(Module {
+            source: decode(&source, code_page),
+            compiled: content.get(..start.min(MAX_COMPILED)).unwrap_or_default().to_vec(),
+            is_cut,
+            ..module
+        });
     }
 
     fn add_if_source(&mut self, name: &str, content: &[u8], code_page: Option<u16>, left: &mut usize) {

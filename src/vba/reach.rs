@@ -7,8 +7,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::fold::Value;
+use super::program::Program;
 use super::token::Kind;
-use super::trace::{Call, Program};
+use super::trace::Call;
 
 /// Procedures that Office calls on opening, closing or activating a document, in lower case.
 const TRIGGERS: &[&str] = &[
@@ -135,7 +136,7 @@ pub fn reaching(program: &Program<'_, '_>, calls: &[Call], targets: HashSet<usiz
         };
         // Taken out, since everything that mentions a name is in after the first time.
         let mut callers = mentions.remove(&procedure.name.to_lowercase()).unwrap_or_default();
-        if procedure.name.contains('_') {
+        if is_set_off(procedure.name) {
             // An event: set off by whoever mentions its class or form.
             let module = program.modules.get(*module).map(|(name, _)| name.to_lowercase()).unwrap_or_default();
             callers.extend(mentions.remove(&module).unwrap_or_default());
@@ -149,6 +150,12 @@ pub fn reaching(program: &Program<'_, '_>, calls: &[Call], targets: HashSet<usiz
 pub fn is_document_event(name: &str) -> bool {
     let name = name.to_lowercase();
     ["workbook_", "worksheet_", "document_", "chart_"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether mentioning a class or form may set off its procedure `name`: an event that needs no click.
+fn is_set_off(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.contains('_') && !name.ends_with("click") && !is_document_event(&name)
 }
 
 /// Which procedures mention the name of a procedure or module, in code or in a string.
@@ -196,6 +203,8 @@ fn computed_targets(calls: &[Call]) -> Vec<(usize, Target)> {
             Some(name) => targets.push((procedure, Target::Name(name))),
             // A procedure that takes the name from its caller: the caller mentions it.
             None if *name == Value::Parameter => {}
+            // `OnKey "{F1}", ""` switches a key off.
+            None if name.text().is_some() => {}
             None => targets.push((procedure, Target::Any)),
         }
     }

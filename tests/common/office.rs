@@ -1,6 +1,7 @@
 //! Office 97-2003 documents made from nothing, with macros, on top of the crate `cfb`.
 
 use std::io::{Cursor, Write};
+use std::time::SystemTime;
 
 pub use super::ovba::ModuleKind;
 use super::ovba::{compress, dir, project_stream, stored_source, utf16};
@@ -66,8 +67,13 @@ impl Compound {
         self
     }
 
-    /// The finished file.
-    pub fn finish(self) -> Vec<u8> {
+    /// The finished file, without the times at which its storages were made: the same bytes each time.
+    pub fn finish(mut self) -> Vec<u8> {
+        let storages: Vec<_> = self.0.walk().filter(|entry| !entry.is_stream()).map(|e| e.path().to_owned()).collect();
+        for storage in storages {
+            self.0.set_created_time(&storage, SystemTime::UNIX_EPOCH).unwrap();
+            self.0.set_modified_time(&storage, SystemTime::UNIX_EPOCH).unwrap();
+        }
         self.0.into_inner().into_inner()
     }
 }

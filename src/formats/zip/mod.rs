@@ -1,7 +1,7 @@
 //! ZIP archives (APPNOTE 6.3.10).
 //!
 //! Readers disagree about what a ZIP holds: some go by the directory at its end, some by the local
-//! headers from its start. Here both views are read ([`members`]) and their union is scanned; that
+//! headers from its start. Here both views are read (`members`) and their union is scanned; that
 //! they differ is a finding. Sizes and checksums are claims, and so is the encryption flag.
 //! Packages of Office are ZIPs, too: [`super::ooxml`] looks into those.
 //! Split archives are not joined; methods other than stored and deflate are not unpacked.

@@ -1,0 +1,88 @@
+//! Compiled code without the source that belongs to it: source removed, or replaced by something
+//! harmless ("stomping"), while Office runs the compiled code. Compiled code is not disassembled;
+//! its strings and names stand in it as in the source ([MS-OVBA] 2.3.4.1, 2.3.4.3).
+
+use super::project::Project;
+use super::reach;
+use crate::finding;
+use crate::part::Part;
+use crate::scan::Scan;
+
+/// Octets of compiled code that a module has only if there was source: an empty module has about
+/// 800, with some references more.
+const COMPILED_CODE: usize = 4000;
+
+/// Strings that a dropper has, whatever else it is.
+const STRINGS: &[&str] = &[
+    "powershell",
+    "cmd.exe",
+    "cmd /c",
+    "mshta",
+    "rundll32",
+    "regsvr32",
+    "wscript.shell",
+    "shell.application",
+    "winmgmts",
+    "win32_process",
+    "msxml2.",
+    "winhttp.",
+    "adodb.stream",
+    "http://",
+    "https://",
+];
+
+/// Names of functions that start programs or make objects that do.
+const RUNNING: &[&str] = &["shell", "createobject", "getobject", "shellexecute", "wscript", "win32_process"];
+
+/// Reports modules without source, or whose compiled code says what no source says; and what the
+/// names in compiled code tell of what it does, since nothing else can.
+pub fn examine(project: &Project, part: &Part, scan: &mut Scan) {
+    let source: String = project.modules.iter().map(|module| module.source.to_lowercase()).collect();
+    let mut is_hidden = false;
+    for module in &project.modules {
+        let compiled = String::from_utf8_lossy(&module.compiled).to_lowercase();
+        let only_compiled = STRINGS.iter().find(|string| compiled.contains(**string) && !source.contains(**string));
+        if module.is_cut {
+            scan.finding(finding::DAMAGED, part, &module.name, "VBA module cut off");
+        }
+        let evidence = match only_compiled {
+            Some(string) => format!("only the compiled code says {string}"),
+            None if !module.source.is_empty() => continue,
+            None if module.compiled.len() >= COMPILED_CODE => {
+                format!("{} octets of compiled code", module.compiled.len())
+            }
+            None => {
+                scan.finding(finding::DAMAGED, part, &module.name, "VBA module");
+                continue;
+            }
+        };
+        is_hidden = true;
+        scan.finding(finding::VBA_NO_SOURCE, part, &module.name, &evidence);
+    }
+    if is_hidden {
+        names(project, &source, part, scan);
+    }
+}
+
+/// What the names of the compiled code tell.
+fn names(project: &Project, source: &str, part: &Part, scan: &mut Scan) {
+    let compiled = project.modules.iter().map(|module| module.compiled.as_slice()).chain([project.names.as_slice()]);
+    for word in compiled.flat_map(words) {
+        if source.contains(&word) {
+            continue;
+        }
+        if reach::start(&word, false).is_some() {
+            scan.finding(finding::VBA_AUTOEXEC, part, "compiled code", &word);
+        } else if RUNNING.contains(&word.as_str()) {
+            scan.finding(finding::VBA_RUN_PROGRAM, part, "compiled code", &word);
+        }
+    }
+}
+
+/// The names that stand in octets, in lower case.
+fn words(octets: &[u8]) -> impl Iterator<Item = String> + '_ {
+    octets
+        .split(|octet| !(octet.is_ascii_alphanumeric() || *octet == b'_'))
+        .filter(|word| (5..=40).contains(&word.len()))
+        .map(|word| word.iter().map(|octet| char::from(octet.to_ascii_lowercase())).collect())
+}

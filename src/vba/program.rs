@@ -1,0 +1,85 @@
+//! A whole project: its modules' code, and who has which name.
+
+use std::collections::{HashMap, HashSet};
+
+use super::code::{self, Code, Statement, after, assignment_sign, is_keyword, split_list, starts_with};
+
+/// A project whose modules were parsed.
+pub struct Program<'t, 'a> {
+    /// The modules' names and code.
+    pub modules: Vec<(&'a str, Code<'t, 'a>)>,
+    /// Every procedure: its module, and its position there.
+    pub procedures: Vec<(usize, usize)>,
+    /// Where a name's procedures are, by lower-case name.
+    pub by_name: HashMap<String, Vec<usize>>,
+    /// Names that something is assigned to anywhere.
+    pub(super) assigned: HashSet<String>,
+    /// Names declared at module level.
+    pub(super) shared: HashSet<String>,
+}
+
+impl<'t, 'a> Program<'t, 'a> {
+    /// Indexes the modules.
+    pub fn new(modules: Vec<(&'a str, Code<'t, 'a>)>) -> Self {
+        let mut program = Self {
+            modules,
+            procedures: Vec::new(),
+            by_name: HashMap::new(),
+            assigned: HashSet::new(),
+            shared: HashSet::new(),
+        };
+        for (number, (_, code)) in program.modules.iter().enumerate() {
+            for (position, procedure) in code.procedures.iter().enumerate() {
+                let index = program.procedures.len();
+                program.procedures.push((number, position));
+                program.by_name.entry(procedure.name.to_lowercase()).or_default().push(index);
+                program.assigned.extend(procedure.parameters.iter().map(|name| name.to_lowercase()));
+                program.assigned.extend(procedure.body.iter().filter_map(|statement| assigned_name(statement)));
+            }
+            for statement in &code.declarations {
+                program.shared.extend(declared_names(statement));
+            }
+            program.assigned.extend(code.declarations.iter().filter_map(|statement| assigned_name(statement)));
+        }
+        program
+    }
+
+    /// The procedure at a position in [`procedures`](Self::procedures).
+    pub fn procedure(&self, index: usize) -> Option<&code::Procedure<'t, 'a>> {
+        let (module, position) = *self.procedures.get(index)?;
+        self.modules.get(module)?.1.procedures.get(position)
+    }
+
+    /// Whether a module has this name.
+    pub fn is_module(&self, name: &str) -> bool {
+        self.modules.iter().any(|(module, _)| module.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The variable that a statement assigns to.
+fn assigned_name(statement: Statement<'_, '_>) -> Option<String> {
+    let first = code::name(statement)?;
+    if ["Set", "Let", "Const", "For", "Private", "Public", "Global", "Static", "Dim"]
+        .iter()
+        .any(|word| first.eq_ignore_ascii_case(word))
+    {
+        let rest = after(statement, 1);
+        let rest = if starts_with(rest, "Each") || starts_with(rest, "Const") { after(rest, 1) } else { rest };
+        return code::name(rest).map(str::to_lowercase);
+    }
+    assignment_sign(statement)?;
+    Some(first.to_lowercase())
+}
+
+/// The variables and constants that a statement at module level declares.
+fn declared_names(statement: Statement<'_, '_>) -> Vec<String> {
+    const WORDS: &[&str] = &["Dim", "Private", "Public", "Global", "Const", "Static", "WithEvents"];
+    if !WORDS.iter().any(|word| starts_with(statement, word)) {
+        return Vec::new();
+    }
+    let name_of = |item: Statement<'_, '_>| {
+        let words = item.iter().take_while(|token| WORDS.iter().any(|word| is_keyword(token, word))).count();
+        code::name(after(item, words)).map(str::to_lowercase)
+    };
+    split_list(statement).filter_map(name_of).collect()
+}

@@ -1,0 +1,607 @@
+//! Walks through a project's procedures without running them, computes what can be computed
+//! ([`super::fold`]) and notes the calls that matter, with what is known of their arguments.
+//!
+//! Every statement of every procedure is walked, in order, whatever conditions say; loops whose
+//! bounds are known are followed. A procedure is walked once for each set of arguments its callers
+//! are known to pass, in a few rounds, so that what a function returns is known to its callers.
+//! One budget covers loops and texts; when it is spent, the walk goes on without them, so that
+//! every call is seen.
+
+mod expression;
+
+use std::collections::HashMap;
+
+use super::code::{
+    self, Statement, after, assignment_sign, head_length, is_keyword, matching_parenthesis, split_list, starts_with,
+};
+use super::fold::{self, Value};
+use super::program::Program;
+use super::token::{Kind, Token};
+
+/// Tokens that are walked before computing ends, and octets of text that count as one. A large
+/// honest project has 300,000 tokens; a decoder runs through some 10,000 characters.
+const MAX_STEPS: usize = 3_000_000;
+const TEXT_PER_STEP: usize = 64;
+/// Tokens that one walk through a procedure may spend before its loops are no longer followed.
+const MAX_LOOP_STEPS: usize = 500_000;
+/// Rounds over all procedures: each lets a result travel one call further.
+const MAX_ROUNDS: usize = 4;
+/// Sets of arguments a procedure is walked with.
+const MAX_CONTEXTS: usize = 24;
+/// Procedures of one name that a call may mean; modules that share a name for a thing are few.
+const MAX_SAME_NAME: usize = 8;
+/// Calls that are noted.
+const MAX_CALLS: usize = 100_000;
+/// Times that a loop is followed: the characters of a long encoded command.
+const MAX_TURNS: f64 = 20_000.0;
+const MAX_CONDITION_TURNS: usize = 20_000;
+/// Longest argument that is noted, in octets: Windows takes command lines of 32 KiB.
+const MAX_ARGUMENT: usize = 32 << 10;
+/// What is left of longer ones, and of all once [`MAX_NOTED`] octets of them are noted.
+const SHORTENED: usize = 1000;
+/// Arguments of a call; VBA takes 60.
+const MAX_ARGUMENTS: usize = 60;
+/// Octets of all arguments that are noted.
+const MAX_NOTED: usize = 16 << 20;
+/// Longest class of an object that is kept.
+const MAX_CLASS: usize = 200;
+
+/// The class of what an unknown expression gives.
+pub const UNKNOWN_OBJECT: &str = "?";
+/// The class of an object that was created by a name that is not known.
+pub const HIDDEN_OBJECT: &str = "?created";
+/// The class of an object that was opened from a path or moniker that is not known.
+pub const OPENED_OBJECT: &str = "?opened";
+
+/// A call, or the setting of a property.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The module, by position.
+    pub module: usize,
+    /// The procedure, by position in [`Program::procedures`]; `None` at module level.
+    pub procedure: Option<usize>,
+    /// The line in the module.
+    pub line: u32,
+    /// What it is called on, in lower case: a class such as `wscript.shell` where it is known,
+    /// else the path in the source such as `application`; empty for a bare name.
+    pub class: String,
+    /// The function or member, in lower case; `name=` where a property is set.
+    pub name: String,
+    /// The arguments, as far as they are known.
+    pub arguments: Vec<Value>,
+}
+
+/// What a walk through a program finds.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// Every call whose name matters. One that is computed differently in two rounds stands twice.
+    pub calls: Vec<Call>,
+    /// There are more calls than are noted.
+    pub is_cut: bool,
+}
+
+/// Walks the program and notes the calls whose name `matters` (given in lower case).
+pub fn trace(program: &Program<'_, '_>, matters: &dyn Fn(&str) -> bool) -> Trace {
+    let mut walk = Walk {
+        program,
+        matters,
+        steps: 0,
+        loop_limit: 0,
+        calls: Vec::new(),
+        noted: 0,
+        globals: HashMap::new(),
+        locals: HashMap::new(),
+        results: HashMap::new(),
+        contexts: HashMap::new(),
+        with: Vec::new(),
+        place: (0, None),
+        result: Value::Unknown,
+    };
+    let mut earlier = Vec::new();
+    for _ in 0..MAX_ROUNDS {
+        earlier = std::mem::take(&mut walk.calls);
+        walk.noted = 0;
+        if !walk.round() || walk.is_exhausted() {
+            break;
+        }
+    }
+    let mut calls = walk.calls;
+    let is_cut = calls.len() >= MAX_CALLS;
+    if walk.steps >= MAX_STEPS {
+        // The round before may have computed what this one no longer could.
+        calls.extend(earlier);
+    }
+    Trace { calls, is_cut }
+}
+
+/// What a caller passes; `None` once a caller passes what is not known.
+#[derive(Default)]
+struct Contexts {
+    known: Vec<Vec<Value>>,
+    has_unknown: bool,
+}
+
+struct Walk<'p, 't, 'a> {
+    program: &'p Program<'t, 'a>,
+    matters: &'p dyn Fn(&str) -> bool,
+    steps: usize,
+    /// Up to here loops of the current procedure are followed.
+    loop_limit: usize,
+    calls: Vec<Call>,
+    noted: usize,
+    globals: HashMap<String, Value>,
+    locals: HashMap<String, Value>,
+    /// What a procedure returned, by procedure and arguments.
+    results: HashMap<(usize, String), Value>,
+    contexts: HashMap<usize, Contexts>,
+    with: Vec<Value>,
+    place: (usize, Option<usize>),
+    result: Value,
+}
+
+/// A loop that is being followed.
+struct Loop<'t, 'a> {
+    /// Where a turn starts.
+    start: usize,
+    turns: usize,
+    kind: LoopKind<'t, 'a>,
+}
+
+enum LoopKind<'t, 'a> {
+    /// `For`: the variable, the values it still takes, the last first.
+    Values(String, Vec<Value>),
+    /// `Do` or `While`, with the condition in front, if it stands there.
+    Condition(Option<Statement<'t, 'a>>),
+}
+
+impl<'t, 'a> Walk<'_, 't, 'a> {
+    /// Walks everything once; `false` if nothing new was learnt.
+    fn round(&mut self) -> bool {
+        let known = self.knowledge();
+        for (module, (_, code)) in self.program.modules.iter().enumerate() {
+            self.place = (module, None);
+            for statement in &code.declarations {
+                self.declaration(statement);
+            }
+        }
+        // What callers passed in the last round; this round's callers may know more.
+        let contexts = std::mem::take(&mut self.contexts);
+        for index in 0..self.program.procedures.len() {
+            let parameters = self.program.procedure(index).map_or(0, |procedure| procedure.parameters.len());
+            let contexts = contexts.get(&index);
+            let mut sets = contexts.map(|contexts| contexts.known.clone()).unwrap_or_default();
+            if sets.is_empty() || contexts.is_some_and(|contexts| contexts.has_unknown) {
+                sets.push(vec![Value::Parameter; parameters]);
+            }
+            for arguments in sets {
+                self.procedure(index, &arguments);
+                if self.is_exhausted() {
+                    // Once is enough to see each call.
+                    break;
+                }
+            }
+        }
+        self.knowledge() != known
+    }
+
+    fn knowledge(&self) -> [usize; 4] {
+        let results = self.results.values().filter(|value| value.is_known()).count();
+        let contexts = self.contexts.values().map(|contexts| contexts.known.len()).sum();
+        let unknown = self.contexts.values().filter(|contexts| contexts.has_unknown).count();
+        let globals = self.globals.values().filter(|value| value.is_known()).count();
+        [results, contexts, unknown, globals]
+    }
+
+    fn procedure(&mut self, index: usize, arguments: &[Value]) {
+        let program = self.program;
+        let (Some((module, _)), Some(procedure)) = (program.procedures.get(index), program.procedure(index)) else {
+            return;
+        };
+        self.place = (*module, Some(index));
+        self.with.clear();
+        self.locals.clear();
+        self.result = Value::Unknown;
+        for (number, name) in procedure.parameters.iter().enumerate() {
+            self.locals.insert(name.to_lowercase(), arguments.get(number).cloned().unwrap_or_default());
+        }
+        self.loop_limit = self.steps.saturating_add(MAX_LOOP_STEPS).min(MAX_STEPS);
+        self.walk_body(&procedure.body);
+        let result = std::mem::take(&mut self.result);
+        self.results.insert((index, key(arguments)), result);
+    }
+
+    fn walk_body(&mut self, body: &[Statement<'t, 'a>]) {
+        let mut loops: Vec<Loop<'t, 'a>> = Vec::new();
+        let mut at = 0_usize;
+        while let Some(statement) = body.get(at) {
+            self.steps = self.steps.saturating_add(statement.len());
+            at = at.saturating_add(1);
+            if let Some(turn) = self.begin_loop(statement, at) {
+                loops.push(turn);
+            } else if ["Next", "Loop", "Wend"].iter().any(|word| starts_with(statement, word)) {
+                if let Some(start) = self.end_of_turn(statement, &mut loops) {
+                    at = start;
+                }
+            } else {
+                self.statement(statement);
+            }
+        }
+    }
+
+    /// The loop that `statement` begins. Its body is walked once at least, whatever its bounds.
+    fn begin_loop(&mut self, statement: Statement<'t, 'a>, start: usize) -> Option<Loop<'t, 'a>> {
+        let kind = if starts_with(statement, "For") {
+            let is_each = starts_with(after(statement, 1), "Each");
+            let name = code::name(after(statement, if is_each { 2 } else { 1 })).unwrap_or_default().to_lowercase();
+            let mut values = if is_each { self.elements(statement) } else { self.range(statement) };
+            values.reverse();
+            let first = values.pop().unwrap_or_default();
+            self.assign(&name, first);
+            LoopKind::Values(name, values)
+        } else if starts_with(statement, "While") || starts_with(statement, "Do") {
+            let has_condition = statement.len() > 1;
+            self.statement(statement);
+            LoopKind::Condition(has_condition.then_some(statement))
+        } else {
+            return None;
+        };
+        Some(Loop { start, turns: 0, kind })
+    }
+
+    /// `For i = a To b Step c`: the values of `i`, if the bounds are known.
+    fn range(&mut self, statement: Statement<'t, 'a>) -> Vec<Value> {
+        let bounds = self.list(after(statement, 3));
+        let number = |n: usize| bounds.get(n).and_then(Value::number);
+        let (Some(start), Some(end)) = (number(0), number(1)) else { return vec![Value::Unknown] };
+        let step = number(2).unwrap_or(1.0);
+        if step == 0.0 || (end - start) / step > MAX_TURNS {
+            return vec![Value::Number(start)];
+        }
+        let mut values = Vec::new();
+        let mut value = start;
+        while (step > 0.0 && value <= end) || (step < 0.0 && value >= end) {
+            values.push(Value::Number(value));
+            value += step;
+        }
+        self.steps = self.steps.saturating_add(values.len() / 8);
+        if values.is_empty() { vec![Value::Number(start)] } else { values }
+    }
+
+    /// `For Each x In list`: the elements, if the list is known.
+    fn elements(&mut self, statement: Statement<'t, 'a>) -> Vec<Value> {
+        match self.list(after(statement, 4)).into_iter().next() {
+            Some(Value::List(elements)) if !elements.is_empty() => elements,
+            _ => vec![Value::Unknown],
+        }
+    }
+
+    /// Where the next turn of the innermost loop starts, if there is one.
+    fn end_of_turn(&mut self, statement: Statement<'t, 'a>, loops: &mut Vec<Loop<'t, 'a>>) -> Option<usize> {
+        let mut innermost = loops.pop()?;
+        innermost.turns = innermost.turns.saturating_add(1);
+        let start = innermost.start;
+        let goes_on = match &mut innermost.kind {
+            LoopKind::Values(name, values) => {
+                let next = values.pop();
+                let name = name.clone();
+                next.map(|value| self.assign(&name, value)).is_some()
+            }
+            LoopKind::Condition(front) => {
+                let condition =
+                    if starts_with(statement, "Loop") && statement.len() > 1 { Some(statement) } else { *front };
+                condition.is_some_and(|condition| self.is_true(condition))
+            }
+        };
+        if !goes_on || innermost.turns >= MAX_CONDITION_TURNS || self.steps >= self.loop_limit {
+            return None;
+        }
+        loops.push(innermost);
+        Some(start)
+    }
+
+    /// Whether the condition of `Do While …`, `Loop Until …` is known, and lets the loop go on.
+    fn is_true(&mut self, statement: Statement<'t, 'a>) -> bool {
+        const WORDS: &[&str] = &["Do", "Loop", "While", "Until"];
+        let words = statement.iter().take_while(|token| WORDS.iter().any(|word| is_keyword(token, word))).count();
+        let until = statement.iter().take(words).any(|token| is_keyword(token, "Until"));
+        let value = self.list(after(statement, words)).first().and_then(Value::number);
+        value.is_some_and(|value| (value != 0.0) != until)
+    }
+
+    fn statement(&mut self, statement: Statement<'t, 'a>) {
+        let Some(first) = code::name(statement) else {
+            return self.assignment_or_call(statement);
+        };
+        let next = statement.get(1).map(|token| token.kind);
+        if matches!(next, Some(Kind::Sign('.' | '='))) {
+            return self.assignment_or_call(statement);
+        }
+        match first.to_ascii_lowercase().as_str() {
+            "if" | "elseif" | "while" | "until" | "case" | "select" | "do" | "loop" => {
+                let words = ["if", "elseif", "while", "until", "case", "select", "do", "loop"];
+                let is_word = |token: &Token<'_>| words.iter().any(|word| is_keyword(token, word));
+                let count = statement.iter().take_while(|token| is_word(token)).count();
+                self.list(after(statement, count));
+            }
+            "on" | "exit" | "goto" | "gosub" | "resume" | "return" | "stop" | "option" | "wend" | "event"
+            | "implements" => {}
+            "end" => {
+                if statement.get(1).is_some_and(|token| is_keyword(token, "With")) {
+                    self.with.pop();
+                }
+            }
+            "with" => {
+                let object = self.list(after(statement, 1)).into_iter().next().unwrap_or_default();
+                self.with.push(object);
+            }
+            "set" | "let" => self.assignment_or_call(after(statement, 1)),
+            "call" => self.call_statement(after(statement, 1)),
+            "dim" | "redim" | "static" | "const" | "private" | "public" | "global" => self.declaration(statement),
+            "open" => self.open(statement),
+            "name" => {
+                let arguments = self.list(after(statement, 1));
+                self.note(statement, "", "name", arguments);
+            }
+            "print" | "put" | "write" | "get" | "input" | "line" | "close" if matches!(next, Some(Kind::Sign('#'))) => {
+                let arguments = self.list(after(statement, 2));
+                self.note(statement, "", &format!("{}#", first.to_ascii_lowercase()), arguments);
+            }
+            _ => self.assignment_or_call(statement),
+        }
+    }
+
+    /// `Open path For Binary Access Write As #1`
+    fn open(&mut self, statement: Statement<'t, 'a>) {
+        let at = statement.iter().position(|token| is_keyword(token, "For")).unwrap_or(statement.len());
+        let path = self.list(statement.get(1..at).unwrap_or_default()).into_iter().next().unwrap_or_default();
+        let mode = code::name(after(statement, at.saturating_add(1))).unwrap_or_default();
+        self.note(statement, "", "open#", vec![path, Value::Text(mode.to_lowercase())]);
+    }
+
+    /// `Dim x As New WshShell, y`, `Const a = "x"`: a typed variable is an object of its type.
+    fn declaration(&mut self, statement: Statement<'t, 'a>) {
+        for item in split_list(statement) {
+            let is_word = |token: &&Token<'_>| {
+                ["dim", "redim", "static", "const", "private", "public", "global", "preserve", "withevents"]
+                    .iter()
+                    .any(|word| is_keyword(token, word))
+            };
+            let item = after(item, item.iter().take_while(is_word).count());
+            let Some(name) = code::name(item) else { continue };
+            if let Some(at) = item.iter().position(|token| token.kind == Kind::Sign('=')) {
+                let value = self.list(after(item, at.saturating_add(1))).into_iter().next().unwrap_or_default();
+                self.assign(&name.to_lowercase(), value);
+            } else if let Some(at) = item.iter().position(|token| is_keyword(token, "As")) {
+                let class: Vec<String> = after(item, at.saturating_add(1))
+                    .iter()
+                    .filter_map(|token| match token.kind {
+                        Kind::Name(part) if !part.eq_ignore_ascii_case("New") => Some(part.to_lowercase()),
+                        _ => None,
+                    })
+                    .collect();
+                if !is_plain_type(&class.join(".")) {
+                    self.assign(&name.to_lowercase(), Value::Object(class.join(".")));
+                }
+            }
+        }
+    }
+
+    fn assignment_or_call(&mut self, statement: Statement<'t, 'a>) {
+        match assignment_sign(statement) {
+            Some(at) => self.assignment(statement, at),
+            None => self.call_statement(statement),
+        }
+    }
+
+    fn assignment(&mut self, statement: Statement<'t, 'a>, at: usize) {
+        let target = statement.get(..at).unwrap_or_default();
+        let value = self.list(after(statement, at.saturating_add(1))).into_iter().next().unwrap_or_default();
+        match target {
+            [Token { kind: Kind::Name(name), .. }] => self.assign(&name.to_lowercase(), value),
+            [
+                Token { kind: Kind::Name(name), .. },
+                Token { kind: Kind::Sign('('), .. },
+                index @ ..,
+                Token { kind: Kind::Sign(')'), .. },
+            ] if !index.iter().any(|token| token.kind == Kind::Sign(')'))
+                || matching_parenthesis(target, 1) == target.len().checked_sub(1) =>
+            {
+                let index = self.list(index).first().and_then(Value::number).and_then(fold::integer);
+                self.assign_element(&name.to_lowercase(), index, value);
+            }
+            _ => self.assign_member(statement, target, value),
+        }
+    }
+
+    /// `x.y = value`: the property of what stands before the last dot.
+    fn assign_member(&mut self, statement: Statement<'t, 'a>, target: Statement<'t, 'a>, value: Value) {
+        let Some((Token { kind: Kind::Name(member), .. }, before)) = target.split_last() else {
+            self.list(target);
+            return;
+        };
+        let object = before.split_last().map_or(&[][..], |(_, object)| object);
+        let class = if object.is_empty() { self.with.last().cloned() } else { self.list(object).into_iter().next() };
+        let class = match class {
+            Some(Value::Object(class)) => class,
+            _ => path_text(object),
+        };
+        self.note(statement, &class, &format!("{}=", member.to_lowercase()), vec![value]);
+    }
+
+    /// `path.name arguments`, or with parentheses around the arguments.
+    fn call_statement(&mut self, statement: Statement<'t, 'a>) {
+        let at = head_length(statement);
+        let (head, arguments) = (statement.get(..at).unwrap_or_default(), after(statement, at));
+        if arguments.is_empty() {
+            let is_bare = head.len() == 1;
+            self.list(head);
+            if let (true, Some(name)) = (is_bare, code::name(head)) {
+                self.bare_call(statement, &name.to_lowercase());
+            }
+            return;
+        }
+        let line = statement.first().map_or(0, |token| token.line);
+        let sign = |sign| Token { kind: Kind::Sign(sign), line };
+        let call: Vec<Token<'a>> =
+            head.iter().copied().chain([sign('(')]).chain(arguments.iter().copied()).chain([sign(')')]).collect();
+        self.list(&call);
+    }
+
+    fn bare_call(&mut self, statement: Statement<'t, 'a>, name: &str) {
+        if self.program.by_name.contains_key(name) {
+            self.call_procedure(name, &[]);
+        } else {
+            self.note(statement, "", name, Vec::new());
+        }
+    }
+
+    fn assign(&mut self, name: &str, value: Value) {
+        self.charge(&value);
+        let (_, procedure) = self.place;
+        let own = procedure.and_then(|index| self.program.procedure(index));
+        if own.is_some_and(|own| own.name.to_lowercase() == name) {
+            self.result = value;
+        } else if procedure.is_none() || (self.program.shared.contains(name) && !self.locals.contains_key(name)) {
+            // What is known is kept when another procedure assigns what is not.
+            if value.is_known() || !self.globals.get(name).is_some_and(Value::is_known) {
+                self.globals.insert(name.to_owned(), value);
+            }
+        } else {
+            self.locals.insert(name.to_owned(), value);
+        }
+    }
+
+    fn assign_element(&mut self, name: &str, index: Option<i64>, value: Value) {
+        let index = index.and_then(|index| usize::try_from(index).ok()).filter(|index| *index < 4096);
+        let mut list = match self.variable(name) {
+            Some(Value::List(list)) => list,
+            _ => Vec::new(),
+        };
+        let Some(index) = index else { return self.assign(name, Value::Unknown) };
+        if list.len() <= index {
+            list.resize(index.saturating_add(1), Value::Empty);
+        }
+        if let Some(slot) = list.get_mut(index) {
+            *slot = value;
+        }
+        self.assign(name, Value::list(list));
+    }
+
+    /// Whether no more texts are computed. Statements are still walked, so that no call is missed.
+    fn is_exhausted(&self) -> bool {
+        self.steps >= MAX_STEPS
+    }
+
+    /// Text that is copied costs steps as well.
+    fn charge(&mut self, value: &Value) {
+        self.steps = self.steps.saturating_add(value.size() / TEXT_PER_STEP);
+    }
+
+    fn variable(&mut self, name: &str) -> Option<Value> {
+        let value = self.value_of(name)?;
+        if self.is_exhausted() && value.size() > TEXT_PER_STEP {
+            return Some(Value::Unknown);
+        }
+        let value = value.clone();
+        self.charge(&value);
+        Some(value)
+    }
+
+    fn value_of(&self, name: &str) -> Option<&Value> {
+        let (_, procedure) = self.place;
+        let own = procedure.and_then(|index| self.program.procedure(index));
+        if own.is_some_and(|own| own.name.to_lowercase() == name) {
+            return Some(&self.result);
+        }
+        self.locals.get(name).or_else(|| self.globals.get(name))
+    }
+
+    /// Notes a call, if its name matters.
+    fn note(&mut self, statement: &[Token<'a>], class: &str, name: &str, arguments: Vec<Value>) {
+        if !(self.matters)(name) || self.calls.len() >= MAX_CALLS {
+            return;
+        }
+        let is_full = self.noted >= MAX_NOTED;
+        let bounded = |value: Value| if is_full || value.size() > MAX_ARGUMENT { shortened(value) } else { value };
+        let arguments: Vec<Value> = arguments.into_iter().take(MAX_ARGUMENTS).map(bounded).collect();
+        self.noted = self.noted.saturating_add(arguments.iter().map(Value::size).sum());
+        let (module, procedure) = self.place;
+        let line = statement.first().map_or(0, |token| token.line);
+        let (class, name) = (class.to_owned(), name.to_owned());
+        self.calls.push(Call { module, procedure, line, class, name, arguments });
+    }
+
+    /// The result of a procedure of the project, if an earlier walk found it.
+    fn call_procedure(&mut self, name: &str, arguments: &[Value]) -> Value {
+        let indices = self.program.by_name.get(name).into_iter().flatten().copied().take(MAX_SAME_NAME);
+        let indices: Vec<usize> = indices.collect();
+        let mut result = Value::Unknown;
+        for index in indices {
+            let contexts = self.contexts.entry(index).or_default();
+            let says_something = arguments.iter().any(|value| value.is_known() && *value != Value::Empty);
+            if !says_something {
+                contexts.has_unknown = true;
+            } else if contexts.known.len() < MAX_CONTEXTS {
+                if !contexts.known.iter().any(|known| known == arguments) {
+                    contexts.known.push(arguments.to_vec());
+                }
+            } else {
+                contexts.has_unknown = true;
+            }
+            let parameters = self.program.procedure(index).map_or(0, |procedure| procedure.parameters.len());
+            let unknown = key(&vec![Value::Parameter; parameters]);
+            let found = self.results.get(&(index, key(arguments))).or_else(|| self.results.get(&(index, unknown)));
+            if let Some(found) = found {
+                result = found.clone();
+            }
+        }
+        result
+    }
+}
+
+/// The start of a long text; nothing of a long list.
+fn shortened(value: Value) -> Value {
+    match value {
+        Value::Text(mut text) | Value::Partial(mut text) if text.len() > SHORTENED => {
+            text.truncate(text.floor_char_boundary(SHORTENED));
+            text.push(fold::GAP);
+            Value::Partial(text)
+        }
+        Value::List(_) => Value::Unknown,
+        short => short,
+    }
+}
+
+/// `name.name…` in lower case; arguments are left out.
+fn path_text(tokens: &[Token<'_>]) -> String {
+    let mut text = String::new();
+    for token in tokens {
+        match token.kind {
+            Kind::Name(name) => text.push_str(&name.to_lowercase()),
+            Kind::Sign('.' | '!') => text.push('.'),
+            _ => break,
+        }
+    }
+    cut(text)
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(MAX_CLASS) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),
+        None => text,
+    }
+}
+
+/// Identifies a set of arguments.
+fn key(arguments: &[Value]) -> String {
+    let is_nothing = |value: &Value| !value.is_known() || *value == Value::Empty;
+    if arguments.iter().all(is_nothing) { String::new() } else { format!("{arguments:?}") }
+}
+
+fn is_plain_type(class: &str) -> bool {
+    const PLAIN: &[&str] = &[
+        "string", "variant", "integer", "long", "double", "single", "boolean", "byte", "date", "currency", "object",
+        "longptr", "longlong", "decimal", "any", "",
+    ];
+    PLAIN.contains(&class)
+}
