@@ -12,11 +12,12 @@ pub fn is_hostile(c: char) -> bool {
         '\0'..='\x1f' | '\x7f'..='\u{9f}'
         // Soft hyphen, combining grapheme joiner, Arabic letter mark, Hangul fillers, Khmer inherent vowels.
         | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}' | '\u{ffa0}'
-        // Mongolian separators, zero width, marks and overrides of direction, separators, isolates, variation selectors.
+        // Mongolian separators, zero width, marks and overrides of direction, separators, isolates. (Variation
+        // selectors are left: Japanese names and emoji need them.)
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
         // Shorthand and musical controls, private use (whatever the font says), tags.
-        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{e0fff}')
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{e00ff}')
 }
 
 /// `text` for terminals and text logs: each hostile character by its number, `⟦U+202E⟧`.

@@ -51,11 +51,11 @@ if ! command -v cargo >/dev/null 2>&1; then
     exit 1
 fi
 
+cargo test --locked --doc </dev/null
 if command -v cargo-nextest >/dev/null 2>&1; then
     cargo nextest run --locked --no-fail-fast </dev/null
 else
     cargo test --locked --no-fail-fast --lib --bins --tests </dev/null
 fi
-cargo test --locked --doc </dev/null
 
 echo "tests/run.sh: all tests passed"

@@ -89,7 +89,7 @@ fn every_row_of_the_model() {
         (&[CARRIER_SCRIPT], &[], Level::Suspicious),
         (&[CARRIER_SHORTCUT], &[], Level::Suspicious),
         (&[CARRIER_PROGRAM], &[], Level::Suspicious),
-        (&[CARRIER_DISK_IMAGE], &[], Level::Suspicious),
+        (&[CARRIER_DISK_IMAGE], &[], Level::Active),
         // Trigger, capability, and concealment or lure.
         (&[VBA_AUTOEXEC, VBA_RUN_PROGRAM, VBA_OBFUSCATED], &[], Level::Malicious),
         (&[VBA_AUTOEXEC, VBA_TAMPER, NAME_DECEPTIVE], &[], Level::Malicious),

@@ -155,7 +155,14 @@ impl Mbox {
         }
         let input = self.read_message(limit)?;
         self.number = self.number.saturating_add(1);
-        Some(Item { path: format!("{}#{}", self.path, self.number), input: input.map_err(Unreadable::from) })
+        // A message that was saved with its separator is one file, not a mailbox.
+        let alone = self.number == 1 && self.at_end();
+        let path = if alone { self.path.clone() } else { format!("{}#{}", self.path, self.number) };
+        Some(Item { path, input: input.map_err(Unreadable::from) })
+    }
+
+    fn at_end(&mut self) -> bool {
+        self.lines.fill_buf().is_ok_and(<[u8]>::is_empty)
     }
 
     /// The octets up to the next separator; `None` at the end of the file.
