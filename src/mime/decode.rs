@@ -123,6 +123,10 @@ enum Padding {
 }
 
 fn add_base64(contents: &mut Contents, body: &Bytes) {
+    if let Some(decoded) = canonical_base64(body) {
+        contents.add(decoded.into());
+        return;
+    }
     // A line that begins like a delimiter is no base64: a closing delimiter that was damaged.
     let cut = delimiter_like(body).and_then(|cut| body.get(..cut));
     add_runs(contents, cut.unwrap_or(body));
@@ -133,6 +137,24 @@ fn add_base64(contents: &mut Contents, body: &Bytes) {
     if !body.trim_ascii().is_empty() && !mostly_base64(body) {
         contents.also(body.clone(), "labelled base64 and is not");
     }
+}
+
+/// The octets of base64 as the standard wants it: nothing but the alphabet in lines, padding at the
+/// very end. Almost all mail is like that, and there is only one way to read it. `None` for all else.
+fn canonical_base64(body: &[u8]) -> Option<Vec<u8>> {
+    let mut text = Vec::with_capacity(body.len());
+    let mut at = 0;
+    for feed in memchr::memchr_iter(b'\n', body).chain([body.len()]) {
+        let line = body.get(at..feed)?;
+        text.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+        at = feed.saturating_add(1);
+    }
+    // The library would go on behind padding.
+    let padding = memchr::memchr(b'=', &text).unwrap_or(text.len());
+    if text.len().saturating_sub(padding) > 2 {
+        return None;
+    }
+    data_encoding::BASE64.decode(&text).ok()
 }
 
 /// What `=` in the middle can mean.
@@ -168,6 +190,11 @@ const SEXTETS: [u8; 256] = {
     }
     table
 };
+
+/// Whether an octet is of the alphabet.
+pub(super) fn is_sextet(byte: u8) -> bool {
+    sextet(byte).is_some()
+}
 
 fn sextet(byte: u8) -> Option<u8> {
     SEXTETS.get(usize::from(byte)).copied().filter(|value| *value != NONE)

@@ -11,6 +11,7 @@ mod delimiter;
 mod head;
 pub mod header;
 pub mod params;
+mod skeleton;
 pub mod walk;
 
 use std::collections::HashSet;
@@ -23,6 +24,7 @@ use crate::limits::Limit;
 use head::Head;
 use header::Ends;
 pub use header::{Field, Fields, fields, has_header, own_fields};
+use skeleton::Skeleton;
 use walk::{Entity, Kind, Manner};
 
 const OTHER_PARSER: &str = "another parser sees other parts";
@@ -96,12 +98,14 @@ const MAX_SECOND_WORK: usize = 1 << 31;
 /// The files that mail-parser sees in `raw`, outside of nested messages (these have their own
 /// turn). `None` if it fails.
 fn second_opinion(raw: &[u8], own: &[Entity]) -> Option<Vec<Entity>> {
-    let fields = content_types(raw);
-    if fields > MAX_SECOND_FIELDS || fields.saturating_mul(raw.len()) > MAX_SECOND_WORK {
+    let skeleton = Skeleton::of(raw);
+    let octets = skeleton.octets.as_slice();
+    let fields = content_types(octets);
+    if fields > MAX_SECOND_FIELDS || fields.saturating_mul(octets.len()) > MAX_SECOND_WORK {
         return Some(Vec::new());
     }
     // It asserts what senders can break; that must not cost us our own reading.
-    let parsed = catch_unwind(|| MessageParser::default().parse(raw)).ok()?;
+    let parsed = catch_unwind(|| MessageParser::default().parse(octets)).ok()?;
     let Some(message) = parsed else { return Some(Vec::new()) };
     let nested: Vec<&Range<usize>> = own.iter().filter(|e| e.kind == Kind::Message).map(|e| &e.body).collect();
     let mut found = Vec::new();
@@ -110,11 +114,11 @@ fn second_opinion(raw: &[u8], own: &[Entity]) -> Option<Vec<Entity>> {
         for part in message.parts.iter().skip(1) {
             match &part.body {
                 // One that was not encoded shares our octets.
-                PartType::Message(inner) if inner.raw_message.len() == raw.len() => messages.push(inner),
+                PartType::Message(inner) if inner.raw_message.len() == octets.len() => messages.push(inner),
                 PartType::Message(_) | PartType::Multipart(_) => {}
                 PartType::Text(_) | PartType::Html(_) | PartType::Binary(_) | PartType::InlineBinary(_) => {
                     let [header, body, end] = [part.offset_header, part.offset_body, part.offset_end]
-                        .map(|offset| (offset as usize).min(raw.len()));
+                        .map(|offset| skeleton.original(offset as usize).min(raw.len()));
                     let inside = nested.iter().any(|outer| outer.contains(&body));
                     if header <= body && body < end && !inside {
                         found.extend(Head::entity(raw, header..end, body..end, OTHER_PARSER));
