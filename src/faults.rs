@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use crate::finding;
-use crate::scan::Report;
+use crate::scan::{Report, sha256};
 
 /// Failures on the same content after which it is held.
 const MAX_FAILURES: u32 = 3;
@@ -24,9 +24,12 @@ struct Memory {
 
 impl Faults {
     /// Counts the failure if there was one. True from the third on the same content on.
-    pub fn repeated(&self, sha256: &str, report: &Report) -> bool {
-        let failed = report.findings.iter().any(|finding| finding.id == finding::SCAN_FAULT);
-        failed && self.0.lock().unwrap_or_else(PoisonError::into_inner).count(sha256) >= MAX_FAILURES
+    pub fn repeated(&self, message: &[u8], report: &Report) -> bool {
+        if !report.findings.iter().any(|finding| finding.id == finding::SCAN_FAULT) {
+            return false;
+        }
+        let hash = sha256(message);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).count(&hash) >= MAX_FAILURES
     }
 }
 
@@ -56,9 +59,9 @@ mod tests {
         let faults = Faults::default();
         let failed = fault(Input::message("x"), "zip");
         for (hash, expected) in [("a", false), ("b", false), ("a", false), ("a", true), ("b", false), ("a", true)] {
-            assert_eq!(faults.repeated(hash, &failed), expected, "{hash}");
+            assert_eq!(faults.repeated(hash.as_bytes(), &failed), expected, "{hash}");
         }
-        assert!(!faults.repeated("a", &Report::default()));
+        assert!(!faults.repeated(b"a", &Report::default()));
     }
 
     #[test]
@@ -66,7 +69,7 @@ mod tests {
         let faults = Faults::default();
         let failed = fault(Input::message("x"), "zip");
         for n in 0..MAX_REMEMBERED * 2 {
-            faults.repeated(&n.to_string(), &failed);
+            faults.repeated(n.to_string().as_bytes(), &failed);
         }
         let memory = faults.0.into_inner().unwrap();
         assert_eq!((memory.failures.len(), memory.order.len()), (MAX_REMEMBERED, MAX_REMEMBERED));

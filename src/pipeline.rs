@@ -161,10 +161,9 @@ impl Pipeline {
             return Err(Trouble::Loop(received));
         }
         let begun = Instant::now();
-        let hash = scanned.report.parts.first().map(|part| part.sha256.clone()).unwrap_or_default();
         let verdict = judge(&scanned.report);
         let facts = facts(mail, &scanned.report, &verdict);
-        let decisions = if self.faults.repeated(&hash, &scanned.report) {
+        let decisions = if self.faults.repeated(&scanned.raw, &scanned.report) {
             let policy = mail.config.policy.with_on_error(OnError::Quarantine);
             policy::decide_each(&facts, &mail.envelope.recipients, &policy, Timestamp::now())
         } else {

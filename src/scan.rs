@@ -55,7 +55,8 @@ pub struct PartReport {
     pub types: Vec<FileType>,
     /// Octets, decoded.
     pub size: u64,
-    /// Lower-case hex.
+    /// Lower-case hex; empty for the message itself, which nobody compares and whose hash would cost as
+    /// much as its parts' (see [`sha256`]).
     pub sha256: String,
     /// Containers around it.
     pub depth: u32,
@@ -392,7 +393,7 @@ impl Scan {
             declared: part.declared.clone(),
             types: part.types.iter().collect(),
             size: part.bytes.len() as u64,
-            sha256: HEXLOWER.encode(&Sha256::digest(&part.bytes)),
+            sha256: if part.path == PartPath::root() { String::new() } else { sha256(&part.bytes) },
             depth: part.depth,
             span: part.span.clone(),
             code_fingerprint: None,
@@ -424,6 +425,11 @@ impl Scan {
     pub(crate) fn report(&self) -> &Report {
         &self.report
     }
+}
+
+/// The SHA-256 of some bytes, lower-case hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
 fn shorten(text: &str) -> String {

@@ -7,9 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use data_encoding::HEXLOWER;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::cli::exit;
 use crate::filetype::FileType;
@@ -17,7 +15,7 @@ use crate::finding::{Category, Finding, Severity};
 use crate::knowledge::Knowledge;
 use crate::limits::Limits;
 use crate::message::read_bounded;
-use crate::scan::{Indicator, Input, PartReport, Report, Stop, scan};
+use crate::scan::{Indicator, Input, PartReport, Report, Stop, scan, sha256};
 use crate::terminal::escaped;
 use crate::verdict::{Level, Verdict, judge};
 
@@ -123,7 +121,7 @@ struct Scanned {
 impl Outcome {
     fn of(item: inputs::Item, limits: &Limits, knowledge: &Knowledge) -> Self {
         let result = item.input.map(|input| {
-            let (sha256, size) = (HEXLOWER.encode(&Sha256::digest(&input.bytes)), input.bytes.len() as u64);
+            let (sha256, size) = (sha256(&input.bytes), input.bytes.len() as u64);
             let start = Instant::now();
             let report = scan_for(input, limits, knowledge);
             let verdict = judge(&report);
@@ -243,7 +241,7 @@ impl Scanned {
             complete: self.verdict.complete,
             explanation: JsonExplanation { en: &self.verdict.explanation.en, ja: &self.verdict.explanation.ja },
             findings: self.report.findings.iter().map(json_finding).collect(),
-            parts: self.report.parts.iter().map(json_part).collect(),
+            parts: self.report.parts.iter().map(|part| json_part(part, &self.sha256)).collect(),
             indicators: &self.report.indicators,
             seconds: self.took.as_secs_f64(),
         }
@@ -283,7 +281,8 @@ fn json_finding(finding: &Finding) -> JsonFinding<'_> {
     }
 }
 
-fn json_part(part: &PartReport) -> JsonPart<'_> {
+/// `whole` is the hash of what was handed in: that of the message itself.
+fn json_part<'a>(part: &'a PartReport, whole: &'a str) -> JsonPart<'a> {
     JsonPart {
         path: part.path.to_string(),
         name: part.names.first().map_or("", String::as_str),
@@ -292,7 +291,7 @@ fn json_part(part: &PartReport) -> JsonPart<'_> {
         file_type: main_type(part),
         types: &part.types,
         size: part.size,
-        sha256: &part.sha256,
+        sha256: if part.sha256.is_empty() { whole } else { &part.sha256 },
         depth: part.depth,
         code_fingerprint: part.code_fingerprint.as_deref(),
     }
