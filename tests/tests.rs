@@ -12,6 +12,8 @@ mod config;
 mod deploy;
 /// Nothing is lost: kills and the order of writes.
 mod durability;
+/// Recipients with different fates.
+mod line;
 /// Awkward messages.
 mod mime;
 /// Rules and decisions.

@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn short_runs_and_other_text_stay() {
-        for raw in ["", "\n", "QUJD", "From: x\r\n\r\nhello world\r\n", &"a b\n".repeat(9000), &"QUJD\r\n".repeat(100)] {
+        for raw in ["", "\n", "QUJD", "From: x\r\n\r\nhello world\r\n", &"a b\n".repeat(9000), &"QUJD\r\n".repeat(100)]
+        {
             let skeleton = Skeleton::of(raw.as_bytes());
             assert_eq!(skeleton.octets, raw.as_bytes());
             assert_eq!(skeleton.original(raw.len()), raw.len());

@@ -27,11 +27,16 @@ pub struct Daemon {
 impl Daemon {
     /// A daemon that is not running yet, listening on `port` and sending on to `next_hop` on 127.0.0.1.
     pub fn new(mode: &str, port: u16, next_hop: u16) -> Self {
+        Self::configured(mode, port, next_hop, "")
+    }
+
+    /// The same with more in its configuration: rules, say.
+    pub fn configured(mode: &str, port: u16, next_hop: u16, more: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("sekisho-").tempdir().expect("a folder");
         let http = free_port();
         let config = format!(
             "[[listener]]\nkind = \"smtp\"\nmode = \"{mode}\"\nlisten = \"127.0.0.1:{port}\"\n\
-             next_hop = \"127.0.0.1:{next_hop}\"\n\n[http]\nlisten = \"127.0.0.1:{http}\"\n\n[log]\nformat = \"json\"\n"
+             next_hop = \"127.0.0.1:{next_hop}\"\n\n[http]\nlisten = \"127.0.0.1:{http}\"\n\n[log]\nformat = \"json\"\n{more}"
         );
         fs::write(folder.path().join("sekisho.toml"), config).expect("the configuration");
         Self { folder, port, http, child: None }
