@@ -275,6 +275,15 @@ impl Client {
         Ok(writer)
     }
 
+    /// Whether the next hop still waits for the final dot. A reply that comes before it would be
+    /// taken for the answer to it, and a 250 for a message that nobody has.
+    ///
+    /// # Errors
+    /// The next hop is lost; the final dot was not sent.
+    pub fn awaits_dot(&mut self) -> Result<(), Lost> {
+        self.idle(Stage::Content)
+    }
+
     /// Sends the final dot: from here on the message may be the next hop's.
     ///
     /// # Errors

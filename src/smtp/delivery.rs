@@ -60,6 +60,7 @@ async fn deliver(
         return Err(refused(reply.code(), reply.text()));
     }
     let writer = client.content(message, &Edits::default()).await.map_err(unreachable)?;
+    client.awaits_dot().map_err(unreachable)?;
     before_dot(&refusals).map_err(|error| Failure::Unreachable(error.to_string()))?;
     let reply = client.end_of_data(writer).await.map_err(|lost| Failure::Unknown(lost.to_string()))?;
     if !reply.is_positive() {

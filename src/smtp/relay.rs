@@ -253,6 +253,7 @@ impl Transaction<'_> {
             }
         };
         let writer = client.content(message, edits).await.map_err(|lost| lost.to_string())?;
+        client.awaits_dot().map_err(|lost| lost.to_string())?;
         *dot_sent = true;
         let reply = client.end_of_data(writer).await.map_err(|lost| lost.to_string())?;
         self.relay.open = false;
