@@ -89,8 +89,8 @@ impl Daemon {
         let spool = state_dir.join("spool");
         fs::create_dir_all(&spool).map_err(|error| StartError::State(spool.clone(), error))?;
         let quarantine_folder = config.quarantine.folder(state_dir);
-        let quarantine = open_quarantine(&quarantine_folder, &config)?;
         let metrics = Arc::new(Metrics::new());
+        let quarantine = open_quarantine(&quarantine_folder, &config, &metrics)?;
         metrics.set_rules(config.policy.rule_names());
         metrics.config_loaded(true);
 
@@ -172,10 +172,11 @@ fn lock(state_dir: &Path) -> Result<fs::File, StartError> {
     }
 }
 
-fn open_quarantine(folder: &Path, config: &Config) -> Result<Arc<Quarantine>, StartError> {
+fn open_quarantine(folder: &Path, config: &Config, metrics: &Metrics) -> Result<Arc<Quarantine>, StartError> {
     let quarantine =
         Quarantine::open(folder, config.quarantine.keep, config.quarantine.max_size).map_err(StartError::Quarantine)?;
     let recovery = quarantine.recover().map_err(StartError::Quarantine)?;
+    count(metrics, QuarantineOperation::Recover, recovery.pending.len());
     if !recovery.pending.is_empty() {
         tracing::warn!(messages = recovery.pending.len(), "messages that were pending at a crash are held now");
     }
@@ -250,14 +251,19 @@ async fn upkeep(quarantine: Arc<Quarantine>, metrics: Arc<Metrics>, end: Cancell
 fn tidy(quarantine: &Quarantine, metrics: &Metrics) {
     match quarantine.maintain(Timestamp::now()) {
         Ok(done) => {
-            for _ in 0..done.expired {
-                metrics.quarantine_operation(QuarantineOperation::Expire, true);
-            }
+            count(metrics, QuarantineOperation::Expire, done.expired);
+            count(metrics, QuarantineOperation::Recover, done.recovered);
             if done.expired > 0 || done.recovered > 0 {
                 tracing::info!(expired = done.expired, recovered = done.recovered, "quarantine tidied");
             }
         }
         Err(error) => tracing::error!(%error, "the quarantine cannot be tidied"),
+    }
+}
+
+fn count(metrics: &Metrics, operation: QuarantineOperation, times: usize) {
+    for _ in 0..times {
+        metrics.quarantine_operation(operation, true);
     }
 }
 
