@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -39,6 +40,8 @@ mod record;
 const MAX_RECEIVED: usize = 100;
 /// How long a scan that was asked to stop may take to say so.
 const STOP_GRACE: Duration = Duration::from_secs(2);
+/// What the quarantine gets at least to note what the next hop said, also when that took all the time.
+const SETTLE_GRACE: Duration = Duration::from_secs(1);
 
 /// Everything that messages share on their way.
 pub struct Pipeline {
@@ -104,7 +107,6 @@ impl Handler for Pipeline {
                 outcome.reply
             }
             Err(trouble) => {
-                hop.abandon().await;
                 let outcome = trouble.outcome(&mail, id);
                 self.record_trouble(&mail, id, &trouble, &outcome);
                 outcome.reply
@@ -225,7 +227,8 @@ impl Pipeline {
         Ok(Scanned { raw, report, waited, took })
     }
 
-    /// Does what was planned, and answers by what came of it.
+    /// Does what was planned, and answers by what came of it. The next hop is told that nothing more
+    /// comes of the transaction once the client has its reply, so that a slow one cannot delay that.
     async fn carry_out(
         &self,
         plan: Plan,
@@ -235,14 +238,8 @@ impl Pipeline {
         hop: &mut Transaction<'_>,
     ) -> Outcome {
         match plan {
-            Plan::Defer => {
-                hop.abandon().await;
-                Outcome::deferred(mail, id, "4.7.1")
-            }
-            Plan::Reject { reply } => {
-                hop.abandon().await;
-                Outcome::rejected(mail, id, &reply)
-            }
+            Plan::Defer => Outcome::deferred(mail, id, "4.7.1"),
+            Plan::Reject { reply } => Outcome::rejected(mail, id, &reply),
             Plan::Deliver { hold, forward } => {
                 let mut outcome = Outcome::held(mail, id);
                 let begun = Instant::now();
@@ -251,27 +248,23 @@ impl Pipeline {
                     let state = if forward.is_some() { State::Pending } else { State::Held };
                     if let Err(error) = self.hold(mail, id, judged, &hold, state).await {
                         tracing::error!(%id, %error, "deferring: the message cannot be quarantined");
-                        hop.abandon().await;
                         return Outcome::deferred(mail, id, "4.3.1");
                     }
                     outcome.stages.push((Stage::Store, begun.elapsed()));
                 }
-                match forward {
-                    None => hop.abandon().await,
-                    Some(forward) => {
-                        let begun = Instant::now();
-                        let forwarded = self.forward(&forward, mail, id, judged, hop).await;
-                        outcome.stages.push((Stage::Forward, begun.elapsed()));
-                        self.settle(forwarded, &forward, (!hold.is_empty()).then_some(id), mail, id, &mut outcome)
-                            .await;
-                    }
+                if let Some(forward) = forward {
+                    let begun = Instant::now();
+                    let forwarded = self.forward(&forward, mail, id, judged, hop).await;
+                    outcome.stages.push((Stage::Forward, begun.elapsed()));
+                    self.settle(forwarded, &forward, (!hold.is_empty()).then_some(id), mail, id, &mut outcome).await;
                 }
                 outcome
             }
         }
     }
 
-    /// Holds the copies of some recipients, durably.
+    /// Holds the copies of some recipients, durably, within the reply deadline: a disk that hangs (an
+    /// NFS server that is gone) costs a 451, and what is stored after all is withdrawn.
     async fn hold(
         &self,
         mail: &Mail,
@@ -282,10 +275,20 @@ impl Pipeline {
     ) -> Result<(), StoreError> {
         let entry = entry(mail, id, judged, hold);
         let (quarantine, message) = (Arc::clone(&self.quarantine), Arc::clone(&mail.message));
-        let put = tokio::task::spawn_blocking(move || quarantine.put(entry, &message, state)).await;
-        let result = put.unwrap_or_else(|panic| Err(died(panic)));
+        // Who sets it first decides: the thread that it was in time, the clock that it was not.
+        let ended = Arc::new(AtomicBool::new(false));
+        let in_time = Arc::clone(&ended);
+        let mut put = tokio::task::spawn_blocking(move || {
+            quarantine.put(entry, &message, state)?;
+            if in_time.swap(true, Ordering::AcqRel) { quarantine.withdraw(id) } else { Ok(()) }
+        });
+        let result = match timeout_at(mail.deadline(), &mut put).await {
+            Err(_) if !ended.swap(true, Ordering::AcqRel) => Err(hangs()),
+            Ok(put) => put.unwrap_or_else(|panic| Err(died(panic))),
+            Err(_) => put.await.unwrap_or_else(|panic| Err(died(panic))),
+        };
         self.metrics.quarantine_operation(QuarantineOperation::Hold, result.is_ok());
-        result.map(|_| ())
+        result
     }
 
     /// Sends the one version that goes out.
@@ -327,7 +330,7 @@ impl Pipeline {
         };
         self.metrics.delivery(DeliveryKind::Forward, result);
         if let Some(held) = held {
-            self.settle_held(held, result, &reply).await;
+            self.settle_held(held, result, &reply, mail.deadline()).await;
         }
         if fate == Disposition::Defer {
             // The client keeps the whole message, so nobody's copy is held any more.
@@ -341,8 +344,9 @@ impl Pipeline {
         outcome.reply = reply;
     }
 
-    /// A pending copy becomes held, or goes, by the next hop's answer for the others.
-    async fn settle_held(&self, id: QuarantineId, result: DeliveryResult, reply: &Reply) {
+    /// A pending copy becomes held, or goes, by the next hop's answer for the others. The client does
+    /// not wait longer for it than the deadline: what the next hop said stands.
+    async fn settle_held(&self, id: QuarantineId, result: DeliveryResult, reply: &Reply, deadline: Instant) {
         let quarantine = Arc::clone(&self.quarantine);
         let text = format!("the next hop refused the message for the other recipients: {}", reply.text());
         let settled = tokio::task::spawn_blocking(move || match result {
@@ -354,7 +358,11 @@ impl Pipeline {
             DeliveryResult::Accepted | DeliveryResult::Refused => None,
             DeliveryResult::Deferred | DeliveryResult::Lost => Some(QuarantineOperation::Withdraw),
         };
-        let settled = settled.await.unwrap_or_else(|panic| Err(died(panic)));
+        let left = deadline.saturating_duration_since(Instant::now()).max(SETTLE_GRACE);
+        let settled = match timeout(left, settled).await {
+            Ok(settled) => settled.unwrap_or_else(|panic| Err(died(panic))),
+            Err(_) => Err(hangs()),
+        };
         if let Some(operation) = operation {
             self.metrics.quarantine_operation(operation, settled.is_ok());
         }
@@ -369,6 +377,12 @@ impl Pipeline {
 fn header_from(judged: &Judged) -> Option<String> {
     let from = mime::header_from(&judged.raw);
     (!from.is_empty()).then(|| from.join(", "))
+}
+
+/// The disk did not answer before the reply deadline.
+fn hangs() -> StoreError {
+    let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer before the reply deadline");
+    StoreError::Io { path: PathBuf::from("the quarantine"), doing: "write", source }
 }
 
 /// A thread that worked on the quarantine has died.

@@ -136,13 +136,15 @@ impl Quarantine {
     /// # Errors
     /// There is no such message, it is not pending, or the folder cannot be written.
     pub fn remove_pending(&self, id: QuarantineId) -> Result<(), StoreError> {
-        let ours = lock(&self.pending).remove(&id);
-        let locked = ours.map_or_else(|| self.folder.lock(id), Ok)?;
-        let state = self.folder.read_entry(id)?.state;
-        if state != State::Pending {
-            return Err(StoreError::State { id, state });
-        }
-        self.remove(&locked, id)
+        self.take_back(id, &[State::Pending])
+    }
+
+    /// Takes back a message that was stored too late: its sender has been told to keep it.
+    ///
+    /// # Errors
+    /// There is no such message, somebody works on it already, or the folder cannot be written.
+    pub fn withdraw(&self, id: QuarantineId) -> Result<(), StoreError> {
+        self.take_back(id, &[State::Pending, State::Held])
     }
 
     /// Adds a note to a message: "the next hop refused the other recipients: 550 …".
@@ -242,6 +244,17 @@ impl Quarantine {
     /// The folder cannot be read, or the index not be written.
     pub fn rebuild(&self) -> Result<usize, StoreError> {
         self.index.rebuild(&self.folder)
+    }
+
+    /// Removes a message that is in one of these states.
+    fn take_back(&self, id: QuarantineId, from: &[State]) -> Result<(), StoreError> {
+        let ours = lock(&self.pending).remove(&id);
+        let locked = ours.map_or_else(|| self.folder.lock(id), Ok)?;
+        let state = self.folder.read_entry(id)?.state;
+        if !from.contains(&state) {
+            return Err(StoreError::State { id, state });
+        }
+        self.remove(&locked, id)
     }
 
     /// Changes an entry under its lock. A pending message of this process stays locked.
