@@ -55,6 +55,12 @@ impl StoreError {
         move |source| Self::Io { path, doing, source }
     }
 
+    /// Whether the disk, not `max_size`, has no room.
+    pub(super) fn is_no_space(&self) -> bool {
+        let no_space = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        matches!(self, StoreError::Io { source, .. } if no_space(source.kind()))
+    }
+
     /// The exit code of a command that failed with this (sysexits).
     pub fn exit_code(&self) -> u8 {
         match self {

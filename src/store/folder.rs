@@ -97,6 +97,16 @@ impl Folder {
             .map_err(|error| StoreError::io("write", &self.path)(error.into()))
     }
 
+    /// Whether the disk has room for so many octets. For the folder's owner: what is kept for root
+    /// does not count.
+    pub(super) fn check_room(&self, needed: u64) -> Result<(), StoreError> {
+        let failed = |error: io::Error| StoreError::io("write", &self.path)(error);
+        let disk = rustix::fs::statvfs(&self.path).map_err(|error| failed(error.into()))?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        // A file system that tells no size (some network ones) says 0 of 0.
+        if disk.f_blocks > 0 && free < needed { Err(failed(io::ErrorKind::StorageFull.into())) } else { Ok(()) }
+    }
+
     /// The folder at this path, which must be there.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let metadata = fs::metadata(path).map_err(StoreError::io("open", path))?;

@@ -21,6 +21,7 @@ mod upkeep;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,9 @@ pub use upkeep::{Maintenance, Recovery};
 use folder::{Folder, Locked};
 use index::Index;
 
+/// Room on the disk for an entry and the smallest message: with less, nothing can be held.
+const ENTRY_ROOM: u64 = 64 << 10;
+
 /// The quarantine of one folder. Share it by `Arc`.
 #[derive(Debug)]
 pub struct Quarantine {
@@ -52,6 +56,8 @@ pub struct Quarantine {
     pending: Mutex<HashMap<QuarantineId, Locked>>,
     /// Octets of messages that are being stored and not yet in the index.
     reserved: Mutex<u64>,
+    /// Octets that the last message needed, if there was no room for it on the disk; else 0.
+    lacking: AtomicU64,
 }
 
 /// How much is held.
@@ -88,7 +94,7 @@ impl Quarantine {
     fn with_folder(folder: Folder, keep: Duration, max_size: u64) -> Result<Self, StoreError> {
         folder.sweep()?;
         let index = Index::open(&folder);
-        Ok(Self { folder, index, keep, max_size, pending: Mutex::default(), reserved: Mutex::default() })
+        Ok(Self { folder, index, keep, max_size, pending: Mutex::default(), reserved: Mutex::default(), lacking: AtomicU64::new(0) })
     }
 
     /// Stores a message, durably: after `Ok` it survives a crash of the process and of the machine.
@@ -108,6 +114,8 @@ impl Quarantine {
             let entry = Entry::new(new, state, Timestamp::now(), message.size(), sha256);
             self.folder.publish(&entry).map(|locked| (entry, locked))
         });
+        let lacked = stored.as_ref().is_err_and(StoreError::is_no_space);
+        self.lacking.store(if lacked { message.size().saturating_add(ENTRY_ROOM) } else { 0 }, Ordering::Relaxed);
         let (entry, locked) = stored.inspect_err(|_| self.folder.abandon(id))?;
         self.index.record(&self.folder, &entry);
         if state == State::Pending {
@@ -226,7 +234,8 @@ impl Quarantine {
         if usage.bytes >= usage.limit {
             return Err(StoreError::Full { used: usage.bytes, limit: usage.limit, size: 0 });
         }
-        self.folder.check_writable()
+        self.folder.check_writable()?;
+        self.folder.check_room(self.lacking.load(Ordering::Relaxed).max(ENTRY_ROOM))
     }
 
     /// How much is held.
