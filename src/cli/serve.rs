@@ -97,13 +97,13 @@ fn load(path: Option<&Path>) -> Result<Config, u8> {
     match Config::load(path) {
         Ok((config, warnings)) => {
             for warning in warnings.iter() {
-                tracing::warn!("{warning}");
+                tracing::warn!("{}", warning.one_line());
             }
             Ok(config)
         }
         Err(LoadError::Invalid(diagnostics)) => {
             for diagnostic in diagnostics.iter() {
-                tracing::error!("{diagnostic}");
+                tracing::error!("{}", diagnostic.one_line());
             }
             Err(exit::CONFIG)
         }

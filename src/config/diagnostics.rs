@@ -96,6 +96,12 @@ impl fmt::Display for Diagnostic {
 }
 
 impl Diagnostic {
+    /// On one line, for logs: place, mistake, help.
+    pub fn one_line(&self) -> String {
+        let help = self.help().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!("{}:{}:{}: {}{help}", self.file, self.line, self.column, self.message)
+    }
+
     /// What to do about it, if that is known.
     pub fn help(&self) -> Option<String> {
         let suggestion = self.suggestion.as_ref().map(|text| format!("did you mean `{text}`?"));
