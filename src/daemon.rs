@@ -97,9 +97,9 @@ impl Daemon {
         let sockets = bind(&config)?;
         let config = Arc::new(ArcSwap::from_pointee(config));
         let pipeline =
-            Arc::new(Pipeline::new(Arc::clone(&config), Arc::clone(&quarantine), Arc::clone(&metrics), spool));
+            Arc::new(Pipeline::new(Arc::clone(&config), Arc::clone(&quarantine), Arc::clone(&metrics), spool.clone()));
         let (shutdown, end) = (Shutdown::new(), CancellationToken::new());
-        let http = start_http(&config.load(), &metrics, &quarantine, &shutdown, &end).await?;
+        let http = start_http(&config.load(), &metrics, &quarantine, &spool, &shutdown, &end).await?;
         let permits = Permits::new();
         let mut listening = Vec::new();
         for (socket, listener) in sockets {
@@ -200,15 +200,17 @@ async fn start_http(
     config: &Config,
     metrics: &Arc<Metrics>,
     quarantine: &Arc<Quarantine>,
+    spool: &Path,
     shutdown: &Shutdown,
     end: &CancellationToken,
 ) -> Result<Option<SocketAddr>, StartError> {
     let Some(endpoint) = &config.http else { return Ok(None) };
     let failed = |error| StartError::Listen(endpoint.to_string(), error);
-    let (quarantine, draining) = (Arc::clone(quarantine), shutdown.clone());
+    let (quarantine, spool, draining) = (Arc::clone(quarantine), spool.to_owned(), shutdown.clone());
     let readiness = move || {
         let running = if draining.is_draining() { Err("stopping".to_owned()) } else { Ok(()) };
-        vec![("running", running), ("quarantine", quarantine.check().map_err(|error| error.to_string()))]
+        let quarantine = quarantine.check().map_err(|error| error.to_string());
+        vec![("running", running), ("quarantine", quarantine), ("spool", check_spool(&spool))]
     };
     let pages = Pages { metrics: Arc::clone(metrics), readiness: Arc::new(readiness) };
     let end = end.clone().cancelled_owned();
@@ -225,6 +227,12 @@ async fn start_http(
             Ok(None)
         }
     }
+}
+
+/// Whether large messages can be kept while they arrive.
+fn check_spool(folder: &Path) -> Result<(), String> {
+    let made = tempfile::tempfile_in(folder).map(drop);
+    made.map_err(|error| StartError::State(folder.to_owned(), error).to_string())
 }
 
 /// Retention, and the gauges of the quarantine.
