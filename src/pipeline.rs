@@ -30,7 +30,7 @@ use crate::scan::{Input, Report, Stop, fault, scan};
 use crate::smtp::relay::{Forwarded, Transaction};
 use crate::smtp::reply::Reply;
 use crate::smtp::server::{Handler, Mail};
-use crate::smtp::session::SessionEnd;
+use crate::smtp::session::{ContentRefusal, SessionEnd};
 use crate::store::{self, NewEntry, Quarantine, QuarantineId, State, StoreError};
 use crate::verdict::{Verdict, judge};
 
@@ -133,6 +133,10 @@ impl Handler for Pipeline {
 
     fn session_refused(&self, listener: &Listener) {
         self.metrics.session_refused(listener.mode);
+    }
+
+    fn message_refused(&self, mail: &Mail, refusal: ContentRefusal) {
+        self.record_refusal(mail, refusal);
     }
 
     fn message_panicked(&self, _listener: &Listener) {
@@ -433,6 +437,12 @@ fn entry(mail: &Mail, id: QuarantineId, judged: &Judged, hold: &[usize]) -> NewE
 }
 
 impl Outcome {
+    /// A 4yz reply defers, a 5yz rejects.
+    fn refused(mail: &Mail, reply: Reply) -> Self {
+        let disposition = if reply.class() == 5 { Disposition::Reject } else { Disposition::Defer };
+        Self::all(mail, reply, disposition)
+    }
+
     fn all(mail: &Mail, reply: Reply, disposition: Disposition) -> Self {
         Self { reply, dispositions: vec![disposition; mail.envelope.recipients.len()], stages: Vec::new() }
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::finding::{self, Finding, FindingId, Reason};
 use crate::limits::Limit;
 use crate::metrics::{Disposition, ScanError, Stage};
@@ -12,6 +14,7 @@ use crate::pipeline::{Judged, Outcome, Pipeline, Trouble, header_from};
 use crate::policy::{self};
 use crate::scan::{PartReport, Report};
 use crate::smtp::server::Mail;
+use crate::smtp::session::{ContentRefusal, RefusalCause};
 use crate::store::QuarantineId;
 use crate::telemetry::{self, Attachment, MessageLine, PerRecipient};
 use crate::verdict::Level;
@@ -29,7 +32,7 @@ impl Pipeline {
         let decided: Duration =
             judged.stages.iter().map(|(_, took)| *took).sum::<Duration>().saturating_add(judged.waited);
         self.metrics.scan_duration(mail.transport, decided);
-        self.count_outcome(mail, &stages, outcome);
+        self.count_outcome(mail, mail.message.size(), &stages, outcome);
 
         let first = judged.decisions.first();
         telemetry::message(&MessageLine {
@@ -70,8 +73,25 @@ impl Pipeline {
         if let Some(error) = error {
             self.metrics.scan_error(error);
         }
-        self.count_outcome(mail, &outcome.stages, outcome);
+        self.count_outcome(mail, mail.message.size(), &outcome.stages, outcome);
         telemetry::message(&MessageLine { explanation, ..self.line(mail, id, outcome) });
+    }
+
+    /// A message whose content was not taken.
+    pub(super) fn record_refusal(&self, mail: &Mail, ContentRefusal { size, cause }: ContentRefusal) {
+        let explanation = match cause {
+            RefusalCause::TooLarge => "It is larger than max_message_size, or than the next hop takes.",
+            RefusalCause::NoRoom => "The spool could not keep it; look at the state folder's disk.",
+            RefusalCause::BareNewlines => "It has a CR or LF that does not end a line; see bare_newlines.",
+        };
+        if cause == RefusalCause::NoRoom {
+            self.metrics.scan_error(ScanError::Io);
+        }
+        let outcome = Outcome::refused(mail, cause.reply());
+        self.count_outcome(mail, size, &[], &outcome);
+        let id = QuarantineId::new(Timestamp::now());
+        let explanation = explanation.to_owned();
+        telemetry::message(&MessageLine { size, explanation, reasons: Vec::new(), ..self.line(mail, id, &outcome) });
     }
 
     /// What every line has; whatever needs a look into the message is as if there had been none.
@@ -133,8 +153,8 @@ impl Pipeline {
         }
     }
 
-    fn count_outcome(&self, mail: &Mail, stages: &[(Stage, Duration)], outcome: &Outcome) {
-        self.metrics.message_size(mail.message.size());
+    fn count_outcome(&self, mail: &Mail, size: u64, stages: &[(Stage, Duration)], outcome: &Outcome) {
+        self.metrics.message_size(size);
         self.metrics.message(mail.transport, Disposition::of_all(outcome.dispositions.iter().copied()));
         for disposition in &outcome.dispositions {
             self.metrics.recipients(*disposition, 1);

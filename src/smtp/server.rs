@@ -23,7 +23,7 @@ use crate::net::{self, Permits, Shutdown, Stream};
 use crate::plan::Transport;
 use crate::smtp::relay::{Relay, Transaction};
 use crate::smtp::reply::Reply;
-use crate::smtp::session::{Session, SessionEnd, SessionLimits, Settings, Step};
+use crate::smtp::session::{ContentRefusal, RefusalCause, Session, SessionEnd, SessionLimits, Settings, Step};
 
 /// Octets that may wait in a session's input buffer. Reading stops there until they are consumed.
 const MAX_INPUT: usize = 65_536;
@@ -82,6 +82,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// A session has ended.
     fn session_ended(&self, _listener: &config::Listener, _end: SessionEnd) {}
+
+    /// A message's content could not be taken; its client has been told so.
+    fn message_refused(&self, _mail: &Mail, _refusal: ContentRefusal) {}
 
     /// Handling a message panicked; its client was told to try again.
     fn message_panicked(&self, _listener: &config::Listener) {}
@@ -243,6 +246,7 @@ impl<H: Handler> Connection<H> {
                 self.spool = None;
                 self.relay.reset().await;
             }
+            Step::Refused(envelope, refusal) => self.refused(*envelope, refusal),
             Step::Complete(envelope) => {
                 self.flush().await?;
                 let reply = self.complete(*envelope).await;
@@ -288,7 +292,7 @@ impl<H: Handler> Connection<H> {
             let read = tokio::select! {
                 biased;
                 () = self.shutdown.draining(), if idle => {
-                    self.session.close(Reply::new(421, "4.3.2 shutting down"), SessionEnd::Aborted);
+                    self.session.close(Reply::new(421, "4.3.2 shutting down"), SessionEnd::Shutdown);
                     return Ok(());
                 }
                 read = self.stream.read_buf(input) => read,
@@ -321,7 +325,7 @@ impl<H: Handler> Connection<H> {
         match kept {
             Ok(spool) => self.spool = Some(spool),
             Err(error) => {
-                tracing::error!(%error, "cannot spool a message");
+                self.cannot_spool(&error);
                 self.session.spool_failed();
             }
         }
@@ -331,26 +335,18 @@ impl<H: Handler> Connection<H> {
     async fn complete(&mut self, envelope: Envelope) -> Reply {
         let received = Instant::now();
         let spool = self.spool.take().unwrap_or_else(|| Spool::new(self.handler.spool()));
+        let size = spool.size();
         let finished = tokio::task::spawn_blocking(move || spool.finish()).await;
         let message = match finished.map_err(io::Error::other).and_then(|finished| finished) {
             Ok(message) => message,
             Err(error) => {
-                tracing::error!(%error, "cannot spool a message");
-                return Reply::new(452, "4.3.1 no room to store the message");
+                self.cannot_spool(&error);
+                self.refused(envelope, ContentRefusal { size, cause: RefusalCause::NoRoom });
+                return RefusalCause::NoRoom.reply();
             }
         };
-        let client_gone = CancellationToken::new();
-        let mail = Mail {
-            envelope,
-            message: Arc::new(message),
-            transport: self.listener.mode,
-            listener: Arc::clone(&self.listener),
-            config: Arc::clone(&self.config),
-            received,
-            session: self.id,
-            peer: self.peer,
-            client_gone: client_gone.clone(),
-        };
+        let mail = self.mail(envelope, message, received);
+        let client_gone = mail.client_gone.clone();
         let mut hop = self.relay.transaction();
         let handling = unwinding(self.handler.handle(mail, &mut hop));
         let mut handling = pin!(handling);
@@ -367,6 +363,34 @@ impl<H: Handler> Connection<H> {
             self.handler.message_panicked(&self.listener);
             Reply::new(451, "4.3.0 internal error")
         })
+    }
+
+    fn mail(&self, envelope: Envelope, message: Message, received: Instant) -> Mail {
+        Mail {
+            envelope,
+            message: Arc::new(message),
+            transport: self.listener.mode,
+            listener: Arc::clone(&self.listener),
+            config: Arc::clone(&self.config),
+            received,
+            session: self.id,
+            peer: self.peer,
+            client_gone: CancellationToken::new(),
+        }
+    }
+
+    /// Has it written down that a message's content is not taken.
+    fn refused(&self, envelope: Envelope, refusal: ContentRefusal) {
+        let mail = self.mail(envelope, Message::from_bytes(Vec::new()), Instant::now());
+        self.handler.message_refused(&mail, refusal);
+    }
+
+    fn cannot_spool(&self, error: &io::Error) {
+        let folder = self.handler.spool().folder;
+        tracing::error!(
+            ?folder, %error,
+            "deferring: a message cannot be spooled; make room on the disk, and see that the folder is there and sekisho may write to it"
+        );
     }
 
     /// The last replies, and the end of the connection. Closing one with unread octets resets it, and

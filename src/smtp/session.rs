@@ -46,8 +46,41 @@ pub enum Step {
     Content(Vec<u8>),
     /// The final dot of a message that may be handled; answer: [`Session::handled`].
     Complete(Box<Envelope>),
+    /// The final dot of a message whose content cannot be taken: for the log. The reply follows.
+    Refused(Box<Envelope>, ContentRefusal),
     /// Flush and close.
     Close(SessionEnd),
+}
+
+/// Why content was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentRefusal {
+    /// Octets that arrived.
+    pub size: u64,
+    /// What is wrong.
+    pub cause: RefusalCause,
+}
+
+/// What is wrong with content that was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalCause {
+    /// Larger than our limit or the next hop's.
+    TooLarge,
+    /// The spool could not keep it.
+    NoRoom,
+    /// A CR or LF alone.
+    BareNewlines,
+}
+
+impl RefusalCause {
+    /// What the client is told.
+    pub fn reply(self) -> Reply {
+        match self {
+            RefusalCause::TooLarge => too_large(),
+            RefusalCause::NoRoom => Reply::new(452, "4.3.1 no room to store the message"),
+            RefusalCause::BareNewlines => Reply::new(550, "5.5.2 bare CR or LF in the message (RFC 5321 2.3.8)"),
+        }
+    }
 }
 
 /// How a session ended, for logs and metrics.
@@ -550,32 +583,34 @@ impl Session {
     /// Behind the final dot, and after all content was kept or could not be.
     fn end_of_content(&mut self) {
         let refusal = self.refusal_of_content();
-        let State::Content(mail, _) = std::mem::replace(&mut self.state, State::Ready) else { return };
+        let State::Content(mail, content) = std::mem::replace(&mut self.state, State::Ready) else { return };
+        let envelope = Box::new(self.envelope(mail));
         match refusal {
-            Some(reply) => {
+            Some(cause) => {
                 self.xforward.clear();
-                self.reply(reply);
+                let size = content.receiver.size();
+                self.steps.push_back(Step::Refused(envelope, ContentRefusal { size, cause }));
+                self.reply(cause.reply());
                 self.steps.push_back(Step::Reset);
             }
             None => {
-                let envelope = self.envelope(mail);
-                self.steps.push_back(Step::Complete(Box::new(envelope)));
+                self.steps.push_back(Step::Complete(envelope));
                 self.state = State::Waiting(Mail::default());
             }
         }
     }
 
     /// Why the content that has arrived so far cannot be taken.
-    fn refusal_of_content(&self) -> Option<Reply> {
+    fn refusal_of_content(&self) -> Option<RefusalCause> {
         let State::Content(_, content) = &self.state else { return None };
         if content.receiver.size() > self.largest_message(self.capabilities.size) {
-            return Some(too_large());
+            return Some(RefusalCause::TooLarge);
         }
         if content.spool_failed {
-            return Some(Reply::new(452, "4.3.1 no room to store the message"));
+            return Some(RefusalCause::NoRoom);
         }
         let bare = content.receiver.saw_bare_newlines() && self.settings.bare_newlines == BareNewlines::Reject;
-        bare.then(|| Reply::new(550, "5.5.2 bare CR or LF in the message (RFC 5321 2.3.8)"))
+        bare.then_some(RefusalCause::BareNewlines)
     }
 
     fn envelope(&self, mail: Mail) -> Envelope {
@@ -692,6 +727,7 @@ mod tests {
                         let reply = answer(&recipient);
                         self.session.recipient_answered(recipient, reply);
                     }
+                    Step::Refused(_, refusal) => self.asked.push(format!("{:?}", refusal.cause)),
                     Step::Reset => {
                         self.arriving.clear();
                         self.asked.push("RSET".to_owned());

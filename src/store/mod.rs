@@ -94,7 +94,15 @@ impl Quarantine {
     fn with_folder(folder: Folder, keep: Duration, max_size: u64) -> Result<Self, StoreError> {
         folder.sweep()?;
         let index = Index::open(&folder);
-        Ok(Self { folder, index, keep, max_size, pending: Mutex::default(), reserved: Mutex::default(), lacking: AtomicU64::new(0) })
+        Ok(Self {
+            folder,
+            index,
+            keep,
+            max_size,
+            pending: Mutex::default(),
+            reserved: Mutex::default(),
+            lacking: AtomicU64::new(0),
+        })
     }
 
     /// Stores a message, durably: after `Ok` it survives a crash of the process and of the machine.
