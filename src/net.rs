@@ -8,6 +8,7 @@ use std::fs;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -16,6 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BufMut;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
@@ -59,26 +61,24 @@ impl Stream {
         }
     }
 
-    /// Reads what is there without waiting; 0 means closed.
+    /// Reads (some of) what is there without waiting; 0 means closed. Asks the system itself: tokio
+    /// knows only what its reactor has seen so far, which under load is not what has arrived.
     ///
     /// # Errors
     /// `WouldBlock` if nothing is there, or as the system says.
     pub fn try_read_buf(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.try_read_buf(buffer),
-            Stream::Unix(stream) => stream.try_read_buf(buffer),
-        }
+        let mut octets = [0; 4096];
+        let (read, _) = recv(self, &mut octets, RecvFlags::DONTWAIT)?;
+        buffer.put_slice(octets.get(..read).unwrap_or_default());
+        Ok(read)
     }
 
-    /// Writes as much as fits without waiting.
+    /// Writes as much as fits without waiting, also on a connection that the reactor has not seen yet.
     ///
     /// # Errors
     /// `WouldBlock` if nothing fits, or as the system says.
     pub fn try_write(&self, octets: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.try_write(octets),
-            Stream::Unix(stream) => stream.try_write(octets),
-        }
+        Ok(send(self, octets, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
     }
 
     /// The own address of a TCP connection.
@@ -86,6 +86,15 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.local_addr().ok().map(|address| address.ip()),
             Stream::Unix(_) => None,
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
         }
     }
 }
