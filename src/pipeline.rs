@@ -40,8 +40,8 @@ mod record;
 const MAX_RECEIVED: usize = 100;
 /// How long a scan that was asked to stop may take to say so.
 const STOP_GRACE: Duration = Duration::from_secs(2);
-/// What the quarantine gets at least to note what the next hop said, also when that took all the time.
-const SETTLE_GRACE: Duration = Duration::from_secs(1);
+/// What the disk gets at least for the last thing to do, also when something else took all the time.
+const LAST_GRACE: Duration = Duration::from_secs(1);
 
 /// Everything that messages share on their way.
 pub struct Pipeline {
@@ -225,8 +225,10 @@ impl Pipeline {
     /// What is known of a message whose scan gave nothing back: that it failed.
     async fn failed(&self, mail: &Mail, why: &str, waited: Duration, took: Duration) -> Result<Scanned, Trouble> {
         let message = Arc::clone(&mail.message);
-        let read = tokio::task::spawn_blocking(move || message.bytes()).await;
-        let raw = read.map_err(std::io::Error::other).and_then(|read| read).map_err(Trouble::Unreadable)?;
+        let read = tokio::task::spawn_blocking(move || message.bytes());
+        let read = timeout(left(mail.deadline()), read).await;
+        let read = read.map_err(std::io::Error::other).and_then(|read| read.map_err(std::io::Error::other));
+        let raw = read.and_then(|read| read).map_err(Trouble::Unreadable)?;
         let report = fault(Input::message(raw.clone()), why);
         Ok(Scanned { raw, report, waited, took })
     }
@@ -355,15 +357,17 @@ impl Pipeline {
         let text = format!("the next hop refused the message for the other recipients: {}", reply.text());
         let settled = tokio::task::spawn_blocking(move || match result {
             DeliveryResult::Accepted => quarantine.commit(id),
-            DeliveryResult::Refused => quarantine.note(id, &text).and_then(|()| quarantine.commit(id)),
+            DeliveryResult::Refused => {
+                let noted = quarantine.note(id, &text);
+                quarantine.commit(id).and(noted)
+            }
             DeliveryResult::Deferred | DeliveryResult::Lost => quarantine.remove_pending(id),
         });
         let operation = match result {
             DeliveryResult::Accepted | DeliveryResult::Refused => None,
             DeliveryResult::Deferred | DeliveryResult::Lost => Some(QuarantineOperation::Withdraw),
         };
-        let left = deadline.saturating_duration_since(Instant::now()).max(SETTLE_GRACE);
-        let settled = match timeout(left, settled).await {
+        let settled = match timeout(left(deadline), settled).await {
             Ok(settled) => settled.unwrap_or_else(|panic| Err(died(panic))),
             Err(_) => Err(hangs()),
         };
@@ -372,7 +376,7 @@ impl Pipeline {
         }
         if let Err(error) = settled {
             // Safe: a pending copy counts as held.
-            tracing::warn!(%id, %error, "the state of a held message could not be changed; it stays pending");
+            tracing::warn!(%id, %error, "a held message could not be marked so; it is listed as pending and counts as held");
         }
     }
 }
@@ -381,6 +385,11 @@ impl Pipeline {
 fn header_from(judged: &Judged) -> Option<String> {
     let from = mime::header_from(&judged.raw);
     (!from.is_empty()).then(|| from.join(", "))
+}
+
+/// The time until the deadline, and at least [`LAST_GRACE`].
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()).max(LAST_GRACE)
 }
 
 /// The disk did not answer before the reply deadline.

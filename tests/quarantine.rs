@@ -201,6 +201,31 @@ fn a_pending_message_is_held_or_gone() {
 }
 
 #[test]
+fn a_message_that_cannot_be_marked_as_held_counts_as_held_at_once() {
+    let folder = folder();
+    let quarantine = open(folder.path());
+    let id = put(&quarantine, State::Pending);
+    let in_the_way = folder.path().join(format!("{id}.json.new"));
+    fs::create_dir(&in_the_way).unwrap();
+    quarantine.commit(id).unwrap_err();
+    fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(quarantine.maintain(Timestamp::now()).unwrap().recovered, 1, "nobody works on it any more");
+    assert_eq!(quarantine.entry(id).unwrap().state, State::Held);
+}
+
+#[test]
+fn a_message_that_came_too_late_is_taken_back() {
+    let folder = folder();
+    let quarantine = open(folder.path());
+    for state in [State::Pending, State::Held] {
+        let id = put(&quarantine, state);
+        quarantine.withdraw(id).unwrap();
+        assert!(matches!(quarantine.entry(id), Err(StoreError::NotFound(_))));
+        assert!(!folder.path().join(format!("{id}.eml")).exists());
+    }
+}
+
+#[test]
 fn a_pending_message_of_a_living_process_is_left_alone() {
     let folder = folder();
     let daemon = open(folder.path());

@@ -135,16 +135,18 @@ impl Quarantine {
     /// The next hop has accepted the message for the other recipients: a pending message is held now.
     ///
     /// # Errors
-    /// There is no such message, or the folder cannot be written: it stays pending, which counts as
-    /// held once this process ends or [`maintain`](Self::maintain) finds it.
+    /// There is no such message, or the folder cannot be written: it stays pending, but nobody works on
+    /// it any more, which counts as held: it can be released, and [`maintain`](Self::maintain) notes it.
     pub fn commit(&self, id: QuarantineId) -> Result<(), StoreError> {
-        self.change(id, |entry| match entry.state {
+        let committed = self.change(id, |entry| match entry.state {
             State::Pending | State::Held => {
                 entry.state = State::Held;
                 Ok(())
             }
             state @ (State::Releasing | State::Released | State::Deleted) => Err(StoreError::State { id, state }),
-        })
+        });
+        lock(&self.pending).remove(&id);
+        committed
     }
 
     /// The next hop has not accepted the message: the sender's server keeps it, so we do not.
