@@ -388,7 +388,7 @@ impl<H: Handler> Connection<H> {
     fn cannot_spool(&self, error: &io::Error) {
         let folder = self.handler.spool().folder;
         tracing::error!(
-            ?folder, %error,
+            folder = %folder.display(), %error,
             "deferring: a message cannot be spooled; make room on the disk, and see that the folder is there and sekisho may write to it"
         );
     }
