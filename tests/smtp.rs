@@ -10,7 +10,7 @@ use sekisho::config::{BareNewlines, Endpoint, Refusals, Timeouts};
 use sekisho::message::{Edits, Splice};
 use sekisho::net::{self, Permits, Shutdown};
 use sekisho::smtp::server;
-use sekisho::smtp::session::SessionEnd;
+use sekisho::smtp::session::{RefusalCause, SessionEnd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
 
@@ -350,6 +350,21 @@ async fn nothing_is_repeated_behind_the_final_dot() {
 }
 
 #[tokio::test]
+async fn an_answer_before_the_final_dot_is_not_the_answer_to_it() {
+    for (at, act) in [("DATA", say("354 go\r\n250 2.0.0 early")), ("CONTENT", say("250 2.0.0 early"))] {
+        let hop = Hop::start().await;
+        hop.on(0, at, act.clone()).on(0, "END", Act::Close);
+        let proxy = Proxy::before(&hop).await;
+        let mut client = Client::hello(proxy.address).await;
+        client.envelope(&["<a@b>"]).await;
+        let reply = client.message(&b"0123456789abcde\r\n".repeat(200_000)).await;
+        assert!(reply.starts_with("451"), "{act:?}: {reply}");
+        assert!(!proxy.handler.lost.lock().unwrap()[0].0, "the dot was not sent");
+        assert_eq!((hop.connections(), hop.messages().len()), (1, 0));
+    }
+}
+
+#[tokio::test]
 async fn a_slow_next_hop_is_bounded_by_its_whole_reply() {
     type Set = fn(&mut Timeouts, Duration);
     let rows: [(&'static str, Set, &str); 5] = [
@@ -490,6 +505,8 @@ async fn oversize_bare_newlines_and_a_full_disk_cost_the_message_not_the_session
     assert_eq!(hop.messages().len(), 1);
     client.envelope(&["<a@b>"]).await;
     client.expect("DATA", "354").await;
+    let causes: Vec<RefusalCause> = proxy.handler.refused.lock().unwrap().iter().map(|refusal| refusal.cause).collect();
+    assert_eq!(causes, [RefusalCause::TooLarge, RefusalCause::BareNewlines, RefusalCause::NoRoom]);
     let flood = b"0123456\r\n".repeat(60_000);
     let _ = client.stream.write_all(&flood).await;
     proxy.drained().await;

@@ -20,6 +20,8 @@ mod mime;
 mod policy;
 /// A real Postfix in front and behind.
 mod postfix;
+/// The clauses of the protocol that only the whole daemon can show.
+mod protocol;
 /// Held messages, releases, crashes.
 mod quarantine;
 /// The samples and their reports.

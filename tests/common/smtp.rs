@@ -15,7 +15,7 @@ use sekisho::limits::Limits;
 use sekisho::message::{Edits, SpoolPolicy};
 use sekisho::net::{self, Permits, Shutdown};
 use sekisho::plan::Transport;
-use sekisho::smtp::session::SessionEnd;
+use sekisho::smtp::session::{ContentRefusal, SessionEnd};
 use sekisho::smtp::{Forwarded, Handler, Mail, Reply, Transaction, server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -396,6 +396,8 @@ pub struct Fake {
     pub gone: AtomicUsize,
     /// Losses that were reported: after the dot?
     pub lost: Mutex<Vec<(bool, String)>>,
+    /// Messages whose content was not taken.
+    pub refused: Mutex<Vec<ContentRefusal>>,
     /// How sessions ended.
     pub ends: Mutex<Vec<SessionEnd>>,
     /// The last envelope.
@@ -414,6 +416,7 @@ impl Fake {
             seen: AtomicUsize::new(0),
             gone: AtomicUsize::new(0),
             lost: Mutex::default(),
+            refused: Mutex::default(),
             ends: Mutex::default(),
             envelope: Mutex::default(),
             scanning: Notify::new(),
@@ -485,6 +488,10 @@ impl Handler for Fake {
 
     fn spool(&self) -> SpoolPolicy {
         self.spool.lock().unwrap().clone()
+    }
+
+    fn message_refused(&self, _mail: &Mail, refusal: ContentRefusal) {
+        self.refused.lock().unwrap().push(refusal);
     }
 
     fn session_ended(&self, _listener: &Listener, end: SessionEnd) {
