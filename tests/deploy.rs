@@ -71,3 +71,12 @@ fn the_user_and_the_folders_are_made_as_the_unit_needs_them() {
     let metadata = std::fs::metadata(root.path().join("var/lib/sekisho/quarantine")).expect("the quarantine");
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777, 0o700);
 }
+
+#[test]
+fn the_readme_prints_the_recipe_that_the_tests_run() {
+    let text = |name: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name);
+    let documents = text("docs/postfix.md");
+    let recipe = documents.split("<!-- recipe: before-queue -->\n").nth(1).and_then(|rest| rest.split("```\n").next());
+    let recipe = recipe.expect("the recipe").trim_start_matches("```sh\n");
+    assert!(recipe.lines().count() > 15 && text("README.md").contains(recipe));
+}
