@@ -81,6 +81,7 @@ fn broken_sections_and_values() {
         ("[mail]\nlocal_domains = [\"a@example.jp\"]", "2:18", "is not a domain", "`example.jp`?"),
         ("[mail]\nauthserv_ids = \"mx example\"", "2:16", "is not a name", ""),
         ("[limits]\nmax_scan_time = 25", "2:17", "`max_scan_time` has no unit", "`\"25s\"`?"),
+        ("[quarantine]\nkeep = 30", "2:8", "`keep` has no unit", "`\"30d\"`?"),
         ("[limits]\nmax_scan_time = \"25\"", "2:17", "a unit is missing", "`25s`?"),
         ("[limits]\nmax_scan_time = \"25 sec\"", "2:17", "unknown unit `sec`", "`25s`?"),
         ("[limits]\nmax_scan_time = \"soon\"", "2:17", "`soon` is not a duration", "25s"),

@@ -26,7 +26,12 @@ pub fn run(arguments: &Arguments) -> u8 {
     let telemetry = Telemetry::start();
     let config = match load(arguments.config.as_deref()) {
         Ok(config) => config,
-        Err(status) => return status,
+        Err(status) => {
+            tracing::error!(
+                "not started: the configuration cannot be used; `sekisho check` shows every mistake in its line"
+            );
+            return status;
+        }
     };
     if let Err(error) = telemetry.configure(&config.log) {
         tracing::error!("{error}");
@@ -82,7 +87,9 @@ fn reload(daemon: &Daemon, path: Option<&Path>, telemetry: &Telemetry) {
         Ok(config) => daemon.reload(config),
         Err(()) => {
             daemon.reload_failed();
-            tracing::error!("the configuration has mistakes: the old one runs on");
+            tracing::error!(
+                "the new configuration cannot be used: the old one runs on; mend the file and reload again"
+            );
         }
     }
 }
@@ -97,13 +104,13 @@ fn load(path: Option<&Path>) -> Result<Config, u8> {
     match Config::load(path) {
         Ok((config, warnings)) => {
             for warning in warnings.iter() {
-                tracing::warn!("{}", warning.one_line());
+                tracing::warn!("{}", warning.line_for_log());
             }
             Ok(config)
         }
         Err(LoadError::Invalid(diagnostics)) => {
             for diagnostic in diagnostics.iter() {
-                tracing::error!("{}", diagnostic.one_line());
+                tracing::error!("{}", diagnostic.line_for_log());
             }
             Err(exit::CONFIG)
         }

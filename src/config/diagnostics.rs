@@ -96,9 +96,9 @@ impl fmt::Display for Diagnostic {
 }
 
 impl Diagnostic {
-    /// On one line, for logs: place, mistake, help.
-    pub fn one_line(&self) -> String {
-        let help = self.help().map(|help| format!(" ({help})")).unwrap_or_default();
+    /// All of it on one line, for the log.
+    pub fn line_for_log(&self) -> String {
+        let help = self.help().map(|help| format!("; {help}")).unwrap_or_default();
         format!("{}:{}:{}: {}{help}", self.file, self.line, self.column, self.message)
     }
 
@@ -234,6 +234,15 @@ mod tests {
             Source::new(text, "f.toml").diagnostic(problem).to_string(),
             "f.toml:2:6: error: unknown condition `attachment-typ`\n   |\n 2 | when.attachment-typ = [\"zip\"]\n   \
              |      ^^^^^^^^^^^^^^ help: did you mean `attachment_type`?\n"
+        );
+    }
+
+    #[test]
+    fn a_log_line_holds_a_whole_diagnostic() {
+        let problem = Problem::error(4..6, "a unit is missing").suggest(Some("25s")).expected("a duration");
+        assert_eq!(
+            Source::new("a = 25\n", "f.toml").diagnostic(problem).line_for_log(),
+            "f.toml:1:5: a unit is missing; did you mean `25s`? (expected a duration)"
         );
     }
 

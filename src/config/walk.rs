@@ -204,7 +204,7 @@ impl Walk {
         if let DeValue::Integer(number) = field.value.get_ref() {
             let message = format!("`{}` has no unit", field.name);
             let wrong = Problem::error(field.span(), message).expected(field.wants);
-            return self.push(wrong.suggest(Some(format!("\"{}s\"", number.as_str()))));
+            return self.push(wrong.suggest(Some(format!("\"{}{}\"", number.as_str(), unit_of(field.wants)))));
         }
         let Some(duration) = self.parsed(field, values::duration) else { return };
         let show = |seconds| values::show_duration(Duration::from_secs(seconds));
@@ -279,6 +279,12 @@ fn is_section(value: &DeValue<'_>) -> bool {
         DeValue::Array(items) => items.iter().any(|item| item.get_ref().is_table()),
         _ => false,
     }
+}
+
+/// The unit in the example of what a key takes (`a duration like "30d"`), seconds if there is none.
+fn unit_of(wants: &str) -> char {
+    let example = wants.split('"').nth(1).unwrap_or_default();
+    example.chars().last().filter(char::is_ascii_alphabetic).unwrap_or('s')
 }
 
 fn type_name(value: &DeValue<'_>) -> &'static str {
