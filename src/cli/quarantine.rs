@@ -186,6 +186,11 @@ fn minutes(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
+/// RFC 3339, UTC, to the second: as people compare it with Postfix's log.
+fn seconds(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 fn verdict(summary: &Summary) -> String {
     format!("{}{}", summary.verdict.name(), if summary.complete { "" } else { ", incomplete" })
 }
@@ -245,7 +250,7 @@ fn describe(entry: &Entry, out: &mut dyn Write) -> io::Result<()> {
     .collect();
     field(out, "Id", entry.id.as_str())?;
     field(out, "State", entry.state.name())?;
-    field(out, "Received", &entry.received_at.to_string())?;
+    field(out, "Received", &seconds(entry.received_at))?;
     field(out, "Verdict", &format!("{}{complete}", entry.verdict.name()))?;
     field(out, "Rule", &format!("{}{line}", entry.rule))?;
     field(out, "Why", &entry.explanation.en)?;
@@ -267,7 +272,7 @@ fn describe(entry: &Entry, out: &mut dyn Write) -> io::Result<()> {
     facts(entry, out)?;
     heading(out, "Notes", entry.notes.len())?;
     for note in &entry.notes {
-        writeln!(out, "  {}  {}", note.at, escaped(&defanged(&note.text), LINE))?;
+        writeln!(out, "  {}  {}", seconds(note.at), escaped(&defanged(&note.text), LINE))?;
     }
     next_steps(entry, out)
 }
@@ -280,7 +285,8 @@ fn facts(entry: &Entry, out: &mut dyn Write) -> io::Result<()> {
     for Finding { id, part, location, evidence } in &facts.findings {
         let (id, severity) = (id.as_str(), id.kind().severity.name());
         let (location, evidence) = (escaped(location, CELL), escaped(&defanged(evidence), CELL));
-        writeln!(out, "  {id}  {severity}  part {part}  {location}  {evidence}")?;
+        let line = format!("  {id}  {severity}  part {part}  {location}  {evidence}");
+        writeln!(out, "{}", line.trim_end())?;
     }
     heading(out, "Parts", facts.parts.len())?;
     for PartReport { path, names, types, size, sha256, .. } in &facts.parts {
@@ -297,7 +303,7 @@ fn next_steps(entry: &Entry, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)?;
     match (entry.state, entry.outcome_unknown()) {
         (State::Releasing, Some(at)) => {
-            writeln!(out, "A release was cut off when the message was handed over, at {at}.")?;
+            writeln!(out, "A release was cut off when the message was handed over, at {}.", seconds(at))?;
             writeln!(out, "In the next hop's log it was taken:      sekisho quarantine release --done {id}")?;
             writeln!(out, "In the next hop's log it is not there:   sekisho quarantine release --again {id}")
         }
@@ -345,7 +351,8 @@ fn release(
 fn report(id: QuarantineId, released: &Released, console: &mut Console<'_>) -> io::Result<()> {
     match released {
         Released::Sent { recipients, reply, refused } => {
-            writeln!(console.out, "{id}: released to {recipients} recipients: {}", escaped(reply, CELL))?;
+            let noun = if *recipients == 1 { "recipient" } else { "recipients" };
+            writeln!(console.out, "{id}: released to {recipients} {noun}: {}", escaped(reply, CELL))?;
             for refusal in refused {
                 let (recipient, reply) = (refusal.recipient.path.text(), &refusal.reply);
                 let text = format!("the next hop refused {recipient}, whose copy stays held: {reply}");
@@ -354,7 +361,7 @@ fn report(id: QuarantineId, released: &Released, console: &mut Console<'_>) -> i
             Ok(())
         }
         Released::Already { at } => {
-            let at = at.map(|at| format!(" at {at}")).unwrap_or_default();
+            let at = at.map(|at| format!(" at {}", seconds(at))).unwrap_or_default();
             writeln!(console.out, "{id}: was released{at}; nothing was sent")
         }
         Released::Marked => writeln!(console.out, "{id}: marked as released; nothing was sent"),
