@@ -113,7 +113,9 @@ fn own_fields(verdict: &Verdict, id: &str) -> String {
     let mut ours = field("X-Sekisho-Verdict", &HeaderText::new(&format!("{level}{incomplete}")));
     ours.push_str(&field("X-Sekisho-Id", &HeaderText::new(id)));
     if verdict.level != crate::verdict::Level::Clean || !verdict.complete {
-        ours.push_str(&field("X-Sekisho-Explanation", &HeaderText::new(&verdict.explanation.en)));
+        // The only characters of our own sentence that would have all of it encoded.
+        let sentence = verdict.explanation.en.replace(['“', '”'], "\"");
+        ours.push_str(&field("X-Sekisho-Explanation", &HeaderText::new(&sentence)));
     }
     ours
 }
