@@ -11,13 +11,17 @@ use crate::metrics::{Disposition, ScanError, Stage};
 use crate::mime;
 use crate::part::Origin;
 use crate::pipeline::{Judged, Outcome, Pipeline, Trouble, header_from};
-use crate::policy::{self};
+use crate::policy;
+use crate::policy::decision::Step;
 use crate::scan::{PartReport, Report};
 use crate::smtp::server::Mail;
 use crate::smtp::session::{ContentRefusal, RefusalCause};
 use crate::store::QuarantineId;
 use crate::telemetry::{self, Attachment, MessageLine, PerRecipient};
 use crate::verdict::Level;
+
+/// What `[log] level` calls the trace of decisions: `"info,sekisho::policy=debug"`.
+const POLICY_TARGET: &str = "sekisho::policy";
 
 impl Pipeline {
     /// A message that was judged.
@@ -34,6 +38,7 @@ impl Pipeline {
         self.metrics.scan_duration(mail.transport, decided);
         self.count_outcome(mail, mail.message.size(), &stages, outcome);
 
+        trace(mail, id, judged);
         let first = judged.decisions.first();
         telemetry::message(&MessageLine {
             message_id: mime::message_id(&judged.raw),
@@ -161,6 +166,19 @@ impl Pipeline {
         }
         for (stage, took) in stages {
             self.metrics.stage(*stage, *took);
+        }
+    }
+}
+
+/// Why each recipient's decision was made, rule by rule: for whoever writes rules.
+fn trace(mail: &Mail, id: QuarantineId, judged: &Judged) {
+    if !tracing::enabled!(target: POLICY_TARGET, tracing::Level::DEBUG) {
+        return;
+    }
+    for (recipient, decision) in mail.envelope.recipients.iter().zip(&judged.decisions) {
+        for Step { rule, matched, why } in &decision.trace {
+            let to = recipient.address();
+            tracing::debug!(target: POLICY_TARGET, %id, to, rule, applies = matched, why, "looked at a rule");
         }
     }
 }
