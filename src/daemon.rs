@@ -111,7 +111,9 @@ impl Daemon {
         }
         tokio::spawn(upkeep(Arc::clone(&quarantine), Arc::clone(&metrics), end.clone()));
         metrics.ready(true);
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+        let shown = http.map(|address| address.to_string());
+        let shown = shown.or_else(|| config.load().http.as_ref().map(ToString::to_string));
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), http = shown.as_deref().unwrap_or("off"), "ready");
         Ok(Self { config, metrics, shutdown, end, listening, http, quarantine_folder, _lock: lock })
     }
 

@@ -7,27 +7,36 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use sekisho::cli::{DEFAULT_CONFIG, DEFAULT_STATE, check, demo, exit, quarantine, scan, serve};
+use sekisho::config::load::LoadError;
 use sekisho::config::{Config, Endpoint};
 use sekisho::smtp::delivery::NextHop;
 use sekisho::store::{Delivery, Quarantine};
 
 /// The checkpoint for mail attachments
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, about, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
+
+const AFTER_HELP: &str = "\
+First steps:
+  sekisho demo                      see what it does, on loopback and in a temporary folder
+  sekisho check                     read /etc/sekisho/sekisho.toml as the daemon would
+  sekisho quarantine list           what is held; `show ID` says why, `release ID` lets it go on";
 
 #[derive(Subcommand)]
 enum Command {
     /// Run the daemon in the foreground
     Serve(serve::Arguments),
     /// Start the daemon with a sink behind it, send every built-in sample through, show what happens
+    #[command(after_help = "Exit status: 0 every sample met its expectation, 1 one did not.")]
     Demo(demo::Arguments),
     /// Judge files, folders, mbox, Maildir or standard input
     Scan(scan::Arguments),
     /// Check a configuration and show every mistake in it
+    #[command(after_help = "Exit status: 0 the file can be used, 66 it cannot be read, 78 it has errors.")]
     Check {
         /// The configuration
         #[arg(default_value = DEFAULT_CONFIG)]
@@ -37,6 +46,8 @@ enum Command {
         json: bool,
     },
     /// List, show, release and delete held messages
+    #[command(after_help = "Exit status: 0 done, 66 no such message, 69 or 75 the next hop did not take it; \
+                            docs/quarantine.md has all.")]
     Quarantine(QuarantineArguments),
 }
 
@@ -96,9 +107,13 @@ fn run(command: &Command) -> u8 {
 fn held(arguments: &QuarantineArguments, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let config = match load(arguments.config.as_deref()) {
         Ok(config) => config,
-        Err(error) => {
-            let _ = write!(err, "{error}");
+        Err(LoadError::Invalid(diagnostics)) => {
+            let _ = write!(err, "{diagnostics}");
             return exit::CONFIG;
+        }
+        Err(error @ LoadError::Unreadable { .. }) => {
+            let _ = writeln!(err, "sekisho: {error}");
+            return exit::NO_INPUT;
         }
     };
     let folder = config.quarantine.folder(&arguments.state_dir);
@@ -119,13 +134,13 @@ fn held(arguments: &QuarantineArguments, out: &mut dyn Write, err: &mut dyn Writ
     quarantine::run(&arguments.command, &quarantine, &mut console, &mut connect)
 }
 
-fn load(path: Option<&Path>) -> Result<Config, String> {
+fn load(path: Option<&Path>) -> Result<Config, LoadError> {
     let path = match path {
         Some(path) => path,
         None if !Path::new(DEFAULT_CONFIG).exists() => return Ok(Config::default()),
         None => Path::new(DEFAULT_CONFIG),
     };
-    Config::load(path).map(|(config, _)| config).map_err(|error| error.to_string())
+    Config::load(path).map(|(config, _)| config)
 }
 
 /// Columns of the terminal, as the shell exports them.

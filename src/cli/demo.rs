@@ -62,11 +62,17 @@ pub fn run(arguments: &Arguments) -> u8 {
         match demonstrate(arguments).await {
             Ok(true) => exit::OK,
             Ok(false) => exit::FOUND,
+            // `sekisho demo | head`: nobody reads the reason, and not all was shown.
+            Err(error) if is_broken_pipe(error.as_ref()) => exit::IO_ERROR,
             Err(error) => failed(&error),
         }
     });
     runtime.shutdown_background();
     status
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn failed(error: &dyn std::fmt::Display) -> u8 {
@@ -94,10 +100,12 @@ async fn demonstrate(arguments: &Arguments) -> Result<bool, Box<dyn std::error::
     }
     if !arguments.json {
         table(&rows, &mut out)?;
-        places(&daemon, state.path(), &mut out)?;
+        places(&daemon, state.path(), arguments.keep, &mut out)?;
+    }
+    if arguments.keep && !arguments.json {
+        try_it(&daemon, &mut out)?;
     }
     if arguments.keep {
-        try_it(&daemon, &mut out)?;
         tokio::signal::ctrl_c().await?;
     }
     daemon.stop().await;
@@ -219,14 +227,22 @@ fn table(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n{met} of {} samples met their expectation.", rows.len())
 }
 
-fn places(daemon: &Daemon, state: &Path, out: &mut dyn Write) -> io::Result<()> {
+fn places(daemon: &Daemon, state: &Path, keep: bool, out: &mut dyn Write) -> io::Result<()> {
     if let Some(http) = daemon.http() {
         writeln!(out, "metrics     http://{http}/metrics")?;
         writeln!(out, "health      http://{http}/readyz?verbose")?;
     }
     writeln!(out, "quarantine  {}", daemon.quarantine_folder().display())?;
-    writeln!(out, "            sekisho quarantine --state-dir {} list", state.display())?;
-    writeln!(out, "(temporary: gone when the demonstration ends; --keep leaves it running)")
+    writeln!(out, "            {} quarantine --state-dir {} list", this_program(), state.display())?;
+    match keep {
+        true => writeln!(out, "(temporary: gone when you end it)"),
+        false => writeln!(out, "(all of them gone by now; --keep leaves them until you end it)"),
+    }
+}
+
+/// How to call this very program, installed or not.
+fn this_program() -> String {
+    std::env::current_exe().map_or_else(|_| "sekisho".to_owned(), |path| path.display().to_string())
 }
 
 fn try_it(daemon: &Daemon, out: &mut dyn Write) -> io::Result<()> {
