@@ -97,7 +97,7 @@ subject_prefix = "[T] "
 "#;
 
 fn daemon(mode: &str, next_hop: u16, rules: &str) -> Daemon {
-    let mut daemon = Daemon::configured(mode, free_port(), next_hop, rules);
+    let mut daemon = Daemon::with(mode, free_port(), next_hop, rules);
     daemon.start();
     daemon
 }

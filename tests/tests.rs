@@ -18,6 +18,8 @@ mod line;
 mod mime;
 /// Rules and decisions.
 mod policy;
+/// Rules, log and metrics on the running daemon.
+mod policy_end_to_end;
 /// A real Postfix in front and behind.
 mod postfix;
 /// The clauses of the protocol that only the whole daemon can show.

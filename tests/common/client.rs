@@ -41,7 +41,14 @@ impl Client {
     /// EHLO, MAIL, RCPT, DATA, content. Returns the first reply that is not what the protocol hopes for,
     /// else the reply to the final dot.
     pub fn send(&mut self, from: &str, to: &[&str], content: &[u8]) -> io::Result<Reply> {
-        let mut lines = vec!["EHLO client.test".to_owned(), format!("MAIL FROM:<{from}>")];
+        self.send_for(None, from, to, content)
+    }
+
+    /// The same on behalf of a client at `address` (XFORWARD), as Postfix does it.
+    pub fn send_for(&mut self, address: Option<&str>, from: &str, to: &[&str], content: &[u8]) -> io::Result<Reply> {
+        let mut lines = vec!["EHLO client.test".to_owned()];
+        lines.extend(address.map(|address| format!("XFORWARD ADDR={address}")));
+        lines.push(format!("MAIL FROM:<{from}>"));
         lines.extend(to.iter().map(|to| format!("RCPT TO:<{to}>")));
         lines.push("DATA".to_owned());
         for line in lines {

@@ -27,16 +27,16 @@ pub struct Daemon {
 impl Daemon {
     /// A daemon that is not running yet, listening on `port` and sending on to `next_hop` on 127.0.0.1.
     pub fn new(mode: &str, port: u16, next_hop: u16) -> Self {
-        Self::configured(mode, port, next_hop, "")
+        Self::with(mode, port, next_hop, "")
     }
 
-    /// The same with more in its configuration: rules, say.
-    pub fn configured(mode: &str, port: u16, next_hop: u16, more: &str) -> Self {
+    /// The same with more of the configuration: whole tables, rules for instance.
+    pub fn with(mode: &str, port: u16, next_hop: u16, tables: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("sekisho-").tempdir().expect("a folder");
         let http = free_port();
         let config = format!(
             "[[listener]]\nkind = \"smtp\"\nmode = \"{mode}\"\nlisten = \"127.0.0.1:{port}\"\n\
-             next_hop = \"127.0.0.1:{next_hop}\"\n\n[http]\nlisten = \"127.0.0.1:{http}\"\n\n[log]\nformat = \"json\"\n{more}"
+             next_hop = \"127.0.0.1:{next_hop}\"\n\n[http]\nlisten = \"127.0.0.1:{http}\"\n\n[log]\nformat = \"json\"\n\n{tables}"
         );
         fs::write(folder.path().join("sekisho.toml"), config).expect("the configuration");
         Self { folder, port, http, child: None }
@@ -77,24 +77,6 @@ impl Daemon {
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("to stop it");
         child.wait().expect("its end")
-    }
-
-    /// Adds lines to its configuration; acts at the next start or [`Daemon::reload`].
-    pub fn configure(&self, lines: &str) {
-        let mut file = File::options().append(true).open(self.config()).expect("the configuration");
-        file.write_all(lines.as_bytes()).expect("the configuration");
-    }
-
-    /// SIGHUP.
-    pub fn reload(&self) {
-        let pid = rustix::process::Pid::from_child(self.child.as_ref().expect("a running daemon"));
-        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("to signal it");
-    }
-
-    /// The value of a metric, by its name with labels.
-    pub fn metric(&self, name: &str) -> Option<f64> {
-        let page = self.get("/metrics");
-        page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// Where it listens for mail.

@@ -183,6 +183,14 @@ pub fn base64_lines(bytes: &[u8]) -> String {
     encoded.as_bytes().chunks(76).map(|line| format!("{}\r\n", std::str::from_utf8(line).unwrap())).collect()
 }
 
+/// A short letter with several attachments: their names and contents.
+pub fn with_files(subject: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
+    let letter = text("us-ascii", "7bit", "Please find the documents attached.\r\n");
+    let attach =
+        |(name, bytes): &(&str, &[u8])| file(&format!("filename=\"{name}\""), "application/octet-stream", bytes);
+    mail(subject, &letter, &files.iter().map(attach).collect::<Vec<_>>())
+}
+
 /// A whole message; multipart if there is more than the text.
 fn mail(subject: &str, first: &Body, more: &[Body]) -> Vec<u8> {
     let header = format!(
