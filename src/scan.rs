@@ -147,8 +147,12 @@ impl Input {
     }
 }
 
-/// Longest list of findings, indicators and asks that a report keeps.
-const MAX_FINDINGS: usize = 2000;
+/// Findings of one kind that are kept for one part: what is seen more often is said by these.
+const MAX_REPEATS: usize = 25;
+/// Findings of a report. Beyond them, only that there are more is kept, so that nobody can bury
+/// one thing under many others.
+const MAX_FINDINGS: usize = 5000;
+/// Longest list of indicators, and of asks, that a report keeps.
 const MAX_INDICATORS: usize = 500;
 /// Passwords tried at most, whatever the mail's text offers: each costs a key derivation.
 const MAX_PASSWORDS: usize = 64;
@@ -158,11 +162,14 @@ pub fn scan(input: Input, limits: &Limits, knowledge: &Knowledge, stop: &Stop) -
     let mut scan = Scan::new(limits, knowledge, stop);
     scan.root(input);
     while let Some(Waiting { part, .. }) = scan.list.pop() {
+        if !stop.stopped() {
+            scan.examine(&part);
+        }
+        // Formats that were asked to stop left something out.
         if stop.stopped() {
             scan.finding(finding::SCAN_FAULT, &part, "", "max_scan_time");
             break;
         }
-        scan.examine(&part);
     }
     scan.report.parts.sort_by(|a, b| a.path.cmp(&b.path));
     scan.report
@@ -185,11 +192,14 @@ pub struct Scan {
     report: Report,
     list: BinaryHeap<Waiting>,
     order: u64,
+    full: bool,
     children: HashMap<PartPath, u32>,
     stands: HashMap<PartPath, usize>,
     passwords: Vec<String>,
     password_told: bool,
     seen: HashSet<(FindingId, PartPath, String)>,
+    /// How many findings of a kind a part has.
+    repeats: HashMap<(FindingId, PartPath), usize>,
     stop: Stop,
 }
 
@@ -215,23 +225,38 @@ impl Scan {
             report: Report::default(),
             list: BinaryHeap::new(),
             order: 0,
+            full: false,
             children: HashMap::new(),
             stands: HashMap::new(),
             passwords: knowledge.passwords.clone(),
             password_told: false,
             seen: HashSet::new(),
+            repeats: HashMap::new(),
             stop: stop.clone(),
         }
     }
 
     /// Reports a finding. Text is cut to [`finding::MAX_EVIDENCE`] characters; the same finding
-    /// with the same evidence in the same part counts once.
+    /// with the same evidence in the same part counts once, and a part has at most
+    /// [`MAX_REPEATS`] of a kind.
     pub fn finding(&mut self, id: FindingId, part: &Part, location: &str, evidence: &str) {
-        let evidence = shorten(evidence);
-        if self.report.findings.len() >= MAX_FINDINGS {
+        let repeats = self.repeats.entry((id, part.path.clone())).or_default();
+        if *repeats >= MAX_REPEATS {
             return;
         }
+        let evidence = shorten(evidence);
         if !self.seen.insert((id, part.path.clone(), evidence.clone())) {
+            return;
+        }
+        *repeats = repeats.saturating_add(1);
+        let kept = self.report.findings.len();
+        // A fault is said in any case.
+        if kept > MAX_FINDINGS && id != finding::SCAN_FAULT {
+            return;
+        }
+        if kept == MAX_FINDINGS {
+            let (id, evidence) = (finding::LIMIT_EXCEEDED, "more findings than are kept".to_owned());
+            self.report.findings.push(Finding { id, part: part.path.clone(), location: String::new(), evidence });
             return;
         }
         self.report.findings.push(Finding { id, part: part.path.clone(), location: shorten(location), evidence });
@@ -242,6 +267,7 @@ impl Scan {
     pub fn child(&mut self, parent: &Part, origin: Origin, child: Child) -> Option<PartPath> {
         let depth = parent.depth.saturating_add(1);
         if let Err(limit) = self.budget.charge(depth, child.bytes.len() as u64) {
+            self.full |= limit == Limit::Files;
             self.limit(parent, limit);
             return None;
         }
@@ -282,6 +308,11 @@ impl Scan {
     /// How many octets the next part may have at most: read `take(room + 1)`.
     pub fn room(&self) -> u64 {
         self.budget.room()
+    }
+
+    /// Whether no further part fits: that was reported when the first did not.
+    pub fn is_full(&self) -> bool {
+        self.full
     }
 
     /// Charges octets that were unpacked and become no part of their own.
@@ -345,6 +376,11 @@ impl Scan {
     /// Whether the scan was asked to end: long loops look now and then.
     pub fn stopped(&self) -> bool {
         self.stop.stopped()
+    }
+
+    /// What asks the scan to end, for loops that have no scan at hand.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     fn root(&mut self, input: Input) {

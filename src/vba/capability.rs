@@ -1,5 +1,6 @@
 //! What a call can do, judged by the function, the class it is called on, and its arguments.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::code::Declare;
@@ -25,6 +26,32 @@ pub struct Context<'a> {
     pub declares: HashMap<String, Declare<'a>>,
     /// Every string of the source in lower case, one after the other.
     pub literals: String,
+    /// What was looked up in them before: each look is a pass over all of them.
+    looked_up: RefCell<HashMap<String, bool>>,
+}
+
+/// Different words that are looked up in the strings of a project.
+const MAX_LOOKS: usize = 500;
+
+impl<'a> Context<'a> {
+    /// What rules look at, with nothing looked up yet.
+    pub fn new(declares: HashMap<String, Declare<'a>>, literals: String) -> Self {
+        Self { declares, literals, looked_up: RefCell::new(HashMap::new()) }
+    }
+
+    /// Whether a string of the source contains the word. `true` after too many looks.
+    fn names(&self, word: &str) -> bool {
+        let mut looked_up = self.looked_up.borrow_mut();
+        if let Some(known) = looked_up.get(word) {
+            return *known;
+        }
+        if looked_up.len() >= MAX_LOOKS {
+            return true;
+        }
+        let is_named = self.literals.contains(word);
+        looked_up.insert(word.to_owned(), is_named);
+        is_named
+    }
 }
 
 /// Functions and members that a rule is about, in lower case.
@@ -429,6 +456,9 @@ fn is_creator(class: &str) -> bool {
         || class == UNKNOWN_OBJECT
 }
 
+/// Octets of the name of a class that are looked at.
+const MAX_CLASS_TEXT: usize = 400;
+
 /// Whether the class is named nowhere in the source as one word, or by its number only.
 fn is_hidden_name(call: &Call, context: &Context<'_>) -> bool {
     let class = argument(call, 0);
@@ -438,10 +468,12 @@ fn is_hidden_name(call: &Call, context: &Context<'_>) -> bool {
         // `GetObject(path)` opens a document.
         Value::Unknown | Value::Object(_) => call.name == "createobject" && !call.arguments.is_empty(),
         Value::Partial(_) | Value::Text(_) => {
+            // The longest known class names have some 40 characters, monikers a few times that.
+            let text = text.get(..text.floor_char_boundary(MAX_CLASS_TEXT)).unwrap_or(&text);
             let words = text
                 .split(|c: char| !(c.is_alphanumeric() || c == '_'))
                 .filter(|word| word.len() >= 4 && !word.contains(GAP));
-            let is_split = words.clone().any(|word| !context.literals.contains(word));
+            let is_split = words.clone().any(|word| !context.names(word));
             text.trim_start().starts_with("new:") || (is_split && words.count() > 0)
         }
         _ => false,

@@ -2,6 +2,8 @@
 //! harmless ("stomping"), while Office runs the compiled code. Compiled code is not disassembled;
 //! its strings and names stand in it as in the source ([MS-OVBA] 2.3.4.1, 2.3.4.3).
 
+use std::collections::HashSet;
+
 use super::project::Project;
 use super::reach;
 use crate::finding;
@@ -34,14 +36,18 @@ const STRINGS: &[&str] = &[
 /// Names of functions that start programs or make objects that do.
 const RUNNING: &[&str] = &["shell", "createobject", "getobject", "shellexecute", "wscript", "win32_process"];
 
+/// Names of compiled code that are looked for in the source: each costs a pass over it.
+const MAX_NAMES: usize = 200;
+
 /// Reports modules without source, or whose compiled code says what no source says; and what the
 /// names in compiled code tell of what it does, since nothing else can.
 pub fn examine(project: &Project, part: &Part, scan: &mut Scan) {
     let source: String = project.modules.iter().map(|module| module.source.to_lowercase()).collect();
+    let not_in_source: Vec<&str> = STRINGS.iter().copied().filter(|string| !source.contains(string)).collect();
     let mut is_hidden = false;
     for module in &project.modules {
         let compiled = String::from_utf8_lossy(&module.compiled).to_lowercase();
-        let only_compiled = STRINGS.iter().find(|string| compiled.contains(**string) && !source.contains(**string));
+        let only_compiled = not_in_source.iter().find(|string| compiled.contains(**string));
         if module.is_cut {
             scan.finding(finding::DAMAGED, part, &module.name, "VBA module cut off");
         }
@@ -67,14 +73,20 @@ pub fn examine(project: &Project, part: &Part, scan: &mut Scan) {
 /// What the names of the compiled code tell.
 fn names(project: &Project, source: &str, part: &Part, scan: &mut Scan) {
     let compiled = project.modules.iter().map(|module| module.compiled.as_slice()).chain([project.names.as_slice()]);
+    let mut seen = HashSet::new();
     for word in compiled.flat_map(words) {
-        if source.contains(&word) {
-            continue;
-        }
-        if reach::start(&word, false).is_some() {
-            scan.finding(finding::VBA_AUTOEXEC, part, "compiled code", &word);
+        let id = if reach::start(&word, false).is_some() {
+            finding::VBA_AUTOEXEC
         } else if RUNNING.contains(&word.as_str()) {
-            scan.finding(finding::VBA_RUN_PROGRAM, part, "compiled code", &word);
+            finding::VBA_RUN_PROGRAM
+        } else {
+            continue;
+        };
+        if seen.len() >= MAX_NAMES {
+            return;
+        }
+        if seen.insert(word.clone()) && !source.contains(&word) {
+            scan.finding(id, part, "compiled code", &word);
         }
     }
 }

@@ -39,6 +39,9 @@ use trace::Call;
 pub fn examine(file: &CompoundFile<'_>, text: &str, part: &Part, scan: &mut Scan) {
     let mut has_code = false;
     for project in project::projects(file, scan.room()) {
+        if scan.stopped() {
+            return;
+        }
         if project.is_cut {
             scan.limit(part, Limit::FileSize);
         }
@@ -61,8 +64,9 @@ fn examine_project(project: &Project, part: &Part, scan: &mut Scan) -> bool {
     let program =
         Program::new(sources.iter().map(|(module, tokens)| (module.name.as_str(), code::parse(tokens))).collect());
     let context = context(&program, &sources);
-    let trace = trace::trace(&program, &|name| capability::matters(name) || context.declares.contains_key(name));
-    if trace.is_cut {
+    let matters = |name: &str| capability::matters(name) || context.declares.contains_key(name);
+    let trace = trace::trace(&program, &matters, scan.stop());
+    if trace.is_cut || sources.iter().any(|(_, tokens)| tokens.len() > token::MAX_TOKENS) {
         scan.limit(part, Limit::FileSize);
     }
     let calls = trace.calls;
@@ -95,7 +99,7 @@ fn context<'a>(program: &Program<'_, 'a>, sources: &[(&Module, Vec<Token<'_>>)])
             literals.push('\n');
         }
     }
-    Context { declares: declares.map(|declare| (declare.name.to_lowercase(), declare)).collect(), literals }
+    Context::new(declares.map(|declare| (declare.name.to_lowercase(), declare)).collect(), literals)
 }
 
 /// Reports what starts by itself. A start from which nothing of note is reached is a fact only.

@@ -16,17 +16,21 @@ pub struct Program<'t, 'a> {
     pub(super) assigned: HashSet<String>,
     /// Names declared at module level.
     pub(super) shared: HashSet<String>,
+    /// The modules' names, in lower case.
+    module_names: HashSet<String>,
 }
 
 impl<'t, 'a> Program<'t, 'a> {
     /// Indexes the modules.
     pub fn new(modules: Vec<(&'a str, Code<'t, 'a>)>) -> Self {
+        let module_names = modules.iter().map(|(name, _)| name.to_lowercase()).collect();
         let mut program = Self {
             modules,
             procedures: Vec::new(),
             by_name: HashMap::new(),
             assigned: HashSet::new(),
             shared: HashSet::new(),
+            module_names,
         };
         for (number, (_, code)) in program.modules.iter().enumerate() {
             for (position, procedure) in code.procedures.iter().enumerate() {
@@ -52,7 +56,7 @@ impl<'t, 'a> Program<'t, 'a> {
 
     /// Whether a module has this name.
     pub fn is_module(&self, name: &str) -> bool {
-        self.modules.iter().any(|(module, _)| module.eq_ignore_ascii_case(name))
+        self.module_names.contains(&name.to_lowercase())
     }
 }
 

@@ -3,7 +3,7 @@
 //! The `dir` stream is where Office looks and where reading starts; but a project is read also
 //! where `dir` is damaged or lies: every stream beside it is searched for compressed source.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use encoding_rs::Encoding;
 use memchr::memmem;
@@ -91,8 +91,12 @@ fn read_project(file: &CompoundFile<'_>, streams: &[&Entry], left: &mut usize) -
     let names = names.map(|stream| file.read(stream, MAX_COMPILED as u64)).unwrap_or_default();
     let mut project = Project { names, ..Project::default() };
     let mut used = HashSet::new();
+    let mut position_of: HashMap<String, usize> = HashMap::new();
+    for (position, stream) in streams.iter().enumerate() {
+        position_of.entry(stream.name.to_ascii_lowercase()).or_insert(position);
+    }
     for listed in modules.into_iter().take(MAX_MODULES) {
-        let found = streams.iter().position(|stream| listed.streams.iter().any(|name| stream.is_named(name)));
+        let found = listed.streams.iter().find_map(|name| position_of.get(&name.to_ascii_lowercase()).copied());
         let Some(stream) = found.and_then(|position| streams.get(position)) else {
             project.modules.push(Module { name: listed.name, is_listed: true, ..Module::default() });
             continue;
@@ -187,8 +191,12 @@ fn find_source(content: &[u8], max: usize) -> Option<Source> {
     memmem::find_iter(content, b"ttribut").find_map(|hit| {
         let starts = [hit.checked_sub(5), hit.checked_sub(4)];
         starts.into_iter().flatten().find_map(|start| {
-            let source = source_at(content, start, max)?;
-            source.1.get(..9).is_some_and(|head| head.eq_ignore_ascii_case(b"Attribute")).then_some(source)
+            // Its first letters tell; only then the rest is worth the time.
+            let (_, head, _) = source_at(content, start, b"Attribute".len())?;
+            if !head.eq_ignore_ascii_case(b"Attribute") {
+                return None;
+            }
+            source_at(content, start, max)
         })
     })
 }

@@ -29,14 +29,25 @@ pub enum Kind<'a> {
     End,
 }
 
-/// Splits source into tokens. The time is linear in the source's length.
+/// Tokens of one module at most. The editor takes 65,534 lines of up to 1,023 characters; the
+/// largest honest projects known have 300,000 tokens in all.
+pub const MAX_TOKENS: usize = 2_000_000;
+/// Octets of a name that are kept: the language allows 255 characters ([MS-VBAL] 3.3.5.1), and
+/// what is done with a name must not take time by its length.
+const MAX_NAME: usize = 255;
+
+/// Splits source into at most [`MAX_TOKENS`] tokens. The time is linear in the source's length.
 pub fn tokens(source: &str) -> Vec<Token<'_>> {
     let mut lexer = Lexer { source, at: 0, line: 1, tokens: Vec::new() };
-    while lexer.at < source.len() {
+    while lexer.at < source.len() && lexer.tokens.len() < MAX_TOKENS {
         lexer.step();
     }
     lexer.push(Kind::End);
     lexer.tokens
+}
+
+fn kept(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(MAX_NAME)).unwrap_or(name)
 }
 
 struct Lexer<'a> {
@@ -152,7 +163,7 @@ impl<'a> Lexer<'a> {
         let line = self.rest().split(['\r', '\n']).next().unwrap_or_default();
         match line.find(']') {
             Some(length) => {
-                self.push(Kind::Name(line.get(1..length).unwrap_or_default()));
+                self.push(Kind::Name(kept(line.get(1..length).unwrap_or_default())));
                 self.advance(length.saturating_add(1));
             }
             None => self.advance(1),
@@ -171,7 +182,7 @@ impl<'a> Lexer<'a> {
             self.skip_line();
             return self.advance(1); // the line's end, which the editor does not count
         }
-        self.push(Kind::Name(name));
+        self.push(Kind::Name(kept(name)));
         self.advance(length);
         self.skip_type_suffix();
     }

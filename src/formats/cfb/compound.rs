@@ -76,6 +76,8 @@ pub struct CompoundFile<'a> {
     mini_fat: Vec<u32>,
     mini_stream: Vec<u8>,
     entries: Vec<Entry>,
+    /// The first stream of each name (in lower case) in each storage.
+    streams: HashMap<(Option<usize>, String), usize>,
     reads_left: Cell<u64>,
 }
 
@@ -92,6 +94,7 @@ impl<'a> CompoundFile<'a> {
             mini_fat: Vec::new(),
             mini_stream: Vec::new(),
             entries: Vec::new(),
+            streams: HashMap::new(),
             reads_left: Cell::new(reads),
         };
         file.fat = file.read_fat(&header);
@@ -117,7 +120,7 @@ impl<'a> CompoundFile<'a> {
 
     /// The stream `name` in the storage `parent`.
     pub fn stream(&self, parent: Option<usize>, name: &str) -> Option<&Entry> {
-        self.streams().map(|(_, entry)| entry).find(|entry| entry.parent == parent && entry.is_named(name))
+        self.entries.get(*self.streams.get(&(parent, name.to_ascii_lowercase()))?)
     }
 
     /// The names of the storages around `entry` and its own, joined by `/`.
@@ -267,6 +270,9 @@ impl<'a> CompoundFile<'a> {
             }
         }
         self.entries = resolve_parents(slots);
+        for (index, entry) in self.entries.iter().enumerate().filter(|(_, entry)| entry.kind == EntryKind::Stream) {
+            self.streams.entry((entry.parent, entry.name.to_ascii_lowercase())).or_insert(index);
+        }
     }
 }
 

@@ -35,6 +35,9 @@ const FILE_STARTS: [&[u8]; 10] = [
 pub fn extract(file: &CompoundFile<'_>, part: &Part, scan: &mut Scan) {
     let mut embedded_sources = Vec::new();
     for (_, stream) in file.streams() {
+        if scan.stopped() || scan.is_full() {
+            break;
+        }
         let child = if stream.name == "\u{1}Ole10Native" {
             ole_native(file.read(stream, scan.room())).map(|child| (Origin::Embedded, child))
         } else if stream.is_named("__substg1.0_37010102") {

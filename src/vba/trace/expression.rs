@@ -1,6 +1,6 @@
 //! Expressions ([MS-VBAL] 5.6): operators by precedence, calls and members, without recursion.
 
-use super::{HIDDEN_OBJECT, OPENED_OBJECT, TEXT_PER_STEP, UNKNOWN_OBJECT, Walk, cut, path_text};
+use super::{HIDDEN_OBJECT, MAX_NESTING, OPENED_OBJECT, TEXT_PER_STEP, UNKNOWN_OBJECT, Walk, cut, path_text};
 use crate::vba::code::{self, after};
 use crate::vba::fold::{self, Value};
 use crate::vba::token::{Kind, Token};
@@ -12,11 +12,15 @@ impl<'a> Walk<'_, '_, 'a> {
         let mut stack = vec![Frame::default()];
         let mut at = 0_usize;
         while let Some(token) = tokens.get(at) {
+            let depth = stack.len();
             let Some(frame) = stack.last_mut() else { break };
             at = at.saturating_add(1);
             let next = tokens.get(at).map(|token| token.kind);
             match token.kind {
-                Kind::Text(text) => frame.operand(Value::Text(text.replace("\"\"", "\""))),
+                Kind::Text(text) => {
+                    frame.operand(Value::Text(text.replace("\"\"", "\"")));
+                    self.steps = self.steps.saturating_add(text.len() / TEXT_PER_STEP);
+                }
                 Kind::Number(number) => frame.operand(Value::Number(number)),
                 Kind::Date => frame.operand(Value::Unknown),
                 Kind::NamedArgument => {
@@ -24,6 +28,7 @@ impl<'a> Walk<'_, '_, 'a> {
                     frame.has_operand = false;
                 }
                 Kind::End => {}
+                Kind::Sign('(') if depth >= MAX_NESTING => {}
                 Kind::Sign('(') if !frame.has_operand => stack.push(Frame::default()),
                 Kind::Sign('(') => {
                     let receiver = frame.values.pop().unwrap_or_default();
@@ -113,7 +118,7 @@ impl<'a> Walk<'_, '_, 'a> {
         {
             at = at.saturating_add(1);
         }
-        if matches!(tokens.get(at).map(|token| token.kind), Some(Kind::Sign('('))) {
+        if matches!(tokens.get(at).map(|token| token.kind), Some(Kind::Sign('('))) && stack.len() < MAX_NESTING {
             stack.push(Frame { callee: Some(callee), ..Frame::default() });
             return at.saturating_add(1);
         }

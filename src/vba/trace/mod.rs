@@ -17,6 +17,7 @@ use super::code::{
 use super::fold::{self, Value};
 use super::program::Program;
 use super::token::{Kind, Token};
+use crate::scan::Stop;
 
 /// Tokens that are walked before computing ends, and octets of text that count as one. A large
 /// honest project has 300,000 tokens; a decoder runs through some 10,000 characters.
@@ -43,6 +44,8 @@ const SHORTENED: usize = 1000;
 const MAX_ARGUMENTS: usize = 60;
 /// Octets of all arguments that are noted.
 const MAX_NOTED: usize = 16 << 20;
+/// Open `With` blocks, and parentheses within each other, whose meaning is kept; no compiler takes more.
+const MAX_NESTING: usize = 500;
 /// Longest class of an object that is kept.
 const MAX_CLASS: usize = 200;
 
@@ -81,10 +84,12 @@ pub struct Trace {
 }
 
 /// Walks the program and notes the calls whose name `matters` (given in lower case).
-pub fn trace(program: &Program<'_, '_>, matters: &dyn Fn(&str) -> bool) -> Trace {
+/// Ends early if asked to `stop`.
+pub fn trace(program: &Program<'_, '_>, matters: &dyn Fn(&str) -> bool, stop: &Stop) -> Trace {
     let mut walk = Walk {
         program,
         matters,
+        stop,
         steps: 0,
         loop_limit: 0,
         calls: Vec::new(),
@@ -101,7 +106,7 @@ pub fn trace(program: &Program<'_, '_>, matters: &dyn Fn(&str) -> bool) -> Trace
     for _ in 0..MAX_ROUNDS {
         earlier = std::mem::take(&mut walk.calls);
         walk.noted = 0;
-        if !walk.round() || walk.is_exhausted() {
+        if !walk.round() || walk.is_exhausted() || stop.stopped() {
             break;
         }
     }
@@ -124,6 +129,7 @@ struct Contexts {
 struct Walk<'p, 't, 'a> {
     program: &'p Program<'t, 'a>,
     matters: &'p dyn Fn(&str) -> bool,
+    stop: &'p Stop,
     steps: usize,
     /// Up to here loops of the current procedure are followed.
     loop_limit: usize,
@@ -213,7 +219,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
     fn walk_body(&mut self, body: &[Statement<'t, 'a>]) {
         let mut loops: Vec<Loop<'t, 'a>> = Vec::new();
         let mut at = 0_usize;
-        while let Some(statement) = body.get(at) {
+        while let Some(statement) = body.get(at).filter(|_| !self.stop.stopped()) {
             self.steps = self.steps.saturating_add(statement.len());
             at = at.saturating_add(1);
             if let Some(turn) = self.begin_loop(statement, at) {
@@ -331,8 +337,10 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
                 }
             }
             "with" => {
-                let object = self.list(after(statement, 1)).into_iter().next().unwrap_or_default();
-                self.with.push(object);
+                // Only objects have members.
+                let object = self.list(after(statement, 1)).into_iter().next();
+                let object = object.filter(|value| matches!(value, Value::Object(_)) && self.with.len() < MAX_NESTING);
+                self.with.push(object.unwrap_or_default());
             }
             "set" | "let" => self.assignment_or_call(after(statement, 1)),
             "call" => self.call_statement(after(statement, 1)),
@@ -555,6 +563,10 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
                 result = found.clone();
             }
         }
+        if self.is_exhausted() && result.size() > TEXT_PER_STEP {
+            return Value::Unknown;
+        }
+        self.charge(&result);
         result
     }
 }
