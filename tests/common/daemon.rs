@@ -79,6 +79,24 @@ impl Daemon {
         child.wait().expect("its end")
     }
 
+    /// Adds lines to its configuration; acts at the next start or [`Daemon::reload`].
+    pub fn configure(&self, lines: &str) {
+        let mut file = File::options().append(true).open(self.config()).expect("the configuration");
+        file.write_all(lines.as_bytes()).expect("the configuration");
+    }
+
+    /// SIGHUP.
+    pub fn reload(&self) {
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().expect("a running daemon"));
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("to signal it");
+    }
+
+    /// The value of a metric, by its name with labels.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let page = self.get("/metrics");
+        page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
     /// Where it listens for mail.
     pub fn port(&self) -> u16 {
         self.port
