@@ -102,10 +102,11 @@ async fn demonstrate(arguments: &Arguments) -> Result<bool, Box<dyn std::error::
         table(&rows, &mut out)?;
         places(&daemon, state.path(), arguments.keep, &mut out)?;
     }
-    if arguments.keep && !arguments.json {
-        try_it(&daemon, &mut out)?;
-    }
     if arguments.keep {
+        // JSON has standard output for itself.
+        let (mut plain, mut aside) = (io::stdout(), io::stderr());
+        let people: &mut dyn Write = if arguments.json { &mut aside } else { &mut plain };
+        try_it(&daemon, people)?;
         tokio::signal::ctrl_c().await?;
     }
     daemon.stop().await;
