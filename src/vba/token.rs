@@ -132,8 +132,9 @@ impl<'a> Lexer<'a> {
     /// Whether the underscore here is the last visible character of its line, behind a blank.
     fn continues(&self) -> bool {
         let before = self.source.as_bytes().get(self.at.wrapping_sub(1));
-        let line = self.rest().split('\n').next().unwrap_or_default();
-        before.is_none_or(u8::is_ascii_whitespace) && line.get(1..).unwrap_or_default().trim().is_empty()
+        let after = self.rest().as_bytes().get(1..).unwrap_or_default();
+        let next = after.iter().find(|byte| **byte == b'\n' || !byte.is_ascii_whitespace());
+        before.is_none_or(u8::is_ascii_whitespace) && next.is_none_or(|byte| *byte == b'\n')
     }
 
     fn continuation(&mut self) {
@@ -160,7 +161,8 @@ impl<'a> Lexer<'a> {
 
     /// `[a name]`; in Excel also an expression for `Evaluate`, which nobody needs here.
     fn bracketed(&mut self) {
-        let line = self.rest().split(['\r', '\n']).next().unwrap_or_default();
+        let line = kept(self.rest());
+        let line = line.split(['\r', '\n']).next().unwrap_or_default();
         match line.find(']') {
             Some(length) => {
                 self.push(Kind::Name(kept(line.get(1..length).unwrap_or_default())));
@@ -283,7 +285,7 @@ fn is_name_part(c: char) -> bool {
 
 /// `Attribute VB_Name = …`, `Attribute Procedure.VB_Description = …`: a name, then an equals sign.
 fn is_attribute(rest: &str) -> bool {
-    let line = rest.split('\n').next().unwrap_or_default();
+    let line = kept(rest).split('\n').next().unwrap_or_default();
     let Some((left, _)) = line.split_once('=') else { return false };
     let mut words = left.split_whitespace();
     let name = (words.next(), words.next(), words.next());
@@ -309,6 +311,16 @@ mod tests {
             })
             .collect();
         assert_eq!(words.join(" "), expected, "{source}");
+    }
+
+    #[test]
+    fn hostile_source_costs_linear_time() {
+        for piece in ["[a", " _", " _\r\n", "'", "\"", "#", "Rem ", "&H", "1", "a!", "Attribute ", "Attribute:"] {
+            let source = piece.repeat(2_000_000 / piece.len());
+            assert!(tokens(&source).len() <= MAX_TOKENS + 2, "{piece:?}");
+        }
+        let long = "x".repeat(100_000);
+        assert!(matches!(tokens(&long)[0].kind, Kind::Name(name) if name.len() == MAX_NAME));
     }
 
     #[test]

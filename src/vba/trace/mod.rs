@@ -44,7 +44,7 @@ const SHORTENED: usize = 1000;
 const MAX_ARGUMENTS: usize = 60;
 /// Octets of all arguments that are noted.
 const MAX_NOTED: usize = 16 << 20;
-/// Open `With` blocks, and parentheses within each other, whose meaning is kept; no compiler takes more.
+/// Open loops, `With` blocks, and parentheses within each other, whose meaning is kept; no compiler takes more.
 const MAX_NESTING: usize = 500;
 /// Longest class of an object that is kept.
 const MAX_CLASS: usize = 200;
@@ -223,7 +223,9 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
             self.steps = self.steps.saturating_add(statement.len());
             at = at.saturating_add(1);
             if let Some(turn) = self.begin_loop(statement, at) {
-                loops.push(turn);
+                if loops.len() < MAX_NESTING {
+                    loops.push(turn);
+                }
             } else if ["Next", "Loop", "Wend"].iter().any(|word| starts_with(statement, word)) {
                 if let Some(start) = self.end_of_turn(statement, &mut loops) {
                     at = start;
@@ -260,7 +262,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         let number = |n: usize| bounds.get(n).and_then(Value::number);
         let (Some(start), Some(end)) = (number(0), number(1)) else { return vec![Value::Unknown] };
         let step = number(2).unwrap_or(1.0);
-        if step == 0.0 || (end - start) / step > MAX_TURNS {
+        if step == 0.0 || (end - start) / step > MAX_TURNS || self.steps >= self.loop_limit {
             return vec![Value::Number(start)];
         }
         let mut values = Vec::new();
@@ -269,7 +271,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
             values.push(Value::Number(value));
             value += step;
         }
-        self.steps = self.steps.saturating_add(values.len() / 8);
+        self.steps = self.steps.saturating_add(values.len() / 2);
         if values.is_empty() { vec![Value::Number(start)] } else { values }
     }
 
