@@ -459,6 +459,102 @@ fn a_wrong_password_that_passes_the_check_octet_opens_nothing() {
     }
 }
 
+/// A mail of a text in `charset` with an attached archive; the text stands before or behind it.
+fn mail(text: &str, charset: &'static encoding_rs::Encoding, archive: &[u8], text_first: bool) -> Vec<u8> {
+    let label = charset.name();
+    let text = charset.encode(text).0;
+    let text = [format!("Content-Type: text/plain; charset={label}\r\n\r\n").as_bytes(), &text, b"\r\n"].concat();
+    let archive = format!(
+        "Content-Type: application/zip; name=\"=?ISO-2022-JP?B?GyRCOiM3bhsoQi56aXA=?=\"\r\n\
+         Content-Transfer-Encoding: base64\r\n\r\n{}\r\n",
+        data_encoding::BASE64.encode(archive)
+    );
+    let (first, second) = if text_first { (text, archive.into_bytes()) } else { (archive.into_bytes(), text) };
+    let head = b"From: a@example.com\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n";
+    [head, first.as_slice(), b"--b\r\n", &second, b"--b--\r\n"].concat()
+}
+
+fn look_at_mail(bytes: Vec<u8>) -> Report {
+    scan(Input::message(bytes), &Limits::default(), &Knowledge::default(), &Stop::default())
+}
+
+#[test]
+fn a_password_told_in_a_japanese_mail_opens_its_archive() {
+    let texts = [
+        ("添付ファイルのパスワードは「sakura22」です。", "sakura22"),
+        (
+            "お世話になっております。\r\n\r\n解凍パスワード：Xy7-9kq!\r\n\r\n以上、よろしくお願いいたします。",
+            "Xy7-9kq!",
+        ),
+        ("ＺＩＰのＰＷは下記のとおりです。\r\n\r\n  20221122\r\n", "20221122"),
+    ];
+    let charsets = [encoding_rs::ISO_2022_JP, encoding_rs::SHIFT_JIS, encoding_rs::EUC_JP, encoding_rs::UTF_8];
+    for (text, password) in texts {
+        for charset in charsets {
+            for (aes, text_first) in [(false, true), (true, true), (true, false)] {
+                let report = look_at_mail(mail(text, charset, &encrypted(&["請求書.txt"], aes, password), text_first));
+                let what = format!("{text} {} aes {aes} first {text_first}", charset.name());
+                let [member] = members(&report)[..] else { panic!("{what}: {report:?}") };
+                assert_eq!((member.names[0].as_str(), member.opened_by_password), ("請求書.txt", Some(true)), "{what}");
+                assert_eq!(report.findings.iter().filter(|f| f.id.reason.is_some()).count(), 0, "{what}");
+                let archive = report.parts.iter().find(|part| part.names == ["今月.zip"]);
+                assert!(archive.is_some_and(|part| part.name_raw.is_none()), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_password_that_was_told_and_opens_nothing_is_another_finding_than_none() {
+    let archive = encrypted(&["a.txt"], true, "right");
+    let told = look_at_mail(mail("解凍パスワード：wrong123", encoding_rs::ISO_2022_JP, &archive, false));
+    assert_eq!(evidence(&told, "archive-encrypted-told"), ["a.txt"]);
+    assert_eq!(evidence(&told, "archive-encrypted"), [""; 0]);
+    let silent = look_at_mail(mail("資料をお送りします。", encoding_rs::ISO_2022_JP, &archive, true));
+    assert_eq!(evidence(&silent, "archive-encrypted"), ["a.txt"]);
+}
+
+/// `inner` as an attached message, base64 where mail forbids it (RFC 2046 5.2.1) and readers do not mind.
+fn forwarded(inner: &[u8], encoded: bool) -> Vec<u8> {
+    let (encoding, body) =
+        if encoded { ("base64", data_encoding::BASE64.encode(inner).into_bytes()) } else { ("8bit", inner.to_vec()) };
+    let head = format!(
+        "Received: x\r\nFrom: a@example.com\r\nMIME-Version: 1.0\r\nContent-Type: message/rfc822\r\n\
+         Content-Transfer-Encoding: {encoding}\r\n\r\n"
+    );
+    [head.as_bytes(), &body].concat()
+}
+
+#[test]
+fn macros_are_found_however_deep_and_whatever_they_are_called() {
+    use crate::common::office::{ModuleKind, vba_project};
+    let code = "Sub AutoOpen()\nShell \"calc.exe\"\nEnd Sub\n";
+    let project = vba_project(&[("ThisDocument", code, ModuleKind::Document)]);
+    // No content type says that there are macros, and the project has another name.
+    let document = package(WORD, &[("word/theme/theme9.xml", &project)]);
+    let wrapped = archive(&[entry("holiday.jpg", &document)], Tail::default());
+    let polyglot = [b"GIF89a\x01\0\x01\0\0\0\0;".to_vec(), document.clone()].concat();
+    let honest = "資料をお送りします。";
+    let labelled = |label: &str, bytes: &[u8]| {
+        let mail = mail(honest, encoding_rs::UTF_8, bytes, true);
+        let text = String::from_utf8(mail).unwrap();
+        text.replace("application/zip; name=\"=?ISO-2022-JP?B?GyRCOiM3bhsoQi56aXA=?=\"", label).into_bytes()
+    };
+    let cases = [
+        ("as text", labelled("text/plain", &document)),
+        ("as data with a wrong name", labelled("application/octet-stream; name=a.jpg", &document)),
+        ("behind a picture", labelled("image/gif; name=a.gif", &polyglot)),
+        ("in an archive", labelled("application/zip; name=a.zip", &wrapped)),
+        ("in mails", forwarded(&forwarded(&labelled("text/plain; name=a", &wrapped), false), false)),
+        ("in encoded mails", forwarded(&forwarded(&labelled("text/plain; name=a", &wrapped), true), true)),
+    ];
+    for (what, bytes) in cases {
+        let report = look_at_mail(bytes);
+        assert!(!evidence(&report, "vba-autoexec").is_empty(), "{what}: {:?}", report.findings);
+        assert!(!evidence(&report, "vba-run-program").is_empty(), "{what}");
+    }
+}
+
 const WORD: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml";
 const WORD_MACROS: &str = "application/vnd.ms-word.document.macroEnabled.main+xml";
 

@@ -80,13 +80,17 @@ fn told(after: &str, below: &[&str]) -> Vec<(u8, String)> {
     let after: String = after.chars().take(80).collect();
     let Some((separator, rest)) = separated(&after) else { return Vec::new() };
     let rest = rest.trim();
-    if rest.is_empty() {
+    let here = variants(token(rest, separator));
+    if here.is_empty() && (rest.is_empty() || BELOW.iter().any(|word| rest.to_lowercase().contains(word))) {
         // The token stands alone on one of the next lines, perhaps in brackets.
         let lines = below.iter().take(2).filter(|line| alone(line));
         return lines.map(|line| variants(token(line, separator))).find(|found| !found.is_empty()).unwrap_or_default();
     }
-    variants(token(rest, separator))
+    here
 }
+
+/// Words that point to the next line.
+const BELOW: &[&str] = &["下記", "以下", "次の", "below", "follow", "folgt"];
 
 /// How a word for "password" and the rest of the line are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,6 +268,9 @@ mod tests {
             ("The password is abc123.", &["abc123"]),
             ("the password is swordfish", &["swordfish"]),
             ("PW：１２３４５", &["12345"]),
+            ("ＰＷは下記のとおりです。\r\n\r\n  20221122", &["20221122"]),
+            ("パスワードは以下になります\nab12cd", &["ab12cd"]),
+            ("the password is as follows\nab12cd", &["ab12cd"]),
             ("解凍パスワード：a8Kd-33", &["a8Kd-33"]),
             ("解凍パスワードは「sakura2022」です。", &["sakura2022"]),
             ("パスワードは kQ99x です", &["kQ99x"]),
@@ -297,6 +304,7 @@ mod tests {
             "The password is required to open this file.",
             "Your password has expired.",
             "パスワードは別途お送りいたします。",
+            "パスワードは以下の手順で変更してください。\n設定画面",
             "パスワードを忘れた方はこちら",
             "Password: ********",
             "Reset your password: https://example.com/reset?x=1",
