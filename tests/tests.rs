@@ -28,6 +28,8 @@ mod protocol;
 mod quarantine;
 /// The samples and their reports.
 mod samples;
+/// The command `scan`.
+mod scan;
 /// The proxy over real sockets.
 mod smtp;
 /// Macros loud and quiet.

@@ -100,21 +100,21 @@ impl Walk {
                 Err(error) => fail(error),
             };
         }
-        if !named && !metadata.is_file() {
-            return None;
+        let read = || {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let input = super::read_file(path, self.limit).map(|bytes| Input::file(bytes, name));
+            Some(Item { path: label.clone(), input: input.map_err(Unreadable::from) })
+        };
+        if !metadata.is_file() {
+            // A pipe can be read only once, so it is not asked whether it is a mailbox.
+            return if named { read() } else { None };
         }
         match Mbox::open(path) {
             Ok(Some(mbox)) => {
                 self.mbox = Some(mbox);
                 None
             }
-            Ok(None) => {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                match super::read_file(path, self.limit) {
-                    Ok(bytes) => Some(Item { path: label, input: Ok(Input::file(bytes, name)) }),
-                    Err(error) => fail(error),
-                }
-            }
+            Ok(None) => read(),
             Err(error) => fail(error),
         }
     }
