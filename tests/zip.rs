@@ -555,6 +555,24 @@ fn macros_are_found_however_deep_and_whatever_they_are_called() {
     }
 }
 
+#[test]
+fn one_thing_is_not_buried_under_many_of_another() {
+    let odd = (0..500).map(|n| Entry { method: Some(12), stored: true, ..entry(&format!("{n}.bz2"), b"x") });
+    let report =
+        look(archive(&odd.chain([entry("a.rar", b"Rar!\x1a\x07\x01\0")]).collect::<Vec<_>>(), Tail::default()));
+    let said = evidence(&report, "container-unsupported");
+    assert_eq!(said.len(), 26);
+    assert!(said.contains(&"rar"), "{said:?}");
+}
+
+#[test]
+fn a_scan_that_is_told_to_stop_says_that_it_did_not_end() {
+    let stop = Stop::default();
+    stop.stop();
+    let report = scan(Input::file(honest_archive(), "x"), &Limits::default(), &Knowledge::default(), &stop);
+    assert_eq!(evidence(&report, "scan-fault"), ["max_scan_time"]);
+}
+
 const WORD: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml";
 const WORD_MACROS: &str = "application/vnd.ms-word.document.macroEnabled.main+xml";
 
