@@ -55,10 +55,16 @@ impl StoreError {
         move |source| Self::Io { path, doing, source }
     }
 
-    /// Whether the disk, not `max_size`, has no room.
+    /// Whether there is no room, on the disk or under `max_size`.
     pub(super) fn is_no_space(&self) -> bool {
         let no_space = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        matches!(self, StoreError::Io { source, .. } if no_space(source.kind()))
+        match self {
+            StoreError::Full { .. } => true,
+            StoreError::Io { source, .. } => no_space(source.kind()),
+            StoreError::NotFound(_) | StoreError::Busy(_) | StoreError::Damaged { .. } | StoreError::State { .. } => {
+                false
+            }
+        }
     }
 
     /// The exit code of a command that failed with this (sysexits).

@@ -56,7 +56,7 @@ pub struct Quarantine {
     pending: Mutex<HashMap<QuarantineId, Locked>>,
     /// Octets of messages that are being stored and not yet in the index.
     reserved: Mutex<u64>,
-    /// Octets that the last message needed, if there was no room for it on the disk; else 0.
+    /// The size of the last message, if there was no room for it; else 0.
     lacking: AtomicU64,
 }
 
@@ -117,13 +117,13 @@ impl Quarantine {
             // Whoever gives two messages one id must not lose the first by it.
             return Err(StoreError::State { id, state: self.folder.read_entry(id)?.state });
         }
-        let _reserved = self.reserve(message.size())?;
+        let noted = |lacks: bool| self.lacking.store(if lacks { message.size() } else { 0 }, Ordering::Relaxed);
+        let _reserved = self.reserve(message.size()).inspect_err(|error| noted(error.is_no_space()))?;
         let stored = self.folder.write_content(id, message).and_then(|sha256| {
             let entry = Entry::new(new, state, Timestamp::now(), message.size(), sha256);
             self.folder.publish(&entry).map(|locked| (entry, locked))
         });
-        let lacked = stored.as_ref().is_err_and(StoreError::is_no_space);
-        self.lacking.store(if lacked { message.size().saturating_add(ENTRY_ROOM) } else { 0 }, Ordering::Relaxed);
+        noted(stored.as_ref().is_err_and(StoreError::is_no_space));
         let (entry, locked) = stored.inspect_err(|_| self.folder.abandon(id))?;
         self.index.record(&self.folder, &entry);
         if state == State::Pending {
@@ -241,11 +241,14 @@ impl Quarantine {
     /// What stands in the way, and what to do.
     pub fn check(&self) -> Result<(), StoreError> {
         let usage = self.usage()?;
-        if usage.bytes >= usage.limit {
-            return Err(StoreError::Full { used: usage.bytes, limit: usage.limit, size: 0 });
+        let size = self.lacking.load(Ordering::Relaxed);
+        // One that is larger than the whole quarantine says nothing about the others.
+        let lacks = size <= usage.limit && usage.bytes.saturating_add(size) > usage.limit;
+        if lacks || usage.bytes >= usage.limit {
+            return Err(StoreError::Full { used: usage.bytes, limit: usage.limit, size });
         }
         self.folder.check_writable()?;
-        self.folder.check_room(self.lacking.load(Ordering::Relaxed).max(ENTRY_ROOM))
+        self.folder.check_room(size.saturating_add(ENTRY_ROOM))
     }
 
     /// How much is held.
