@@ -357,7 +357,7 @@ async fn an_answer_before_the_final_dot_is_not_the_answer_to_it() {
         let proxy = Proxy::before(&hop).await;
         let mut client = Client::hello(proxy.address).await;
         client.envelope(&["<a@b>"]).await;
-        let reply = client.message(&b"0123456789abcde\r\n".repeat(200_000)).await;
+        let reply = client.message(&b"0123456789abcde\r\n".repeat(1_000_000)).await;
         assert!(reply.starts_with("451"), "{act:?}: {reply}");
         assert!(!proxy.handler.lost.lock().unwrap()[0].0, "the dot was not sent");
         assert_eq!((hop.connections(), hop.messages().len()), (1, 0));
