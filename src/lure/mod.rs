@@ -11,7 +11,7 @@ pub mod phrases;
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
 
 pub use self::charset::{decode_text, decode_xml};
@@ -89,7 +89,7 @@ impl Reading {
     /// Reads one piece.
     pub fn read(&mut self, text: &str) {
         let text = squeezed(text);
-        self.length = self.length.saturating_add(text.chars().count());
+        self.length = self.length.saturating_add(characters(&text));
         for found in TABLE.automaton.find_overlapping_iter(&text) {
             let Some((sense, phrase)) = TABLE.phrases.get(found.pattern().as_usize()) else { continue };
             if let Some(slot) = SENSES.iter().position(|s| s == sense).and_then(|n| self.first.get_mut(n)) {
@@ -148,16 +148,26 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     };
     let phrases: Vec<_> = phrases::PHRASES.iter().flat_map(split).collect();
     let patterns = phrases.iter().map(|(_, phrase)| squeezed(phrase));
+    // A DFA: half the time of the default, for some hundred kilobytes.
+    let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(patterns);
     #[expect(clippy::expect_used, reason = "a table of constants: the tests build it")]
-    let automaton = AhoCorasick::new(patterns).expect("some hundred short patterns");
+    let automaton = automaton.expect("some hundred short patterns");
     Table { automaton, phrases }
 });
 
 /// Text for comparison: NFKC, lower case, no white space and nothing invisible. Blanks within
 /// words are a habit of Japanese layout and a trick of senders; the phrases lose theirs, too.
-fn squeezed(text: &str) -> String {
-    if !text.is_ascii() && !is_nfkc(text) {
-        return text.nfkc().filter(|c| is_visible(*c)).flat_map(char::to_lowercase).map(backslash).collect();
+fn squeezed(text: &str) -> Vec<u8> {
+    if text.is_ascii() {
+        // What most text is: no look at characters.
+        let mut out = Vec::with_capacity(text.len());
+        out.extend(text.bytes().filter(u8::is_ascii_graphic));
+        out.make_ascii_lowercase();
+        return out;
+    }
+    if !is_nfkc(text) {
+        let shown = text.nfkc().filter(|c| is_visible(*c)).flat_map(char::to_lowercase).map(backslash);
+        return shown.collect::<String>().into_bytes();
     }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -169,7 +179,12 @@ fn squeezed(text: &str) -> String {
             out.extend(c.to_lowercase().map(backslash));
         }
     }
-    out
+    out.into_bytes()
+}
+
+/// How many characters stand in squeezed text.
+fn characters(text: &[u8]) -> usize {
+    text.iter().filter(|octet| **octet & 0xc0 != 0x80).count()
 }
 
 fn is_visible(c: char) -> bool {

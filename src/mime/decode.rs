@@ -191,9 +191,11 @@ const SEXTETS: [u8; 256] = {
     table
 };
 
-/// Whether an octet is of the alphabet.
-pub(super) fn is_sextet(byte: u8) -> bool {
-    sextet(byte).is_some()
+/// Whether all octets are of the alphabet. Without a way out on the first that is not: several octets
+/// are looked at at once, and almost all of a mail is base64.
+pub(super) fn is_base64(text: &[u8]) -> bool {
+    let value = |octet: &u8| SEXTETS.get(usize::from(*octet)).copied().unwrap_or(NONE);
+    text.iter().map(value).fold(0, |all, value| all | value) & 0x80 == 0
 }
 
 fn sextet(byte: u8) -> Option<u8> {

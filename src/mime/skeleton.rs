@@ -4,7 +4,7 @@
 //! neither a delimiter (no hyphens) nor a field (no colon), so taking such lines out changes no
 //! structure. Offsets are translated back.
 
-use crate::mime::decode::is_sextet;
+use crate::mime::decode::is_base64;
 
 /// Octets of a run that stay at each of its ends: enough for whoever guesses by the first lines.
 const KEPT: usize = 1024;
@@ -60,7 +60,7 @@ impl Skeleton {
 fn is_base64_line(line: &[u8]) -> bool {
     let text = line.strip_suffix(b"\n").unwrap_or(line);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
-    !text.is_empty() && text.iter().all(|octet| is_sextet(*octet))
+    !text.is_empty() && is_base64(text)
 }
 
 #[cfg(test)]
