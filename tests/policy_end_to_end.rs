@@ -320,20 +320,6 @@ fn the_log_shows_why_a_rule_did_not_apply() {
 }
 
 #[test]
-fn what_is_refused_before_it_is_whole_is_counted_with_its_session_only() {
-    let checkpoint = Checkpoint::with("[limits]\nmax_message_size = \"64 KiB\"\n");
-    let mut client = Client::connect(checkpoint.daemon.port()).unwrap();
-    let large = [letter("Large"), b"0123456789\r\n".repeat(6000)].concat();
-    assert_eq!(client.send("large@outside.test", &[USER], &large).unwrap().code, 552);
-    let bare = b"Subject: bare\n\nline\r\n";
-    let reply = client.send("bare@outside.test", &[USER], bare).unwrap();
-    assert!(reply.text.starts_with("550 5.5.2"), "{}", reply.text);
-    client.command("QUIT").unwrap();
-    assert!(checkpoint.daemon.messages().is_empty());
-    assert!(checkpoint.sink.mails().is_empty());
-}
-
-#[test]
 fn every_series_is_there_from_the_start_and_there_are_few() {
     let checkpoint = Checkpoint::with("[[rule]]\nname = \"mine\"\naction = \"pass\"\n");
     let answer = checkpoint.daemon.get("/metrics");
