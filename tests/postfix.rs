@@ -101,7 +101,11 @@ fn clean_mail_arrives_as_it_was_sent() {
         assert!(text.contains("\r\nX-Sekisho-Verdict: clean\r\n"), "{recipe}: {text}");
         assert!(text.contains("\r\nX-Sekisho-Id: "), "{recipe}: {text}");
         assert!(!text.contains("forged"), "{recipe}: {text}");
-        assert!(!stage.postfix.log().contains("warning"), "{recipe}: {}", stage.postfix.log());
+        // The kernel stamps files by a coarser clock than Postfix reads: that is no word about us.
+        let about_clocks = |line: &&str| line.contains("file system clock") || line.contains("file time stamps");
+        let log = stage.postfix.log();
+        let warnings: Vec<_> = log.lines().filter(|l| l.contains("warning")).filter(|l| !about_clocks(l)).collect();
+        assert!(warnings.is_empty(), "{recipe}: {warnings:?}");
     }
 }
 
