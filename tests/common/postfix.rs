@@ -60,6 +60,14 @@ impl Postfix {
         self.next_hop_port
     }
 
+    /// The warnings in its log. Not its remark about clocks: the kernel stamps files by a coarser clock
+    /// than Postfix reads.
+    pub fn warnings(&self) -> Vec<String> {
+        let about_clocks = |line: &str| line.contains("file system clock") || line.contains("file time stamps");
+        let log = self.log();
+        log.lines().filter(|line| line.contains("warning") && !about_clocks(line)).map(str::to_owned).collect()
+    }
+
     /// Everything that it has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
