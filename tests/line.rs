@@ -102,8 +102,17 @@ fn daemon(mode: &str, next_hop: u16, rules: &str) -> Daemon {
     daemon
 }
 
+/// What became of one letter.
+struct Outcome {
+    code: u16,
+    /// The recipients of each copy that the next hop took.
+    taken: Vec<Vec<String>>,
+    /// State and recipients of each held copy.
+    held: Vec<(String, Vec<String>)>,
+}
+
 /// Sends one letter; what was replied, whom the next hop has it for, whose copies are held.
-fn outcome(mode: &str, to_the_dot: &'static str, to: &[&str]) -> (u16, Vec<Vec<String>>, Vec<(String, Vec<String>)>) {
+fn outcome(mode: &str, to_the_dot: &'static str, to: &[&str]) -> Outcome {
     let hop = Hop::start(to_the_dot);
     let rules = if mode == "after-queue" {
         RULES.replace("action = \"reject\"\nreply = \"550 5.7.1 not here ({id})\"", "action = \"quarantine\"")
@@ -122,11 +131,11 @@ fn outcome(mode: &str, to_the_dot: &'static str, to: &[&str]) -> (u16, Vec<Vec<S
     });
     let lines = daemon.messages();
     assert_eq!(lines.len(), 1, "exactly one line a message: {lines:?}");
-    (reply.code, hop.taken(), held.collect())
+    Outcome { code: reply.code, taken: hop.taken(), held: held.collect() }
 }
 
 fn check(mode: &str, to_the_dot: &'static str, to: &[&str], code: u16, delivered: &[&str], held: &[&str]) {
-    let (got, taken, stored) = outcome(mode, to_the_dot, to);
+    let Outcome { code: got, taken, held: stored } = outcome(mode, to_the_dot, to);
     let context = format!("{mode}, {to_the_dot:?}, {to:?}");
     assert_eq!(got, code, "{context}");
     let wanted: Vec<Vec<String>> =
