@@ -238,7 +238,7 @@ impl Scan {
 
     /// Reports a finding. Text is cut to [`finding::MAX_EVIDENCE`] characters; the same finding
     /// with the same evidence in the same part counts once, and a part has at most
-    /// [`MAX_REPEATS`] of a kind.
+    /// `MAX_REPEATS` of a kind.
     pub fn finding(&mut self, id: FindingId, part: &Part, location: &str, evidence: &str) {
         let repeats = self.repeats.entry((id, part.path.clone())).or_default();
         if *repeats >= MAX_REPEATS {
