@@ -818,8 +818,10 @@ fn killed_at_every_step_a_release_sends_one_copy() {
         hop.client_is(child.id());
         assert!(!child.wait().unwrap().success(), "{step:?}: it was not killed");
         let asked = release_to_the_end(&quarantine, id, &hop);
-        // A kill in the middle of the content may come just after the last of it was written.
-        assert!(asked == usize::from(unknown) || step == KillAt::Content, "{step:?}: asked {asked} times");
+        // A kill in the middle of the content may come just after the last of it was written: then a person is
+        // asked once, as for the steps behind it.
+        let expected = usize::from(unknown)..=usize::from(unknown || step == KillAt::Content);
+        assert!(expected.contains(&asked), "{step:?}: asked {asked} times");
         assert_eq!(hop.arrived().len(), 1, "{step:?}");
         assert_eq!(hop.arrived()[0].content, octets());
         assert_eq!(state(&quarantine, id), State::Released);
