@@ -80,5 +80,6 @@ pub mod smtp;
 pub mod store;
 pub mod telemetry;
 pub mod terminal;
+pub mod transaction;
 pub mod vba;
 pub mod verdict;

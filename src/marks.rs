@@ -1,9 +1,16 @@
-//! The header fields that a delivered copy gets (and the forged ones that it loses).
+//! How a delivered copy differs from what was received: the header fields that it gets, those that it
+//! loses, and what is spliced into its body.
 //!
 //! Every incoming `X-Sekisho-*` field is deleted; our own are prepended above all others
 //! (RFC 5321 4.4, RFC 8601 5), CRLF ended, folded, printable ASCII. A message that does not begin
 //! with a header field gets an empty line behind ours, so that its first line cannot become a
 //! continuation of our last.
+//!
+//! [`Changes`] names fields and not only octets, since a milter can ask its MTA for nothing else; a
+//! proxy splices octets ([`Changes::edits`]).
+
+use std::collections::HashMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -54,68 +61,135 @@ fn encoded_words(text: &str) -> String {
     words.iter().map(encode).collect::<Vec<_>>().join(" ")
 }
 
-/// One field, folded at spaces, CRLF ended.
-fn field(name: &str, text: &HeaderText) -> String {
-    let mut lines = format!("{name}:");
-    let mut column = lines.len();
-    for word in text.as_str().split(' ').filter(|word| !word.is_empty()) {
-        // A word that is too long for any line is cut: 998 octets are the limit of RFC 5322 2.1.1.
-        let word: String = word.chars().take(900).collect();
-        if column.saturating_add(word.len()) >= FOLD_AT && column > name.len().saturating_add(1) {
-            lines.push_str("\r\n");
-            column = 0;
-        }
-        lines.push(' ');
-        lines.push_str(&word);
-        column = column.saturating_add(word.len()).saturating_add(1);
-    }
-    lines.push_str("\r\n");
-    lines
+/// A header field that a copy gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Behind the colon: with the leading space, folded (CRLF and a space), without the last CRLF.
+    pub value: String,
 }
 
-/// The edits of a delivered copy: forged fields go, ours and those of the rule come, the first
-/// Subject is prefixed. `{verdict}`, `{rule}` and `{id}` in the rule's texts are replaced.
-pub fn edits(raw: &[u8], verdict: &Verdict, id: &str, rule: &str, tag: &Tag) -> Edits {
-    let fill = |text: &str| text.replace("{verdict}", verdict.level.name()).replace("{rule}", rule).replace("{id}", id);
-    let mut splices: Vec<Splice> = Vec::new();
-    let mut ours = own_fields(verdict, id);
-    for (name, value) in &tag.headers {
-        ours.push_str(&field(name, &HeaderText::new(&fill(value))));
+impl Field {
+    /// A field, folded at spaces.
+    pub fn new(name: &str, text: &HeaderText) -> Self {
+        let mut value = String::new();
+        let mut column = name.len().saturating_add(1);
+        for word in text.as_str().split(' ').filter(|word| !word.is_empty()) {
+            // A word that is too long for any line is cut: 998 octets are the limit of RFC 5322 2.1.1.
+            let word: String = word.chars().take(900).collect();
+            if column.saturating_add(word.len()) >= FOLD_AT && !value.is_empty() {
+                value.push_str("\r\n");
+                column = 0;
+            }
+            value.push(' ');
+            value.push_str(&word);
+            column = column.saturating_add(word.len()).saturating_add(1);
+        }
+        Self { name: name.to_owned(), value }
     }
-    let mut subject_seen = false;
+
+    /// As it stands in a header.
+    fn line(&self) -> String {
+        format!("{}:{}\r\n", self.name, self.value)
+    }
+}
+
+/// A header field of the message that goes or changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    /// Its name, as the message spells it.
+    pub name: Bytes,
+    /// The how manieth of this name it is, from 1, as a milter counts.
+    pub index: usize,
+    /// Where the whole field stands, with its CRLF.
+    pub span: Range<usize>,
+    /// Where its value stands: behind the colon, without the last CRLF.
+    pub value: Range<usize>,
+    /// The new value, in the form of [`Field::value`]; `None` deletes the field.
+    pub new: Option<Bytes>,
+}
+
+/// The difference between a message as received and a copy as delivered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// New fields, above all others, in this order.
+    pub prepend: Vec<Field>,
+    /// The message has no header: an empty line ends the new one.
+    pub ends_header: bool,
+    /// Fields that go or change, in the message's order.
+    pub fields: Vec<FieldChange>,
+    /// What is cut out of the body and put into it.
+    pub body: Vec<Splice>,
+}
+
+impl Changes {
+    /// As splices of octets.
+    pub fn edits(&self) -> Edits {
+        let mut top: String = self.prepend.iter().map(Field::line).collect();
+        if self.ends_header {
+            top.push_str("\r\n");
+        }
+        let mut splices = Vec::new();
+        if !top.is_empty() {
+            splices.push(Splice { range: 0..0, with: Bytes::from(top) });
+        }
+        splices.extend(self.fields.iter().map(|field| match &field.new {
+            None => Splice { range: octets(&field.span), with: Bytes::new() },
+            Some(value) => Splice { range: octets(&field.value), with: value.clone() },
+        }));
+        splices.extend(self.body.iter().cloned());
+        Edits::new(splices)
+    }
+}
+
+/// The changes of a delivered copy's header: forged fields go, ours and those of the rule come, the
+/// first Subject is prefixed. `{verdict}`, `{rule}` and `{id}` in the rule's texts are replaced.
+pub fn changes(raw: &[u8], verdict: &Verdict, id: &str, rule: &str, tag: &Tag) -> Changes {
+    let fill = |text: &str| text.replace("{verdict}", verdict.level.name()).replace("{rule}", rule).replace("{id}", id);
+    let mut changes = Changes { prepend: own_fields(verdict, id), ..Changes::default() };
+    for (name, value) in &tag.headers {
+        changes.prepend.push(Field::new(name, &HeaderText::new(&fill(value))));
+    }
+    let mut prefix = tag.subject_prefix.as_ref().map(|prefix| fill(prefix));
+    let mut seen: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut any_field = false;
     for header in mime::fields(raw) {
         any_field = true;
         let name = raw.get(header.name.clone()).unwrap_or_default();
-        if is_own(name) {
-            splices.push(Splice { range: octets(&header.span), with: Bytes::new() });
-        } else if !subject_seen && name.eq_ignore_ascii_case(b"subject") {
-            subject_seen = true;
-            if let Some(prefix) = &tag.subject_prefix {
-                splices.extend(prefixed(raw, &header.value, &fill(prefix)));
-            }
+        let is_subject = name.eq_ignore_ascii_case(b"subject");
+        if !is_subject && !is_own(name) {
+            continue;
         }
+        let index = seen.entry(name.to_ascii_lowercase()).or_default();
+        *index = index.saturating_add(1);
+        let new = match is_subject {
+            false => None,
+            true => match prefix.take().and_then(|prefix| prefixed(raw, &header.value, &prefix)) {
+                Some(value) => Some(value),
+                None => continue,
+            },
+        };
+        let (name, index) = (Bytes::copy_from_slice(name), *index);
+        changes.fields.push(FieldChange { name, index, span: header.span, value: header.value, new });
     }
-    if let (false, Some(prefix)) = (subject_seen, &tag.subject_prefix) {
-        ours.push_str(&field("Subject", &HeaderText::new(fill(prefix).trim())));
+    if let Some(prefix) = prefix {
+        changes.prepend.push(Field::new("Subject", &HeaderText::new(prefix.trim())));
     }
-    if !any_field && !raw.is_empty() && !raw.starts_with(b"\r\n") {
-        ours.push_str("\r\n");
-    }
-    splices.push(Splice { range: 0..0, with: Bytes::from(ours) });
-    Edits::new(splices)
+    changes.ends_header = !any_field && !raw.is_empty() && !raw.starts_with(b"\r\n");
+    changes
 }
 
 /// The fields that every delivered message gets.
-fn own_fields(verdict: &Verdict, id: &str) -> String {
+fn own_fields(verdict: &Verdict, id: &str) -> Vec<Field> {
     let level = verdict.level.name();
     let incomplete = if verdict.complete { "" } else { "; incomplete" };
-    let mut ours = field("X-Sekisho-Verdict", &HeaderText::new(&format!("{level}{incomplete}")));
-    ours.push_str(&field("X-Sekisho-Id", &HeaderText::new(id)));
+    let field = |name: &str, text: &str| Field::new(name, &HeaderText::new(text));
+    let mut ours = vec![field("X-Sekisho-Verdict", &format!("{level}{incomplete}")), field("X-Sekisho-Id", id)];
     if verdict.level != crate::verdict::Level::Clean || !verdict.complete {
         // The only characters of our own sentence that would have all of it encoded.
         let sentence = verdict.explanation.en.replace(['“', '”'], "\"");
-        ours.push_str(&field("X-Sekisho-Explanation", &HeaderText::new(&sentence)));
+        ours.push(field("X-Sekisho-Explanation", &sentence));
     }
     ours
 }
@@ -125,20 +199,20 @@ fn is_own(name: &[u8]) -> bool {
     name.get(..OWN_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN_PREFIX.as_bytes()))
 }
 
-/// The prefix before the first Subject's text, unless it stands there already.
-fn prefixed(raw: &[u8], value: &std::ops::Range<usize>, prefix: &str) -> Option<Splice> {
+/// The value of a Subject with the prefix before its text, unless it stands there already.
+fn prefixed(raw: &[u8], value: &Range<usize>, prefix: &str) -> Option<Bytes> {
     let encoded = HeaderText::new(prefix.trim_end());
-    let text = raw.get(value.clone()).unwrap_or_default();
-    let blanks = text.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
-    if text.get(blanks..).is_some_and(|rest| rest.starts_with(encoded.as_str().as_bytes())) {
+    let value = raw.get(value.clone()).unwrap_or_default();
+    let blanks = value.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+    let (lead, text) = value.split_at_checked(blanks).unwrap_or_default();
+    if text.starts_with(encoded.as_str().as_bytes()) {
         return None;
     }
-    let at = value.start.saturating_add(blanks);
-    let lead = if blanks == 0 { " " } else { "" };
-    Some(Splice { range: octets(&(at..at)), with: Bytes::from(format!("{lead}{} ", encoded.as_str())) })
+    let lead = if lead.is_empty() { b" " } else { lead };
+    Some(Bytes::from([lead, encoded.as_str().as_bytes(), b" ", text].concat()))
 }
 
-fn octets(range: &std::ops::Range<usize>) -> std::ops::Range<u64> {
+fn octets(range: &Range<usize>) -> Range<u64> {
     range.start as u64..range.end as u64
 }
 
@@ -153,8 +227,8 @@ mod tests {
     }
 
     fn marked(raw: &str, tag: &Tag) -> String {
-        let copy = edits(raw.as_bytes(), &verdict(Level::Clean, true, ""), "ID", "rule", tag).apply(raw.as_bytes());
-        String::from_utf8(copy).unwrap()
+        let changes = changes(raw.as_bytes(), &verdict(Level::Clean, true, ""), "ID", "rule", tag);
+        String::from_utf8(changes.edits().apply(raw.as_bytes())).unwrap()
     }
 
     const OURS: &str = "X-Sekisho-Verdict: clean\r\nX-Sekisho-Id: ID\r\n";
@@ -199,8 +273,8 @@ mod tests {
     #[test]
     fn nothing_from_the_mail_can_end_a_field() {
         let bad = "請求書\r\nX-Evil: 1\r\n\r\n\0 is long ".repeat(30);
-        let copy = edits(b"A: 1\r\n\r\n", &verdict(Level::Malicious, false, &bad), "ID", "r", &Tag::default());
-        let copy = String::from_utf8(copy.apply(b"A: 1\r\n\r\n")).unwrap();
+        let changes = changes(b"A: 1\r\n\r\n", &verdict(Level::Malicious, false, &bad), "ID", "r", &Tag::default());
+        let copy = String::from_utf8(changes.edits().apply(b"A: 1\r\n\r\n")).unwrap();
         assert!(copy.starts_with("X-Sekisho-Verdict: malicious; incomplete\r\n"));
         assert!(copy.is_ascii() && !copy.contains("\r\nX-Evil") && !copy.contains('\0'));
         assert!(copy.lines().all(|line| line.len() < 100), "{copy}");

@@ -27,11 +27,10 @@ use crate::policy;
 use crate::policy::decision::Decision;
 use crate::policy::facts::{FACTS_VERSION, Facts};
 use crate::scan::{Input, Report, Stop, fault, scan};
-use crate::smtp::relay::{Forwarded, Transaction};
 use crate::smtp::reply::Reply;
-use crate::smtp::server::{Handler, Mail};
 use crate::smtp::session::{ContentRefusal, SessionEnd};
 use crate::store::{self, NewEntry, Quarantine, QuarantineId, State, StoreError};
+use crate::transaction::{Addressees, Answer, Forwarded, Handler, Mail, Onward};
 use crate::verdict::{Verdict, judge};
 
 mod record;
@@ -97,19 +96,19 @@ struct Outcome {
 }
 
 impl Handler for Pipeline {
-    async fn handle(&self, mail: Mail, hop: &mut Transaction<'_>) -> Reply {
+    async fn handle(&self, mail: Mail, onward: &mut impl Onward) -> Answer {
         let id = QuarantineId::new(Timestamp::now());
         match self.judge(&mail).await {
             Ok(judged) => {
                 let plan = plan(&judged.decisions, mail.transport);
-                let outcome = self.carry_out(plan, &mail, id, &judged, hop).await;
+                let outcome = self.carry_out(plan, &mail, id, &judged, onward).await;
                 self.record(&mail, id, &judged, &outcome);
-                outcome.reply
+                Answer::All(outcome.reply)
             }
             Err(trouble) => {
                 let outcome = trouble.outcome(&mail, id);
                 self.record_trouble(&mail, id, &trouble, &outcome);
-                outcome.reply
+                Answer::All(outcome.reply)
             }
         }
     }
@@ -241,7 +240,7 @@ impl Pipeline {
         mail: &Mail,
         id: QuarantineId,
         judged: &Judged,
-        hop: &mut Transaction<'_>,
+        onward: &mut impl Onward,
     ) -> Outcome {
         match plan {
             Plan::Defer => Outcome::deferred(mail, id, "4.7.1"),
@@ -260,7 +259,7 @@ impl Pipeline {
                 }
                 if let Some(forward) = forward {
                     let begun = Instant::now();
-                    let forwarded = self.forward(&forward, mail, id, judged, hop).await;
+                    let forwarded = self.forward(&forward, mail, id, judged, onward).await;
                     outcome.stages.push((Stage::Forward, begun.elapsed()));
                     self.settle(forwarded, &forward, (!hold.is_empty()).then_some(id), mail, id, &mut outcome).await;
                 }
@@ -304,12 +303,13 @@ impl Pipeline {
         mail: &Mail,
         id: QuarantineId,
         judged: &Judged,
-        hop: &mut Transaction<'_>,
+        onward: &mut impl Onward,
     ) -> Forwarded {
         let rule = forward.recipients.first().and_then(|index| judged.decisions.get(*index));
         let rule = rule.map_or("", |decision| decision.rule.as_str());
-        let edits = marks::edits(&judged.raw, &judged.verdict, &id.to_string(), rule, &forward.tag);
-        hop.forward(&mail.message, &edits, &forward.recipients, mail.deadline()).await
+        let changes = marks::changes(&judged.raw, &judged.verdict, &id.to_string(), rule, &forward.tag);
+        let to = Addressees { given: forward.recipients.clone(), added: Vec::new() };
+        onward.forward(&mail.message, &changes, &to, mail.deadline()).await
     }
 
     /// The next hop has spoken: its word goes to the client, and decides about the held copies.
@@ -324,11 +324,12 @@ impl Pipeline {
     ) {
         let delivered = if forward.tag == Default::default() { Disposition::Pass } else { Disposition::Tag };
         let (reply, fate, result) = match forwarded {
-            Forwarded::Accepted(reply) => (reply, delivered, DeliveryResult::Accepted),
-            Forwarded::Refused(reply) if reply.is_refusal() && reply.class() == 5 => {
-                (reply, Disposition::Reject, DeliveryResult::Refused)
-            }
-            Forwarded::Refused(reply) => (reply, Disposition::Defer, DeliveryResult::Deferred),
+            Forwarded::Answered(replies) => match replies.into_iter().next() {
+                Some(reply) if reply.is_positive() => (reply, delivered, DeliveryResult::Accepted),
+                Some(reply) if reply.class() == 5 => (reply, Disposition::Reject, DeliveryResult::Refused),
+                Some(reply) => (reply, Disposition::Defer, DeliveryResult::Deferred),
+                None => (Outcome::deferred(mail, id, "4.3.0").reply, Disposition::Defer, DeliveryResult::Lost),
+            },
             Forwarded::Lost { after_dot, what } => {
                 tracing::warn!(%id, after_dot, %what, "deferring: the next hop was lost");
                 (Outcome::deferred(mail, id, "4.4.2").reply, Disposition::Defer, DeliveryResult::Lost)

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::common::smtp::{Act, Client, Hop, Proxy, Verdict, config, listener};
 use sekisho::config::{BareNewlines, Endpoint, Refusals, Timeouts};
-use sekisho::message::{Edits, Splice};
+use sekisho::marks::{Changes, Field};
+use sekisho::message::Splice;
 use sekisho::net::{self, Permits, Shutdown};
 use sekisho::smtp::server;
 use sekisho::smtp::session::{RefusalCause, SessionEnd};
@@ -73,7 +74,11 @@ async fn edits_are_the_only_difference() {
     let hop = Hop::start().await;
     let proxy = Proxy::before(&hop).await;
     let splice = |range, with: &'static [u8]| Splice { range, with: with.into() };
-    proxy.handler.edits(Edits::new(vec![splice(0..0, b"X-A: b\r\n"), splice(10..12, b"\r\n.dot\r\n")]));
+    proxy.handler.changes(Changes {
+        prepend: vec![Field { name: "X-A".to_owned(), value: " b".to_owned() }],
+        body: vec![splice(10..12, b"\r\n.dot\r\n")],
+        ..Changes::default()
+    });
     one_message(&proxy).await;
     assert_eq!(hop.messages()[0].content, b"X-A: b\r\nSubject: x\r\n.dot\r\n\r\nbody\r\n");
     assert_eq!(hop.messages()[0].wire, b"X-A: b\r\nSubject: x\r\n..dot\r\n\r\nbody\r\n.\r\n");

@@ -14,10 +14,10 @@ use crate::pipeline::{Judged, Outcome, Pipeline, Trouble, header_from};
 use crate::policy;
 use crate::policy::decision::Step;
 use crate::scan::{PartReport, Report};
-use crate::smtp::server::Mail;
 use crate::smtp::session::{ContentRefusal, RefusalCause};
 use crate::store::QuarantineId;
 use crate::telemetry::{self, Attachment, MessageLine, PerRecipient};
+use crate::transaction::Mail;
 use crate::verdict::Level;
 
 /// What `[log] level` calls the trace of decisions: `"info,sekisho::policy=debug"`.

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! client ─ server ─▶ session (no I/O) ─▶ relay ─▶ client.rs ─▶ next hop
-//!                        └─ a whole message ─▶ Handler (the pipeline) ─▶ relay::Transaction
+//!                        └─ a whole message ─▶ transaction::Handler (the pipeline) ─▶ relay::Transaction
 //! ```
 //! Nothing is queued here: a message is answered positively only after the handler said so, and the
 //! handler only after the next hop did, or after it holds the message durably.
@@ -18,6 +18,5 @@ pub mod reply;
 pub mod server;
 pub mod session;
 
-pub use relay::{Forwarded, Transaction};
+pub use relay::Transaction;
 pub use reply::Reply;
-pub use server::{Handler, Mail};

@@ -9,9 +9,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Endpoint, Timeouts};
 use crate::envelope::{Octets, Path};
+use crate::marks::Changes;
 use crate::message::{Edits, Message};
 use crate::smtp::client::{Capabilities, Cause, Client, Lost, Stage};
 use crate::smtp::reply::Reply;
+use crate::transaction::{Addressees, Forwarded, Onward};
 
 /// The next hop of one session.
 #[derive(Debug)]
@@ -28,22 +30,6 @@ pub struct Relay {
     sender: Path,
     /// The recipients the next hop accepted.
     recipients: Vec<Path>,
-}
-
-/// What became of a message that was forwarded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Forwarded {
-    /// The next hop has it: the 2yz to the final dot.
-    Accepted(Reply),
-    /// The next hop does not want it: its 4yz or 5yz to DATA or to the final dot.
-    Refused(Reply),
-    /// The next hop is lost.
-    Lost {
-        /// True if the final dot was sent: the next hop may have the message.
-        after_dot: bool,
-        /// For the log.
-        what: String,
-    },
 }
 
 impl Relay {
@@ -202,29 +188,22 @@ impl Relay {
     }
 }
 
-/// The transaction with the next hop that belongs to one message. Dropping it is the same as
-/// [`Transaction::abandon`], only later.
+/// The transaction with the next hop that belongs to one message.
 #[derive(Debug)]
 pub struct Transaction<'a> {
     relay: &'a mut Relay,
 }
 
-impl Transaction<'_> {
-    /// Hands the message to the next hop for some of the recipients (indices into the envelope's
-    /// list), by `deadline`.
+impl Onward for Transaction<'_> {
+    /// Hands the message to the next hop.
     ///
     /// The conversation is done again, once, if the connection died while it was idle, or if not
     /// all recipients are to get the message: XFORWARD, MAIL, and RCPT must then be accepted as they
     /// were before. After the final dot nothing is repeated.
-    pub async fn forward(
-        &mut self,
-        message: &Message,
-        edits: &Edits,
-        recipients: &[usize],
-        deadline: Instant,
-    ) -> Forwarded {
+    async fn forward(&mut self, message: &Message, changes: &Changes, to: &Addressees, deadline: Instant) -> Forwarded {
         let mut dot_sent = false;
-        let forwarding = self.try_forward(message, edits, recipients, &mut dot_sent);
+        let edits = changes.edits();
+        let forwarding = self.try_forward(message, &edits, to, &mut dot_sent);
         let outcome = match timeout_at(deadline, forwarding).await {
             Ok(Ok(forwarded)) => return forwarded,
             Ok(Err(what)) => what,
@@ -232,24 +211,21 @@ impl Transaction<'_> {
         };
         Forwarded::Lost { after_dot: dot_sent, what: outcome }
     }
+}
 
-    /// Makes sure that nothing of the transaction can complete.
-    pub async fn abandon(&mut self) {
-        self.relay.reset().await;
-    }
-
+impl Transaction<'_> {
     async fn try_forward(
         &mut self,
         message: &Message,
         edits: &Edits,
-        recipients: &[usize],
+        to: &Addressees,
         dot_sent: &mut bool,
     ) -> Result<Forwarded, String> {
-        let mut client = match self.data(recipients).await? {
-            Data::Go(client) => client,
+        let Prepared { mut client, refusals } = match self.data(to).await? {
+            Data::Go(prepared) => prepared,
             Data::Refused(client, reply) => {
                 self.relay.connection = Some(client);
-                return Ok(Forwarded::Refused(reply));
+                return Ok(Forwarded::all(&reply, to));
             }
         };
         let writer = client.content(message, edits).await.map_err(|lost| lost.to_string())?;
@@ -258,12 +234,14 @@ impl Transaction<'_> {
         let reply = client.end_of_data(writer).await.map_err(|lost| lost.to_string())?;
         self.relay.open = false;
         self.relay.connection = (reply.code() != 421).then_some(client);
-        Ok(if reply.is_positive() { Forwarded::Accepted(reply) } else { Forwarded::Refused(reply) })
+        let given = to.given.iter().map(|_| reply.clone());
+        let added = refusals.into_iter().map(|refusal| refusal.unwrap_or_else(|| reply.clone()));
+        Ok(Forwarded::Answered(given.chain(added).collect()))
     }
 
     /// Up to the reply to DATA, on the connection as it is if possible, else by doing it again.
-    async fn data(&mut self, recipients: &[usize]) -> Result<Data, String> {
-        let wanted = self.choose(recipients)?;
+    async fn data(&mut self, to: &Addressees) -> Result<Data, String> {
+        let wanted = self.choose(&to.given)?;
         let everybody = wanted.len() == self.relay.recipients.len();
         if let Some(mut client) = self.relay.connection.take() {
             let prepared = if everybody && self.relay.open {
@@ -275,8 +253,8 @@ impl Transaction<'_> {
                 }
             };
             match prepared {
-                Ok(client) => match ask_data(client?).await {
-                    Ok(data) => return Ok(data),
+                Ok(client) => match ask_data(client?, to).await {
+                    Ok(data) => return data,
                     Err(lost) if !lost.is_gone() => return Err(lost.to_string()),
                     Err(lost) => tracing::debug!(%lost, "trying again"),
                 },
@@ -286,14 +264,14 @@ impl Transaction<'_> {
         }
         let client = self.relay.reconnect().await.map_err(|lost| lost.to_string())?;
         let client = self.replay(client, &wanted).await.map_err(|lost| lost.to_string())??;
-        ask_data(client).await.map_err(|lost| lost.to_string())
+        ask_data(client, to).await.map_err(|lost| lost.to_string())?
     }
 
     /// The envelope's recipients with these indices.
     fn choose(&self, recipients: &[usize]) -> Result<Vec<Path>, String> {
         let chosen: Option<Vec<Path>> =
             recipients.iter().map(|index| self.relay.recipients.get(*index).cloned()).collect();
-        chosen.filter(|chosen| !chosen.is_empty()).ok_or_else(|| "no such recipients".to_owned())
+        chosen.ok_or_else(|| "no such recipients".to_owned())
     }
 
     /// XFORWARD, MAIL and RCPT again. `Ok(Err(what))` if an answer has become another than it was
@@ -315,13 +293,40 @@ impl Transaction<'_> {
 
 /// What the next hop said to DATA.
 enum Data {
-    Go(Client),
+    Go(Prepared),
     Refused(Client, Reply),
 }
 
-async fn ask_data(mut client: Client) -> Result<Data, Lost> {
-    Ok(match client.data().await? {
-        Ok(()) => Data::Go(client),
+/// A next hop that waits for content.
+struct Prepared {
+    client: Client,
+    /// For each added addressee, what the next hop said against it.
+    refusals: Vec<Option<Reply>>,
+}
+
+/// RCPT for the added addressees, and DATA. `Ok(Err(what))` if there is nobody to send to.
+async fn ask_data(mut client: Client, to: &Addressees) -> Result<Result<Data, String>, Lost> {
+    let mut refusals = Vec::new();
+    for added in &to.added {
+        let reply = client.recipient(&added.path).await?;
+        if reply.code() == 421 {
+            return Err(Lost { stage: Stage::Recipient, cause: Cause::Unexpected(reply) });
+        }
+        if added.required && !reply.is_positive() {
+            let who = added.path.address();
+            return Ok(Err(format!("the next hop refuses {who}, to whom a rule redirects: {:?}", reply.text())));
+        }
+        refusals.push((!reply.is_positive()).then_some(reply));
+    }
+    if to.given.is_empty() && refusals.iter().all(Option::is_some) {
+        let reply = refusals.into_iter().flatten().next();
+        return Ok(match reply {
+            Some(reply) => Ok(Data::Refused(client, reply)),
+            None => Err("nobody to send to".to_owned()),
+        });
+    }
+    Ok(Ok(match client.data().await? {
+        Ok(()) => Data::Go(Prepared { client, refusals }),
         Err(reply) => Data::Refused(client, reply),
-    })
+    }))
 }

@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
 use crate::envelope::Envelope;
-use crate::message::{Message, Spool, SpoolPolicy};
+use crate::message::{Message, Spool};
 use crate::net::{self, Permits, Shutdown, Stream};
-use crate::plan::Transport;
-use crate::smtp::relay::{Relay, Transaction};
+use crate::smtp::relay::Relay;
 use crate::smtp::reply::Reply;
 use crate::smtp::session::{ContentRefusal, RefusalCause, Session, SessionEnd, SessionLimits, Settings, Step};
+use crate::transaction::{Answer, Handler, Mail};
 
 /// Octets that may wait in a session's input buffer. Reading stops there until they are consumed.
 const MAX_INPUT: usize = 65_536;
@@ -31,67 +31,6 @@ const MAX_INPUT: usize = 65_536;
 const READ_AHEAD: usize = 32_768;
 /// How long a client may take to read the last reply and to hang up.
 const LAST_WRITE: Duration = Duration::from_secs(1);
-
-/// A message whose final dot has arrived, with everything around it.
-#[derive(Debug)]
-pub struct Mail {
-    /// From whom and to whom.
-    pub envelope: Envelope,
-    /// The octets.
-    pub message: Arc<Message>,
-    /// How it came.
-    pub transport: Transport,
-    /// Where it came in.
-    pub listener: Arc<config::Listener>,
-    /// The configuration that was in force at its MAIL.
-    pub config: Arc<Config>,
-    /// When the final dot arrived.
-    pub received: Instant,
-    /// The session, for the log: a number that is never used twice by one process.
-    pub session: u64,
-    /// The peer of the connection; `None` on a Unix socket.
-    pub peer: Option<IpAddr>,
-    /// Cancelled when the client has gone: nobody waits for the reply, so that a message that is not
-    /// forwarded yet need not be. The client keeps it.
-    pub client_gone: CancellationToken,
-}
-
-impl Mail {
-    /// When the reply must be on its way (invariant 15).
-    pub fn deadline(&self) -> Instant {
-        let limit = self.config.timeouts.reply_deadline;
-        self.received.checked_add(limit).unwrap_or(self.received)
-    }
-}
-
-/// What takes messages: the pipeline, or a fake in tests.
-pub trait Handler: Send + Sync + 'static {
-    /// Decides and acts; the reply goes to the client as it is. A 2yz takes responsibility for the
-    /// message (RFC 5321 6.1). Is never cancelled, except at the very end of a shutdown. What it
-    /// leaves of the transaction is reset.
-    fn handle(&self, mail: Mail, hop: &mut Transaction<'_>) -> impl Future<Output = Reply> + Send;
-
-    /// The configuration in force. Asked for each message.
-    fn config(&self) -> Arc<Config>;
-
-    /// Where content is kept while it arrives.
-    fn spool(&self) -> SpoolPolicy;
-
-    /// A session begins.
-    fn session_opened(&self, _listener: &config::Listener) {}
-
-    /// A session has ended.
-    fn session_ended(&self, _listener: &config::Listener, _end: SessionEnd) {}
-
-    /// A message's content could not be taken; its client has been told so.
-    fn message_refused(&self, _mail: &Mail, _refusal: ContentRefusal) {}
-
-    /// Handling a message panicked; its client was told to try again.
-    fn message_panicked(&self, _listener: &config::Listener) {}
-
-    /// A connection was turned away because too many are open.
-    fn session_refused(&self, _listener: &config::Listener) {}
-}
 
 /// Serves one listener until the daemon shuts down.
 pub async fn serve<H: Handler>(
@@ -249,8 +188,8 @@ impl<H: Handler> Connection<H> {
             Step::Refused(envelope, refusal) => self.refused(*envelope, refusal),
             Step::Complete(envelope) => {
                 self.flush().await?;
-                let reply = self.complete(*envelope).await;
-                self.session.handled(reply);
+                let answer = self.complete(*envelope).await;
+                self.session.handled(answer);
             }
         }
         Ok(())
@@ -332,7 +271,7 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Gives a whole message to the handler.
-    async fn complete(&mut self, envelope: Envelope) -> Reply {
+    async fn complete(&mut self, envelope: Envelope) -> Answer {
         let received = Instant::now();
         let spool = self.spool.take().unwrap_or_else(|| Spool::new(self.handler.spool()));
         let size = spool.size();
@@ -342,7 +281,7 @@ impl<H: Handler> Connection<H> {
             Err(error) => {
                 self.cannot_spool(&error);
                 self.refused(envelope, ContentRefusal { size, cause: RefusalCause::NoRoom });
-                return RefusalCause::NoRoom.reply();
+                return Answer::All(RefusalCause::NoRoom.reply());
             }
         };
         let mail = self.mail(envelope, message, received);
@@ -361,7 +300,7 @@ impl<H: Handler> Connection<H> {
         handled.unwrap_or_else(|| {
             tracing::error!(session = self.id, "handling a message panicked");
             self.handler.message_panicked(&self.listener);
-            Reply::new(451, "4.3.0 internal error")
+            Answer::All(Reply::new(451, "4.3.0 internal error"))
         })
     }
 

@@ -15,6 +15,7 @@ use crate::smtp::client::Capabilities;
 use crate::smtp::command::{self, Command, XFORWARD_ATTRIBUTES, decode_xtext};
 use crate::smtp::data::DataReceiver;
 use crate::smtp::reply::Reply;
+use crate::transaction::Answer;
 
 /// Octets of a command line. RFC 5321 4.5.3.1.4 says 512; DSN, SMTPUTF8 and AUTH add up to
 /// some 1,500.
@@ -313,13 +314,19 @@ impl Session {
     }
 
     /// What became of the message ([`Step::Complete`]).
-    pub fn handled(&mut self, reply: Reply) {
-        if reply.is_positive() {
+    pub fn handled(&mut self, answer: Answer) {
+        let replies = match answer {
+            Answer::All(reply) => vec![reply],
+            Answer::Each(replies) => replies,
+        };
+        if replies.iter().any(Reply::is_positive) {
             self.errors = 0;
         }
         self.state = State::Ready;
         self.xforward.clear();
-        self.relayed(reply);
+        for reply in replies {
+            self.relayed(reply);
+        }
         self.steps.push_back(Step::Reset);
     }
 
@@ -741,7 +748,7 @@ mod tests {
                         self.content.append(&mut self.arriving);
                         self.asked.push(format!("message for {}", envelope.recipients.len()));
                         self.envelope = Some(*envelope);
-                        self.session.handled(Reply::new(250, "2.0.0 Ok"));
+                        self.session.handled(Answer::All(Reply::new(250, "2.0.0 Ok")));
                     }
                     Step::Close(end) => {
                         self.end = Some(end);

@@ -8,11 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use sekisho::config::{Config, Endpoint};
-use sekisho::message::{Edits, SpoolPolicy};
+use sekisho::marks::Changes;
+use sekisho::message::SpoolPolicy;
 use sekisho::net::{Listener, Permits, Shutdown};
-use sekisho::smtp::relay::{Forwarded, Transaction};
 use sekisho::smtp::reply::Reply;
-use sekisho::smtp::server::{self, Handler, Mail};
+use sekisho::smtp::server;
+use sekisho::transaction::{Addressees, Answer, Forwarded, Handler, Mail, Onward};
 
 /// A running daemon; ended when dropped.
 pub struct Daemon {
@@ -90,12 +91,12 @@ impl Drop for Daemon {
 struct PassThrough(Arc<Config>);
 
 impl Handler for PassThrough {
-    async fn handle(&self, mail: Mail, hop: &mut Transaction<'_>) -> Reply {
-        let everybody: Vec<usize> = (0..mail.envelope.recipients.len()).collect();
-        match hop.forward(&mail.message, &Edits::default(), &everybody, mail.deadline()).await {
-            Forwarded::Accepted(reply) | Forwarded::Refused(reply) => reply,
+    async fn handle(&self, mail: Mail, onward: &mut impl Onward) -> Answer {
+        let everybody = Addressees { given: (0..mail.envelope.recipients.len()).collect(), added: Vec::new() };
+        Answer::All(match onward.forward(&mail.message, &Changes::default(), &everybody, mail.deadline()).await {
+            Forwarded::Answered(replies) => replies[0].clone(),
             Forwarded::Lost { .. } => Reply::new(451, "4.4.2 lost"),
-        }
+        })
     }
 
     fn config(&self) -> Arc<Config> {

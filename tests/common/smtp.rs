@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use sekisho::config::{BareNewlines, Config, Endpoint, Listener, Refusals, ServiceLimits, Timeouts};
 use sekisho::limits::Limits;
-use sekisho::message::{Edits, SpoolPolicy};
+use sekisho::marks::Changes;
+use sekisho::message::SpoolPolicy;
 use sekisho::net::{self, Permits, Shutdown};
 use sekisho::plan::Transport;
 use sekisho::smtp::session::{ContentRefusal, SessionEnd};
-use sekisho::smtp::{Forwarded, Handler, Mail, Reply, Transaction, server};
+use sekisho::smtp::{Reply, server};
+use sekisho::transaction::{Addressees, Answer, Forwarded, Handler, Mail, Onward};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
@@ -388,7 +390,7 @@ pub enum Verdict {
 pub struct Fake {
     config: Mutex<Arc<Config>>,
     verdict: Mutex<Verdict>,
-    edits: Mutex<Edits>,
+    changes: Mutex<Changes>,
     spool: Mutex<SpoolPolicy>,
     /// Messages that came.
     pub seen: AtomicUsize,
@@ -411,7 +413,7 @@ impl Fake {
         Arc::new(Self {
             config: Mutex::new(Arc::new(config)),
             verdict: Mutex::default(),
-            edits: Mutex::default(),
+            changes: Mutex::default(),
             spool: Mutex::new(SpoolPolicy { threshold: 64 * 1024, folder: std::env::temp_dir() }),
             seen: AtomicUsize::new(0),
             gone: AtomicUsize::new(0),
@@ -428,8 +430,8 @@ impl Fake {
         *self.verdict.lock().unwrap() = verdict;
     }
 
-    pub fn edits(&self, edits: Edits) {
-        *self.edits.lock().unwrap() = edits;
+    pub fn changes(&self, changes: Changes) {
+        *self.changes.lock().unwrap() = changes;
     }
 
     pub fn spool_in(&self, folder: PathBuf) {
@@ -456,7 +458,7 @@ impl Fake {
 }
 
 impl Handler for Fake {
-    async fn handle(&self, mail: Mail, hop: &mut Transaction<'_>) -> Reply {
+    async fn handle(&self, mail: Mail, onward: &mut impl Onward) -> Answer {
         self.seen.fetch_add(1, Ordering::SeqCst);
         *self.envelope.lock().unwrap() = Some(mail.envelope.clone());
         self.scanning.notify_one();
@@ -464,20 +466,21 @@ impl Handler for Fake {
         let verdict = self.verdict.lock().unwrap().clone();
         if mail.client_gone.is_cancelled() {
             self.gone.fetch_add(1, Ordering::SeqCst);
-            return Reply::new(451, "4.4.2 client gone");
+            return Answer::All(Reply::new(451, "4.4.2 client gone"));
         }
         let recipients: Vec<usize> = match verdict {
             Verdict::Pass => (0..mail.envelope.recipients.len()).collect(),
             Verdict::Only(recipients) => recipients,
-            Verdict::Say(code, text) => return Reply::new(code, text),
+            Verdict::Say(code, text) => return Answer::All(Reply::new(code, text)),
             Verdict::Panic => panic!("as told"),
         };
-        let edits = self.edits.lock().unwrap().clone();
-        match hop.forward(&mail.message, &edits, &recipients, mail.deadline()).await {
-            Forwarded::Accepted(reply) | Forwarded::Refused(reply) => reply,
+        let changes = self.changes.lock().unwrap().clone();
+        let to = Addressees { given: recipients, added: Vec::new() };
+        match onward.forward(&mail.message, &changes, &to, mail.deadline()).await {
+            Forwarded::Answered(replies) => Answer::All(replies[0].clone()),
             Forwarded::Lost { after_dot, what } => {
                 self.lost.lock().unwrap().push((after_dot, what));
-                Reply::new(451, "4.4.2 next hop lost")
+                Answer::All(Reply::new(451, "4.4.2 next hop lost"))
             }
         }
     }
