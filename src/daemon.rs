@@ -104,7 +104,7 @@ impl Daemon {
         let mut listening = Vec::new();
         for (socket, listener) in sockets {
             let endpoint = socket.endpoint().map_err(|error| StartError::Listen(listener.listen.to_string(), error))?;
-            tracing::info!(listen = %endpoint, mode = listener.mode.name(), next_hop = %listener.next_hop, "listening");
+            tracing::info!(listen = %endpoint, mode = listener.transport.name(), next_hop = %listener.next_hop, "listening");
             listening.push(endpoint);
             let (pipeline, permits) = (Arc::clone(&pipeline), Arc::clone(&permits));
             tokio::spawn(server::serve(socket, Arc::new(listener), pipeline, permits, shutdown.clone()));

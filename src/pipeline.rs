@@ -123,15 +123,15 @@ impl Handler for Pipeline {
     }
 
     fn session_opened(&self, listener: &Listener) {
-        self.metrics.session_began(listener.mode);
+        self.metrics.session_began(listener.transport);
     }
 
     fn session_ended(&self, listener: &Listener, end: SessionEnd) {
-        self.metrics.session_ended(listener.mode, end);
+        self.metrics.session_ended(listener.transport, end);
     }
 
     fn session_refused(&self, listener: &Listener) {
-        self.metrics.session_refused(listener.mode);
+        self.metrics.session_refused(listener.transport);
     }
 
     fn message_refused(&self, mail: &Mail, refusal: ContentRefusal) {

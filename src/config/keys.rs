@@ -3,13 +3,16 @@
 //! A new key is a field in [`crate::config`], its default there, a line here, and its commented
 //! line in `config/sekisho.toml` and in `docs/configuration.md`; tests compare all of them.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::config::diagnostics::Problem;
 use crate::config::rules::{RULE, WHEN};
-use crate::config::walk::{Field, Key, Walk};
-use crate::config::{BareNewlines, Config, Listener, LogFormat, OnError, Refusals, values};
-use crate::plan::Transport;
+use crate::config::walk::{Field, Key, Walk, one_of};
+use crate::config::{BareNewlines, Config, Endpoint, LogFormat, OnError, Refusals, values};
 
 /// A `[section]` with fixed keys.
 pub struct Section {
@@ -311,55 +314,87 @@ pub const SECTIONS: &[Section] = &[
     },
 ];
 
-/// A `[[listener]]` while it is read, with the places that other checks point at.
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    #[default]
+    Smtp,
+    Lmtp,
+    Milter,
+}
+
+/// On which side of the queue a proxy stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Before,
+    After,
+}
+
+/// A `[[listener]]` while it is read: each key that is there, and the places that other checks point at.
+#[derive(Default)]
 pub(super) struct ListenerDraft {
-    pub listener: Listener,
-    pub listen: std::ops::Range<usize>,
-    pub next_hop: std::ops::Range<usize>,
+    pub kind: Kind,
+    pub mode: Option<Side>,
+    pub listen: Option<Endpoint>,
+    pub next_hop: Option<Endpoint>,
+    pub refusals: Refusals,
+    pub bare_newlines: BareNewlines,
+    pub xforward_networks: Option<Vec<IpNet>>,
+    /// Where each key stands that is there.
+    pub places: BTreeMap<&'static str, Range<usize>>,
 }
 
 pub(super) const LISTENER: &[Key<ListenerDraft>] = &[
     Key {
         name: "kind",
-        wants: "\"smtp\"",
+        wants: "\"smtp\", \"lmtp\" or \"milter\"",
         default: "\"smtp\"",
         doc: "The protocol.",
-        read: |walk, field, _| match walk.text(field) {
-            Some(kind @ ("lmtp" | "milter")) => {
-                let problem = Problem::error(field.span(), format!("listeners of kind `{kind}` are not available yet"));
-                walk.push(problem.expected("\"smtp\""));
-            }
-            Some(_) => walk.choice(field, &[("smtp", ())], &mut ()),
-            None => {}
+        read: |walk, field, draft| {
+            let choices = [("smtp", Kind::Smtp), ("lmtp", Kind::Lmtp), ("milter", Kind::Milter)];
+            draft.places.insert("kind", field.span());
+            walk.choice(field, &choices, &mut draft.kind);
         },
     },
     Key {
         name: "mode",
         wants: "\"before-queue\" or \"after-queue\"",
         default: "\"before-queue\"",
-        doc: "before-queue (smtpd_proxy_filter) can still refuse; after-queue (content_filter) cannot.",
+        doc: "before-queue (smtpd_proxy_filter) can still refuse; after-queue (content_filter) cannot. For smtp and lmtp; the default of lmtp is after-queue.",
         read: |walk, field, draft| {
-            walk.choice(field, &Transport::ALL.map(|mode| (mode.name(), mode)), &mut draft.listener.mode);
+            let choices = [("before-queue", Side::Before), ("after-queue", Side::After)];
+            draft.places.insert("mode", field.span());
+            draft.mode = walk.parsed(field, |text| one_of("mode", text, &choices));
         },
     },
     Key {
         name: "listen",
         wants: ENDPOINT,
         default: "\"127.0.0.1:10025\"",
-        doc: "Where Postfix hands mail over.",
+        doc: "Where Postfix hands mail over. The default of lmtp is 127.0.0.1:10024, of milter the socket milter.sock in the state folder.",
         read: |walk, field, draft| {
-            walk.endpoint(field, &mut draft.listener.listen);
-            draft.listen = field.span();
+            draft.places.insert("listen", field.span());
+            draft.listen = walk.parsed(field, str::parse);
         },
     },
     Key {
         name: "next_hop",
         wants: ENDPOINT,
         default: "\"127.0.0.1:10026\"",
-        doc: "Where it goes on: the smtpd that takes filtered mail back.",
+        doc: "Where it goes on: the smtpd that takes filtered mail back. For smtp and lmtp.",
         read: |walk, field, draft| {
-            walk.endpoint(field, &mut draft.listener.next_hop);
-            draft.next_hop = field.span();
+            draft.places.insert("next_hop", field.span());
+            draft.next_hop = walk.parsed(field, str::parse);
+        },
+    },
+    Key {
+        name: "release_to",
+        wants: ENDPOINT,
+        default: "",
+        doc: "For milter: the smtpd that takes released mail, without milters; 127.0.0.1:10026 if nothing is said.",
+        read: |walk, field, draft| {
+            draft.places.insert("release_to", field.span());
+            draft.next_hop = walk.parsed(field, str::parse);
         },
     },
     Key {
@@ -369,7 +404,8 @@ pub(super) const LISTENER: &[Key<ListenerDraft>] = &[
         doc: "A recipient refused by the next hop is refused alone, or the whole message with it (for speed_adjust, which ignores single replies).",
         read: |walk, field, draft| {
             let choices = [("relay", Refusals::Relay), ("all-or-none", Refusals::AllOrNone)];
-            walk.choice(field, &choices, &mut draft.listener.refusals);
+            draft.places.insert("refusals", field.span());
+            walk.choice(field, &choices, &mut draft.refusals);
         },
     },
     Key {
@@ -379,7 +415,8 @@ pub(super) const LISTENER: &[Key<ListenerDraft>] = &[
         doc: "Bare CR and LF in content: refused (550 5.5.2), or each made CRLF. Both end SMTP smuggling.",
         read: |walk, field, draft| {
             let choices = [("reject", BareNewlines::Reject), ("normalize", BareNewlines::Normalize)];
-            walk.choice(field, &choices, &mut draft.listener.bare_newlines);
+            draft.places.insert("bare_newlines", field.span());
+            walk.choice(field, &choices, &mut draft.bare_newlines);
         },
     },
     Key {
@@ -387,7 +424,10 @@ pub(super) const LISTENER: &[Key<ListenerDraft>] = &[
         wants: NETWORKS,
         default: "[\"127.0.0.0/8\", \"::1/128\"]",
         doc: "Peers that may say whose mail it is (XFORWARD): your own Postfix, nobody else. A Unix socket's peers always may.",
-        read: |walk, field, draft| draft.listener.xforward_networks = walk.list(field, values::network),
+        read: |walk, field, draft| {
+            draft.places.insert("xforward_networks", field.span());
+            draft.xforward_networks = Some(walk.list(field, values::network));
+        },
     },
 ];
 

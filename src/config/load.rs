@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::diagnostics::{Diagnostics, Problem, Source};
-use crate::config::keys::{LISTENER, ListenerDraft, SECTIONS};
+use crate::config::keys::{Kind, LISTENER, ListenerDraft, SECTIONS, Side};
 use crate::config::rules::{self, Placed};
 use crate::config::walk::Walk;
 use crate::config::{Config, Endpoint, Listener, values};
@@ -227,16 +227,64 @@ fn section_expected(key: Range<usize>, name: &str) -> Problem {
     Problem::error(key, format!("`{name}` is a section")).expected(format!("[{name}]"))
 }
 
-fn read_listeners(walk: &mut Walk, value: &Spanned<DeValue<'_>>) -> Vec<ListenerDraft> {
-    let mut drafts = Vec::new();
+/// A listener, and where its addresses stand.
+struct PlacedListener {
+    listener: Listener,
+    listen: Range<usize>,
+    next_hop: Range<usize>,
+}
+
+fn read_listeners(walk: &mut Walk, value: &Spanned<DeValue<'_>>) -> Vec<PlacedListener> {
+    let mut listeners = Vec::new();
     for table in walk.tables(value, "listener") {
-        let mut draft = ListenerDraft { listener: Listener::default(), listen: table.span(), next_hop: table.span() };
+        let mut draft = ListenerDraft::default();
         if let DeValue::Table(keys) = table.get_ref() {
             walk.table(keys, LISTENER, &[], ("key", " in a [[listener]]"), &mut draft);
         }
-        drafts.push(draft);
+        listeners.push(finish_listener(walk, draft, table.span()));
     }
-    drafts
+    listeners
+}
+
+/// The listener that a draft makes: the defaults of its kind, and what the file says.
+fn finish_listener(walk: &mut Walk, draft: ListenerDraft, header: Range<usize>) -> PlacedListener {
+    let transport = match (draft.kind, draft.mode) {
+        (Kind::Smtp, None | Some(Side::Before)) => Transport::BeforeQueue,
+        (Kind::Smtp, Some(Side::After)) => Transport::AfterQueue,
+        (Kind::Lmtp, Some(Side::Before)) => Transport::LmtpBeforeQueue,
+        (Kind::Lmtp, None | Some(Side::After)) => Transport::LmtpAfterQueue,
+        (Kind::Milter, _) => Transport::Milter,
+    };
+    let (foreign, kind, expected): (&[&str], _, _) = match draft.kind {
+        Kind::Smtp => (&["release_to"], "smtp", "next_hop"),
+        Kind::Lmtp => (&["release_to"], "lmtp", "next_hop"),
+        Kind::Milter => {
+            (&["mode", "next_hop", "refusals", "bare_newlines", "xforward_networks"], "milter", "listen and release_to")
+        }
+    };
+    for (key, place) in foreign.iter().filter_map(|key| draft.places.get_key_value(key)) {
+        let message = format!("`{key}` has no meaning for a listener of kind `{kind}`");
+        walk.push(Problem::error(place.clone(), message).expected(expected));
+    }
+    if draft.kind != Kind::Smtp {
+        let place = draft.places.get("kind").cloned().unwrap_or(header.clone());
+        let problem = Problem::error(place, format!("listeners of kind `{kind}` are not available yet"));
+        walk.push(problem.expected("\"smtp\""));
+    }
+    let place = |key: &str| draft.places.get(key).cloned();
+    let defaults = Listener::of(transport);
+    PlacedListener {
+        listen: place("listen").unwrap_or(header.clone()),
+        next_hop: place("next_hop").or_else(|| place("release_to")).unwrap_or(header),
+        listener: Listener {
+            transport,
+            listen: draft.listen.unwrap_or(defaults.listen),
+            next_hop: draft.next_hop.unwrap_or(defaults.next_hop),
+            refusals: draft.refusals,
+            bare_newlines: draft.bare_newlines,
+            xforward_networks: draft.xforward_networks.unwrap_or(defaults.xforward_networks),
+        },
+    }
 }
 
 /// Two listeners cannot share an address, and none may send mail to a listener: it would go
@@ -245,7 +293,7 @@ fn check_listeners(
     walk: &mut Walk,
     source: &Source<'_>,
     config: &Config,
-    drafts: &[ListenerDraft],
+    drafts: &[PlacedListener],
     document: &DeTable<'_>,
 ) {
     for (index, draft) in drafts.iter().enumerate() {
@@ -288,7 +336,7 @@ fn meet(a: &Endpoint, b: &Endpoint) -> bool {
 }
 
 fn check_refusals(walk: &mut Walk, config: &Config, rules: &[Placed]) {
-    let Some(after) = config.listeners.iter().find(|listener| listener.mode == Transport::AfterQueue) else { return };
+    let Some(after) = config.listeners.iter().find(|listener| !listener.transport.may_refuse()) else { return };
     for placed in rules.iter().filter(|placed| matches!(placed.rule.action, Action::Reject { .. })) {
         let message = format!(
             "`reject` does not go with the after-queue listener {}: the mail is accepted already, and a refusal \

@@ -21,6 +21,9 @@ pub mod rules;
 pub mod values;
 pub mod walk;
 
+/// The default milter socket, in the state folder.
+pub const MILTER_SOCKET: &str = "milter.sock";
+
 /// Everything in `sekisho.toml`, checked. `Config::default()` is the empty file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -68,14 +71,14 @@ pub enum Endpoint {
     Unix(PathBuf),
 }
 
-/// One `[[listener]]` (kind `smtp`).
+/// One `[[listener]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// `mode`
-    pub mode: Transport,
-    /// `listen`
+    /// `kind` and `mode`
+    pub transport: Transport,
+    /// `listen`. A relative Unix path lies in the state folder.
     pub listen: Endpoint,
-    /// `next_hop`
+    /// `next_hop`; of a milter `release_to`, where released mail goes.
     pub next_hop: Endpoint,
     /// `refusals`
     pub refusals: Refusals,
@@ -197,7 +200,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             on_error: OnError::default(),
-            listeners: vec![Listener::default()],
+            listeners: vec![Listener::of(Transport::BeforeQueue)],
             http: Some(loopback(9125)),
             limits: Limits::default(),
             service: ServiceLimits::default(),
@@ -210,11 +213,17 @@ impl Default for Config {
     }
 }
 
-impl Default for Listener {
-    fn default() -> Self {
+impl Listener {
+    /// A listener with the defaults of its kind.
+    pub fn of(transport: Transport) -> Self {
+        let listen = match transport {
+            Transport::BeforeQueue | Transport::AfterQueue => loopback(10025),
+            Transport::LmtpBeforeQueue | Transport::LmtpAfterQueue => loopback(10024),
+            Transport::Milter => Endpoint::Unix(PathBuf::from(MILTER_SOCKET)),
+        };
         Self {
-            mode: Transport::BeforeQueue,
-            listen: loopback(10025),
+            transport,
+            listen,
             next_hop: loopback(10026),
             refusals: Refusals::default(),
             bare_newlines: BareNewlines::default(),

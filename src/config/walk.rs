@@ -10,7 +10,6 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::Endpoint;
 use crate::config::diagnostics::{Problem, Severity, did_you_mean};
 use crate::config::values::{self, Wrong};
 
@@ -210,13 +209,6 @@ impl Walk {
         let show = |seconds| values::show_duration(Duration::from_secs(seconds));
         let allowed = format!("{} to {}", show(*range.start()), show(*range.end()));
         self.in_range(field, Some(duration).filter(|duration| range.contains(&duration.as_secs())), allowed, target);
-    }
-
-    /// An endpoint.
-    pub(super) fn endpoint(&mut self, field: &Field<'_, '_>, target: &mut Endpoint) {
-        if let Some(endpoint) = self.parsed(field, str::parse) {
-            *target = endpoint;
-        }
     }
 
     fn integer(&mut self, field: &Field<'_, '_>) -> Option<u64> {

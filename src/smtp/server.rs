@@ -308,7 +308,7 @@ impl<H: Handler> Connection<H> {
         Mail {
             envelope,
             message: Arc::new(message),
-            transport: self.listener.mode,
+            transport: self.listener.transport,
             listener: Arc::clone(&self.listener),
             config: Arc::clone(&self.config),
             received,

@@ -537,7 +537,7 @@ pub fn config() -> Config {
 /// A listener on a free port in front of `next_hop`.
 pub fn listener(next_hop: SocketAddr) -> Listener {
     Listener {
-        mode: Transport::BeforeQueue,
+        transport: Transport::BeforeQueue,
         listen: Endpoint::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
         next_hop: Endpoint::Tcp(next_hop),
         refusals: Refusals::Relay,
