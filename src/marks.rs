@@ -17,7 +17,7 @@ use data_encoding::BASE64;
 
 use crate::message::{Edits, Splice};
 use crate::mime;
-use crate::policy::decision::Tag;
+use crate::policy::decision::Marks;
 use crate::verdict::Verdict;
 
 /// What the field names of our own begin with, in lower case.
@@ -145,13 +145,13 @@ impl Changes {
 
 /// The changes of a delivered copy's header: forged fields go, ours and those of the rule come, the
 /// first Subject is prefixed. `{verdict}`, `{rule}` and `{id}` in the rule's texts are replaced.
-pub fn changes(raw: &[u8], verdict: &Verdict, id: &str, rule: &str, tag: &Tag) -> Changes {
+pub fn changes(raw: &[u8], verdict: &Verdict, id: &str, rule: &str, marks: &Marks) -> Changes {
     let fill = |text: &str| text.replace("{verdict}", verdict.level.name()).replace("{rule}", rule).replace("{id}", id);
     let mut changes = Changes { prepend: own_fields(verdict, id), ..Changes::default() };
-    for (name, value) in &tag.headers {
+    for (name, value) in &marks.headers {
         changes.prepend.push(Field::new(name, &HeaderText::new(&fill(value))));
     }
-    let mut prefix = tag.subject_prefix.as_ref().map(|prefix| fill(prefix));
+    let mut prefix = marks.subject_prefix.as_ref().map(|prefix| fill(prefix));
     let mut seen: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut any_field = false;
     for header in mime::fields(raw) {
@@ -226,8 +226,8 @@ mod tests {
         Verdict { level, complete, reasons: Vec::new(), explanation, parts: Vec::new() }
     }
 
-    fn marked(raw: &str, tag: &Tag) -> String {
-        let changes = changes(raw.as_bytes(), &verdict(Level::Clean, true, ""), "ID", "rule", tag);
+    fn marked(raw: &str, marks: &Marks) -> String {
+        let changes = changes(raw.as_bytes(), &verdict(Level::Clean, true, ""), "ID", "rule", marks);
         String::from_utf8(changes.edits().apply(raw.as_bytes())).unwrap()
     }
 
@@ -236,26 +236,26 @@ mod tests {
     #[test]
     fn a_clean_message_gets_two_fields_and_keeps_every_octet() {
         let raw = "Received: x\r\n\ty\r\nSubject: s\r\n\r\nbody \u{e9}\r\n";
-        assert_eq!(marked(raw, &Tag::default()), format!("{OURS}{raw}"));
+        assert_eq!(marked(raw, &Marks::default()), format!("{OURS}{raw}"));
     }
 
     #[test]
     fn forged_fields_go_in_any_spelling() {
         let raw = "A: 1\r\nX-SEKISHO-Verdict: clean\r\n folded\r\nx-sekisho-id : 7\r\nB: 2\r\nX-Sekisho-New: x\r\n\r\nX-Sekisho-Id: body\r\n";
-        assert_eq!(marked(raw, &Tag::default()), format!("{OURS}A: 1\r\nB: 2\r\n\r\nX-Sekisho-Id: body\r\n"));
+        assert_eq!(marked(raw, &Marks::default()), format!("{OURS}A: 1\r\nB: 2\r\n\r\nX-Sekisho-Id: body\r\n"));
     }
 
     #[test]
     fn a_message_without_header_gets_an_empty_line() {
-        assert_eq!(marked(" led by space\r\n", &Tag::default()), format!("{OURS}\r\n led by space\r\n"));
-        assert_eq!(marked("no header here\r\n", &Tag::default()), format!("{OURS}\r\nno header here\r\n"));
-        assert_eq!(marked("\r\nbody\r\n", &Tag::default()), format!("{OURS}\r\nbody\r\n"));
-        assert_eq!(marked("", &Tag::default()), OURS);
+        assert_eq!(marked(" led by space\r\n", &Marks::default()), format!("{OURS}\r\n led by space\r\n"));
+        assert_eq!(marked("no header here\r\n", &Marks::default()), format!("{OURS}\r\nno header here\r\n"));
+        assert_eq!(marked("\r\nbody\r\n", &Marks::default()), format!("{OURS}\r\nbody\r\n"));
+        assert_eq!(marked("", &Marks::default()), OURS);
     }
 
     #[test]
     fn the_first_subject_is_prefixed_once() {
-        let tag = Tag { subject_prefix: Some("[X] ".to_owned()), ..Tag::default() };
+        let tag = Marks { subject_prefix: Some("[X] ".to_owned()), ..Marks::default() };
         assert_eq!(
             marked("Subject: a\r\nSubject: b\r\n\r\n", &tag),
             format!("{OURS}Subject: [X] a\r\nSubject: b\r\n\r\n")
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(marked("Subject: [X] a\r\n\r\n", &tag), format!("{OURS}Subject: [X] a\r\n\r\n"));
         assert_eq!(marked("Subject:\r\n\r\n", &tag), format!("{OURS}Subject: [X] \r\n\r\n"));
         assert_eq!(marked("A: 1\r\n\r\n", &tag), format!("{OURS}Subject: [X]\r\nA: 1\r\n\r\n"));
-        let japanese = Tag { subject_prefix: Some("【注意】".to_owned()), ..Tag::default() };
+        let japanese = Marks { subject_prefix: Some("【注意】".to_owned()), ..Marks::default() };
         assert_eq!(
             marked("Subject: a\r\n\r\n", &japanese),
             format!("{OURS}Subject: =?UTF-8?B?44CQ5rOo5oSP44CR?= a\r\n\r\n")
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn nothing_from_the_mail_can_end_a_field() {
         let bad = "請求書\r\nX-Evil: 1\r\n\r\n\0 is long ".repeat(30);
-        let changes = changes(b"A: 1\r\n\r\n", &verdict(Level::Malicious, false, &bad), "ID", "r", &Tag::default());
+        let changes = changes(b"A: 1\r\n\r\n", &verdict(Level::Malicious, false, &bad), "ID", "r", &Marks::default());
         let copy = String::from_utf8(changes.edits().apply(b"A: 1\r\n\r\n")).unwrap();
         assert!(copy.starts_with("X-Sekisho-Verdict: malicious; incomplete\r\n"));
         assert!(copy.is_ascii() && !copy.contains("\r\nX-Evil") && !copy.contains('\0'));
@@ -283,8 +283,10 @@ mod tests {
 
     #[test]
     fn rule_fields_are_filled_in() {
-        let tag =
-            Tag { headers: vec![("X-Check".to_owned(), "{verdict} by {rule} {id}".to_owned())], subject_prefix: None };
+        let tag = Marks {
+            headers: vec![("X-Check".to_owned(), "{verdict} by {rule} {id}".to_owned())],
+            subject_prefix: None,
+        };
         assert_eq!(marked("A: 1\r\n\r\n", &tag), format!("{OURS}X-Check: clean by rule ID\r\nA: 1\r\n\r\n"));
     }
 }

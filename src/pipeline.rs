@@ -6,7 +6,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,22 +17,23 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::config::{Config, Listener, OnError};
 use crate::faults::Faults;
 use crate::knowledge::Knowledge;
-use crate::marks;
 use crate::message::SpoolPolicy;
-use crate::metrics::{DeliveryKind, DeliveryResult, Disposition, Metrics, QuarantineOperation, ScanError, Stage};
+use crate::metrics::{Metrics, ScanError, Stage};
 use crate::mime;
-use crate::plan::{Forward, Plan, plan};
+use crate::plan::plan;
 use crate::policy;
-use crate::policy::decision::Decision;
+use crate::policy::decision::{Action, Decision};
 use crate::policy::facts::{FACTS_VERSION, Facts};
 use crate::scan::{Input, Report, Stop, fault, scan};
-use crate::smtp::reply::Reply;
 use crate::smtp::session::{ContentRefusal, SessionEnd};
-use crate::store::{self, NewEntry, Quarantine, QuarantineId, State, StoreError};
-use crate::transaction::{Addressees, Answer, Forwarded, Handler, Mail, Onward};
+use crate::store::{Quarantine, QuarantineId};
+use crate::transaction::{Answer, Handler, Mail, Onward};
 use crate::verdict::{Verdict, judge};
 
+mod deliver;
 mod record;
+
+use deliver::{Outcome, refusal};
 
 /// Received fields above which a message runs in a loop (RFC 5321 6.3 suggests 100).
 const MAX_RECEIVED: usize = 100;
@@ -87,28 +87,21 @@ enum Trouble {
     ClientGone,
 }
 
-/// How a message ended.
-struct Outcome {
-    reply: Reply,
-    /// One per recipient, in the envelope's order.
-    dispositions: Vec<Disposition>,
-    stages: Vec<(Stage, Duration)>,
-}
-
 impl Handler for Pipeline {
     async fn handle(&self, mail: Mail, onward: &mut impl Onward) -> Answer {
         let id = QuarantineId::new(Timestamp::now());
         match self.judge(&mail).await {
-            Ok(judged) => {
+            Ok(mut judged) => {
+                self.strip(&mut judged);
                 let plan = plan(&judged.decisions, mail.transport);
-                let outcome = self.carry_out(plan, &mail, id, &judged, onward).await;
+                let outcome = self.carry_out(&plan, &mail, id, &judged, onward).await;
                 self.record(&mail, id, &judged, &outcome);
-                Answer::All(outcome.reply)
+                outcome.answer
             }
             Err(trouble) => {
                 let outcome = trouble.outcome(&mail, id);
                 self.record_trouble(&mail, id, &trouble, &outcome);
-                Answer::All(outcome.reply)
+                outcome.answer
             }
         }
     }
@@ -221,6 +214,15 @@ impl Pipeline {
         }
     }
 
+    /// What cannot be stripped is held.
+    fn strip(&self, judged: &mut Judged) {
+        for decision in &mut judged.decisions {
+            if matches!(decision.action, Action::Strip { .. }) {
+                decision.action = Action::Quarantine;
+            }
+        }
+    }
+
     /// What is known of a message whose scan gave nothing back: that it failed.
     async fn failed(&self, mail: &Mail, why: &str, waited: Duration, took: Duration) -> Result<Scanned, Trouble> {
         let message = Arc::clone(&mail.message);
@@ -230,155 +232,6 @@ impl Pipeline {
         let raw = read.and_then(|read| read).map_err(Trouble::Unreadable)?;
         let report = fault(Input::message(raw.clone()), why);
         Ok(Scanned { raw, report, waited, took })
-    }
-
-    /// Does what was planned, and answers by what came of it. The next hop is told that nothing more
-    /// comes of the transaction once the client has its reply, so that a slow one cannot delay that.
-    async fn carry_out(
-        &self,
-        plan: Plan,
-        mail: &Mail,
-        id: QuarantineId,
-        judged: &Judged,
-        onward: &mut impl Onward,
-    ) -> Outcome {
-        match plan {
-            Plan::Defer => Outcome::deferred(mail, id, "4.7.1"),
-            Plan::Reject { reply } => Outcome::rejected(mail, id, &reply),
-            Plan::Deliver { hold, forward } => {
-                let mut outcome = Outcome::held(mail, id);
-                let begun = Instant::now();
-                if !hold.is_empty() {
-                    // What the next hop says to the others decides about a pending copy.
-                    let state = if forward.is_some() { State::Pending } else { State::Held };
-                    if let Err(error) = self.hold(mail, id, judged, &hold, state).await {
-                        tracing::error!(%id, %error, "deferring: the message cannot be quarantined");
-                        return Outcome::deferred(mail, id, "4.3.1");
-                    }
-                    outcome.stages.push((Stage::Store, begun.elapsed()));
-                }
-                if let Some(forward) = forward {
-                    let begun = Instant::now();
-                    let forwarded = self.forward(&forward, mail, id, judged, onward).await;
-                    outcome.stages.push((Stage::Forward, begun.elapsed()));
-                    self.settle(forwarded, &forward, (!hold.is_empty()).then_some(id), mail, id, &mut outcome).await;
-                }
-                outcome
-            }
-        }
-    }
-
-    /// Holds the copies of some recipients, durably, within the reply deadline: a disk that hangs (an
-    /// NFS server that is gone) costs a 451, and what is stored after all is withdrawn.
-    async fn hold(
-        &self,
-        mail: &Mail,
-        id: QuarantineId,
-        judged: &Judged,
-        hold: &[usize],
-        state: State,
-    ) -> Result<(), StoreError> {
-        let entry = entry(mail, id, judged, hold);
-        let (quarantine, message) = (Arc::clone(&self.quarantine), Arc::clone(&mail.message));
-        // Who sets it first decides: the thread that it was in time, the clock that it was not.
-        let ended = Arc::new(AtomicBool::new(false));
-        let in_time = Arc::clone(&ended);
-        let mut put = tokio::task::spawn_blocking(move || {
-            quarantine.put(entry, &message, state)?;
-            if in_time.swap(true, Ordering::AcqRel) { quarantine.withdraw(id) } else { Ok(()) }
-        });
-        let result = match timeout_at(mail.deadline(), &mut put).await {
-            Err(_) if !ended.swap(true, Ordering::AcqRel) => Err(hangs()),
-            Ok(put) => put.unwrap_or_else(|panic| Err(died(panic))),
-            Err(_) => put.await.unwrap_or_else(|panic| Err(died(panic))),
-        };
-        self.metrics.quarantine_operation(QuarantineOperation::Hold, result.is_ok());
-        result
-    }
-
-    /// Sends the one version that goes out.
-    async fn forward(
-        &self,
-        forward: &Forward,
-        mail: &Mail,
-        id: QuarantineId,
-        judged: &Judged,
-        onward: &mut impl Onward,
-    ) -> Forwarded {
-        let rule = forward.recipients.first().and_then(|index| judged.decisions.get(*index));
-        let rule = rule.map_or("", |decision| decision.rule.as_str());
-        let changes = marks::changes(&judged.raw, &judged.verdict, &id.to_string(), rule, &forward.tag);
-        let to = Addressees { given: forward.recipients.clone(), added: Vec::new() };
-        onward.forward(&mail.message, &changes, &to, mail.deadline()).await
-    }
-
-    /// The next hop has spoken: its word goes to the client, and decides about the held copies.
-    async fn settle(
-        &self,
-        forwarded: Forwarded,
-        forward: &Forward,
-        held: Option<QuarantineId>,
-        mail: &Mail,
-        id: QuarantineId,
-        outcome: &mut Outcome,
-    ) {
-        let delivered = if forward.tag == Default::default() { Disposition::Pass } else { Disposition::Tag };
-        let (reply, fate, result) = match forwarded {
-            Forwarded::Answered(replies) => match replies.into_iter().next() {
-                Some(reply) if reply.is_positive() => (reply, delivered, DeliveryResult::Accepted),
-                Some(reply) if reply.class() == 5 => (reply, Disposition::Reject, DeliveryResult::Refused),
-                Some(reply) => (reply, Disposition::Defer, DeliveryResult::Deferred),
-                None => (Outcome::deferred(mail, id, "4.3.0").reply, Disposition::Defer, DeliveryResult::Lost),
-            },
-            Forwarded::Lost { after_dot, what } => {
-                tracing::warn!(%id, after_dot, %what, "deferring: the next hop was lost");
-                (Outcome::deferred(mail, id, "4.4.2").reply, Disposition::Defer, DeliveryResult::Lost)
-            }
-        };
-        self.metrics.delivery(DeliveryKind::Forward, result);
-        if let Some(held) = held {
-            self.settle_held(held, result, &reply, mail.deadline()).await;
-        }
-        if fate == Disposition::Defer {
-            // The client keeps the whole message, so nobody's copy is held any more.
-            outcome.dispositions.fill(Disposition::Defer);
-        }
-        for index in &forward.recipients {
-            if let Some(disposition) = outcome.dispositions.get_mut(*index) {
-                *disposition = fate;
-            }
-        }
-        outcome.reply = reply;
-    }
-
-    /// A pending copy becomes held, or goes, by the next hop's answer for the others. The client does
-    /// not wait longer for it than the deadline: what the next hop said stands.
-    async fn settle_held(&self, id: QuarantineId, result: DeliveryResult, reply: &Reply, deadline: Instant) {
-        let quarantine = Arc::clone(&self.quarantine);
-        let text = format!("the next hop refused the message for the other recipients: {}", reply.text());
-        let settled = tokio::task::spawn_blocking(move || match result {
-            DeliveryResult::Accepted => quarantine.commit(id),
-            DeliveryResult::Refused => {
-                let noted = quarantine.note(id, &text);
-                quarantine.commit(id).and(noted)
-            }
-            DeliveryResult::Deferred | DeliveryResult::Lost => quarantine.remove_pending(id),
-        });
-        let operation = match result {
-            DeliveryResult::Accepted | DeliveryResult::Refused => None,
-            DeliveryResult::Deferred | DeliveryResult::Lost => Some(QuarantineOperation::Withdraw),
-        };
-        let settled = match timeout(left(deadline), settled).await {
-            Ok(settled) => settled.unwrap_or_else(|panic| Err(died(panic))),
-            Err(_) => Err(hangs()),
-        };
-        if let Some(operation) = operation {
-            self.metrics.quarantine_operation(operation, settled.is_ok());
-        }
-        if let Err(error) = settled {
-            // Safe: a pending copy counts as held.
-            tracing::warn!(%id, %error, "a held message could not be marked so; it is listed as pending and counts as held");
-        }
     }
 }
 
@@ -391,17 +244,6 @@ fn header_from(judged: &Judged) -> Option<String> {
 /// The time until the deadline, and at least [`LAST_GRACE`].
 fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now()).max(LAST_GRACE)
-}
-
-/// The disk did not answer before the reply deadline.
-fn hangs() -> StoreError {
-    let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer before the reply deadline");
-    StoreError::Io { path: PathBuf::from("the quarantine"), doing: "write", source }
-}
-
-/// A thread that worked on the quarantine has died.
-fn died(panic: tokio::task::JoinError) -> StoreError {
-    StoreError::Io { path: PathBuf::new(), doing: "work", source: std::io::Error::other(panic) }
 }
 
 /// The policy's input.
@@ -421,67 +263,14 @@ fn facts(mail: &Mail, report: &Report, verdict: &Verdict) -> Facts {
     }
 }
 
-/// What is kept beside a held message.
-fn entry(mail: &Mail, id: QuarantineId, judged: &Judged, hold: &[usize]) -> NewEntry {
-    let first = hold.first().and_then(|index| judged.decisions.get(*index));
-    let recipients = &mail.envelope.recipients;
-    NewEntry {
-        id,
-        received_at: Timestamp::now(),
-        envelope: mail.envelope.clone(),
-        held: hold.iter().filter_map(|index| recipients.get(*index).cloned()).collect(),
-        facts: judged.facts.clone(),
-        rule: first.map(|decision| decision.rule.clone()).unwrap_or_default(),
-        line: first.and_then(|decision| decision.line),
-        explanation: store::Explanation {
-            en: judged.verdict.explanation.en.clone(),
-            ja: judged.verdict.explanation.ja.clone(),
-        },
-        message_id: mime::message_id(&judged.raw),
-        subject: mime::subject(&judged.raw),
-        from: header_from(judged),
-        listener: mail.listener.listen.to_string(),
-        mode: mail.transport.name().to_owned(),
-        next_hop: mail.listener.next_hop.to_string(),
-    }
-}
-
-impl Outcome {
-    /// A 4yz reply defers, a 5yz rejects.
-    fn refused(mail: &Mail, reply: Reply) -> Self {
-        let disposition = if reply.class() == 5 { Disposition::Reject } else { Disposition::Defer };
-        Self::all(mail, reply, disposition)
-    }
-
-    fn all(mail: &Mail, reply: Reply, disposition: Disposition) -> Self {
-        Self { reply, dispositions: vec![disposition; mail.envelope.recipients.len()], stages: Vec::new() }
-    }
-
-    fn deferred(mail: &Mail, id: QuarantineId, enhanced: &str) -> Self {
-        let reply = Reply::new(451, &format!("{enhanced} the message cannot be accepted now, try again later ({id})"));
-        Self::all(mail, reply, Disposition::Defer)
-    }
-
-    fn rejected(mail: &Mail, id: QuarantineId, template: &str) -> Self {
-        let filled = template.replace("{id}", &id.to_string());
-        // Checked when the configuration was read; should it fail all the same, refuse plainly.
-        let reply = Reply::from_template(&filled);
-        let reply = reply.unwrap_or_else(|| Reply::new(554, &format!("5.7.1 message refused ({id})")));
-        Self::all(mail, reply, Disposition::Reject)
-    }
-
-    fn held(mail: &Mail, id: QuarantineId) -> Self {
-        Self::all(mail, Reply::new(250, &format!("2.0.0 Ok: {id}")), Disposition::Quarantine)
-    }
-}
-
 impl Trouble {
     fn outcome(&self, mail: &Mail, id: QuarantineId) -> Outcome {
         match self {
             Trouble::Busy | Trouble::ClientGone => Outcome::deferred(mail, id, "4.3.2"),
             Trouble::Unreadable(_) => Outcome::deferred(mail, id, "4.3.0"),
             Trouble::Loop(_) => {
-                Outcome::rejected(mail, id, "554 5.4.6 too many hops, this message runs in a loop ({id})")
+                let template = "554 5.4.6 too many hops, this message runs in a loop ({id})";
+                Outcome::refused(mail, refusal(template, id))
             }
         }
     }

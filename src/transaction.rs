@@ -19,6 +19,7 @@ use crate::message::{Message, SpoolPolicy};
 use crate::plan::Transport;
 use crate::smtp::reply::Reply;
 use crate::smtp::session::{ContentRefusal, SessionEnd};
+use crate::store::QuarantineId;
 
 /// A message whose end has arrived, with everything around it.
 #[derive(Debug)]
@@ -92,6 +93,10 @@ pub enum Answer {
 
 /// The way on for one message.
 pub trait Onward: Send {
+    /// Copies are held under this id: whoever learns later than its answer how the transaction ended
+    /// confirms them then.
+    fn held(&mut self, _id: QuarantineId) {}
+
     /// Sends a copy on, changed as told, by `deadline`. Called at most once.
     fn forward(
         &mut self,

@@ -10,9 +10,10 @@ use crate::config::OnError;
 use crate::config::diagnostics::{Problem, Source, did_you_mean};
 use crate::config::values::{self, Wrong};
 use crate::config::walk::{Field, Key, Walk, one_of};
+use crate::envelope::Path;
 use crate::filetype::FileType;
 use crate::finding::{self, Reason};
-use crate::policy::decision::{Action, Tag};
+use crate::policy::decision::{Action, Marks};
 use crate::policy::facts::Direction;
 use crate::policy::glob::{self, Glob};
 use crate::policy::rule::{AddressGlob, FindingGlob, Rule, SizeRange, TypeGlob, When};
@@ -42,9 +43,16 @@ pub(super) struct RuleDraft {
     not: When,
     action: Noted<&'static str>,
     reply: Noted<String>,
+    redirect_to: Noted<Option<Path>>,
     headers: Noted<Vec<(String, String)>>,
     subject_prefix: Noted<String>,
+    copy_to: Noted<Vec<Path>>,
 }
+
+/// The actions that deliver a copy, which can be marked.
+const DELIVERING: &[&str] = &["tag", "pass", "strip", "redirect"];
+/// The actions after which the message is ours, so that a further copy can be sent.
+const ACCEPTING: &[&str] = &["pass", "tag", "strip", "quarantine", "redirect", "discard"];
 
 /// The keys of a rule.
 pub(super) const RULE: &[Key<RuleDraft>] = &[
@@ -73,7 +81,7 @@ pub(super) const RULE: &[Key<RuleDraft>] = &[
     },
     Key {
         name: "action",
-        wants: "\"pass\", \"tag\", \"quarantine\", \"reject\" or \"defer\"",
+        wants: ACTIONS,
         default: "",
         doc: "Required: what happens.",
         read: |walk, field, draft| {
@@ -92,23 +100,44 @@ pub(super) const RULE: &[Key<RuleDraft>] = &[
         },
     },
     Key {
+        name: "redirect_to",
+        wants: "an address like \"soc@example.jp\"",
+        default: "",
+        doc: "For redirect: who gets the message instead of the recipient.",
+        read: |walk, field, draft| {
+            draft.redirect_to = Some((walk.parsed(field, mailbox), field.key.clone()));
+        },
+    },
+    Key {
         name: "headers",
         wants: "a table like { \"X-Company-Warning\" = \"{verdict}\" }",
         default: "",
-        doc: "For tag: header fields to add; {verdict}, {rule} and {id} are replaced.",
+        doc: "For what is delivered (tag, pass, strip, redirect): header fields to add; {verdict}, {rule} and {id} are replaced.",
         read: |walk, field, draft| draft.headers = Some((headers(walk, field), field.key.clone())),
     },
     Key {
         name: "subject_prefix",
         wants: "a text like \"[CAUTION] \"",
         default: "",
-        doc: "For tag: put before the Subject. Breaks DKIM signatures that cover the Subject.",
+        doc: "For what is delivered: put before the Subject. Breaks DKIM signatures that cover the Subject.",
         read: |walk, field, draft| {
             let text = walk.parsed(field, |text| header_text(text, "subject_prefix"));
             draft.subject_prefix = Some((text.unwrap_or_default(), field.key.clone()));
         },
     },
+    Key {
+        name: "copy_to",
+        wants: "addresses like \"soc@example.jp\"",
+        default: "",
+        doc: "Who gets a copy as well, whatever is done with the recipient's (all actions but reject and defer, after which the message is not ours).",
+        read: |walk, field, draft| {
+            draft.copy_to = Some((walk.some(field, mailbox), field.key.clone()));
+        },
+    },
 ];
+
+const ACTIONS: &str =
+    "\"pass\", \"tag\", \"strip\", \"quarantine\", \"redirect\", \"reject\", \"defer\" or \"discard\"";
 
 const ADDRESSES: &str = "addresses like \"user@example.jp\", \"@example.jp\", \"*@*.example.jp\" or \"<>\"";
 
@@ -250,18 +279,19 @@ pub(super) fn read(walk: &mut Walk, source: &Source<'_>, value: &Spanned<DeValue
 
 /// The rule that a draft makes; what is required is checked here.
 fn finish(walk: &mut Walk, draft: RuleDraft, header: Range<usize>, line: usize) -> Option<Placed> {
-    let RuleDraft { name, when, not, action, reply, headers, subject_prefix } = draft;
+    let RuleDraft { name, when, not, action, reply, redirect_to, headers, subject_prefix, copy_to } = draft;
     if name.is_none() {
         walk.push(Problem::missing(header.clone(), "the rule has no `name`").expected("name = \"…\""));
     }
     if action.is_none() {
-        let expected = "action = \"pass\", \"tag\", \"quarantine\", \"reject\" or \"defer\"";
-        walk.push(Problem::missing(header, "the rule has no `action`").expected(expected));
+        walk.push(Problem::missing(header, "the rule has no `action`").expected(format!("action = {ACTIONS}")));
     }
     let (action, place) = action?;
-    only_for(walk, action, "reject", "reply", reply.as_ref());
-    only_for(walk, action, "tag", "headers", headers.as_ref());
-    only_for(walk, action, "tag", "subject_prefix", subject_prefix.as_ref());
+    only_for(walk, action, &["reject"], "reply", reply.as_ref());
+    only_for(walk, action, &["redirect"], "redirect_to", redirect_to.as_ref());
+    only_for(walk, action, DELIVERING, "headers", headers.as_ref());
+    only_for(walk, action, DELIVERING, "subject_prefix", subject_prefix.as_ref());
+    only_for(walk, action, ACCEPTING, "copy_to", copy_to.as_ref());
     let action = match action {
         "pass" => Action::Pass,
         "tag" if headers.is_none() && subject_prefix.is_none() => {
@@ -269,23 +299,38 @@ fn finish(walk: &mut Walk, draft: RuleDraft, header: Range<usize>, line: usize) 
             walk.push(problem.expected("`headers` or `subject_prefix`"));
             return None;
         }
-        "tag" => Action::Tag(Tag {
-            headers: headers.map(|(headers, _)| headers).unwrap_or_default(),
-            subject_prefix: subject_prefix.map(|(prefix, _)| prefix),
-        }),
+        "tag" => Action::Tag,
+        "strip" => Action::Strip { parts: Vec::new() },
         "quarantine" => Action::Quarantine,
+        "redirect" => match redirect_to {
+            // A wrong address is noted already.
+            Some((to, _)) => Action::Redirect { to: to? },
+            None => {
+                let problem = Problem::missing(place, "the rule redirects to nobody");
+                walk.push(problem.expected("redirect_to = \"soc@example.jp\""));
+                return None;
+            }
+        },
         "reject" => Action::Reject { reply: reply.map_or_else(|| DEFAULT_REPLY.to_owned(), |(reply, _)| reply) },
         "defer" => Action::Defer,
+        "discard" => Action::Discard,
         _ => return None,
     };
-    Some(Placed { rule: Rule { name: name?.0, line: Some(line), when, not, action }, action: place, sound: true })
+    let marks = Marks {
+        headers: headers.map(|(headers, _)| headers).unwrap_or_default(),
+        subject_prefix: subject_prefix.map(|(prefix, _)| prefix),
+    };
+    let copy_to = copy_to.map(|(copy_to, _)| copy_to).unwrap_or_default();
+    let rule = Rule { name: name?.0, line: Some(line), when, not, action, marks, copy_to };
+    Some(Placed { rule, action: place, sound: true })
 }
 
 /// Notes a key that has no meaning for the rule's action.
-fn only_for<T>(walk: &mut Walk, action: &str, wanted: &str, key: &str, value: Option<&(T, Range<usize>)>) {
-    if let Some((_, span)) = value.filter(|_| action != wanted && !action.is_empty()) {
+fn only_for<T>(walk: &mut Walk, action: &str, wanted: &[&str], key: &str, value: Option<&(T, Range<usize>)>) {
+    if let Some((_, span)) = value.filter(|_| !wanted.contains(&action) && !action.is_empty()) {
         let message = format!("`{key}` has no meaning for the action `{action}`");
-        walk.push(Problem::error(span.clone(), message).expected(format!("action = \"{wanted}\"")));
+        let expected = crate::policy::rule::list(wanted.iter().map(|action| format!("action = \"{action}\"")));
+        walk.push(Problem::error(span.clone(), message).expected(expected));
     }
 }
 
@@ -303,9 +348,12 @@ pub(super) fn warn(walk: &mut Walk, rules: &[Placed], on_error: OnError) {
         }
         if catch_all.is_none() && rule.when.is_empty() && rule.not.is_empty() {
             catch_all = Some(rule);
-            if matches!(rule.action, Action::Pass | Action::Tag(_)) {
+            if rule.action.delivers() {
                 warn(format!("rule `{}` delivers every message that comes to it, malicious ones as well", rule.name));
             }
+        }
+        if rule.action == Action::Discard {
+            warn(format!("rule `{}` drops mail that it was told to; what it drops is only logged", rule.name));
         }
         if rule.when.reason == [Reason::Fault] && on_error != OnError::Pass {
             warn(format!("rule `{}` never holds: `on_error` decides about faults before all rules", rule.name));
@@ -458,6 +506,21 @@ fn headers(walk: &mut Walk, field: &Field<'_, '_>) -> Vec<(String, String)> {
         }
     }
     headers
+}
+
+/// An address to send to.
+fn mailbox(text: &str) -> Result<Path, Wrong> {
+    // RFC 5321 4.5.3.1.3: a path has at most 256 octets with its brackets.
+    const LONGEST: usize = 254;
+    let text = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
+    let is_plain = text.chars().all(|c| c.is_ascii_graphic() && !"<>()[]\\,;:\"".contains(c));
+    let is_address = text.rsplit_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && !local.contains('@') && values::domain(domain).is_ok() && !domain.starts_with('*')
+    });
+    if is_plain && is_address && text.len() <= LONGEST {
+        return Ok(Path::new(format!("<{text}>").as_str()));
+    }
+    Err(Wrong::new(format!("`{text}` is not an address to send to"), "one like \"soc@example.jp\""))
 }
 
 fn finding_glob(text: &str) -> Result<FindingGlob, Wrong> {

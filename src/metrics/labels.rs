@@ -9,24 +9,33 @@ pub enum Disposition {
     Pass,
     /// Delivered with marks.
     Tag,
+    /// Delivered without some of its parts.
+    Strip,
     /// Held in quarantine.
     Quarantine,
+    /// Delivered to somebody else.
+    Redirect,
     /// Refused for good.
     Reject,
     /// Refused for now.
     Defer,
+    /// Accepted and dropped.
+    Discard,
     /// Not the same for all recipients of the message (never used for one recipient).
     Mixed,
 }
 
 impl Disposition {
     /// Every disposition.
-    pub const ALL: [Disposition; 6] = [
+    pub const ALL: [Disposition; 9] = [
         Disposition::Pass,
         Disposition::Tag,
+        Disposition::Strip,
         Disposition::Quarantine,
+        Disposition::Redirect,
         Disposition::Reject,
         Disposition::Defer,
+        Disposition::Discard,
         Disposition::Mixed,
     ];
 
@@ -35,9 +44,12 @@ impl Disposition {
         match self {
             Disposition::Pass => "pass",
             Disposition::Tag => "tag",
+            Disposition::Strip => "strip",
             Disposition::Quarantine => "quarantine",
+            Disposition::Redirect => "redirect",
             Disposition::Reject => "reject",
             Disposition::Defer => "defer",
+            Disposition::Discard => "discard",
             Disposition::Mixed => "mixed",
         }
     }
@@ -58,10 +70,13 @@ impl From<&Action> for Disposition {
     fn from(action: &Action) -> Self {
         match action {
             Action::Pass => Disposition::Pass,
-            Action::Tag(_) => Disposition::Tag,
+            Action::Tag => Disposition::Tag,
+            Action::Strip { .. } => Disposition::Strip,
             Action::Quarantine => Disposition::Quarantine,
+            Action::Redirect { .. } => Disposition::Redirect,
             Action::Reject { .. } => Disposition::Reject,
             Action::Defer => Disposition::Defer,
+            Action::Discard => Disposition::Discard,
         }
     }
 }

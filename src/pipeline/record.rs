@@ -14,6 +14,7 @@ use crate::pipeline::{Judged, Outcome, Pipeline, Trouble, header_from};
 use crate::policy;
 use crate::policy::decision::Step;
 use crate::scan::{PartReport, Report};
+use crate::smtp::reply::Reply;
 use crate::smtp::session::{ContentRefusal, RefusalCause};
 use crate::store::QuarantineId;
 use crate::telemetry::{self, Attachment, MessageLine, PerRecipient};
@@ -132,7 +133,7 @@ impl Pipeline {
             rule: String::new(),
             rule_line: None,
             per_rcpt: Vec::new(),
-            reply: outcome.reply.text(),
+            reply: outcome.reply().map(Reply::text).unwrap_or_default(),
             duration: mail.received.elapsed(),
             wait: Duration::ZERO,
             stages: Vec::new(),

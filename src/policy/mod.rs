@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use crate::config::OnError;
 use crate::envelope::Path;
 use crate::finding::Reason;
-use crate::policy::decision::{Action, Decision, Step, Tag};
+use crate::policy::decision::{Action, Decision, Marks, Step};
 use crate::policy::facts::Facts;
 use crate::policy::parts::Parts;
 use crate::policy::rule::{Rule, When};
@@ -144,7 +144,9 @@ impl<'a> Deciding<'a> {
             trace.push(Step { rule: rule.name.clone(), matched, why: applies.err().unwrap_or_default() });
             if matched {
                 return Decision {
-                    action: filled_in(rule, self.facts),
+                    action: self.action(rule),
+                    marks: filled_in(rule, self.facts),
+                    copy_to: rule.copy_to.clone(),
                     rule: rule.name.clone(),
                     line: rule.line,
                     trace,
@@ -153,19 +155,32 @@ impl<'a> Deciding<'a> {
         }
         // `Policy::new` ends every chain with a rule without conditions; should that ever change,
         // nothing is delivered by accident.
-        Decision { action: Action::Defer, rule: "(none)".to_owned(), line: None, trace }
+        Decision {
+            action: Action::Defer,
+            marks: Marks::default(),
+            copy_to: Vec::new(),
+            rule: "(none)".to_owned(),
+            line: None,
+            trace,
+        }
+    }
+
+    /// The rule's action; of a strip with the parts that the rule means.
+    fn action(&self, rule: &Rule) -> Action {
+        match &rule.action {
+            Action::Strip { .. } => Action::Strip { parts: self.parts.meant(rule) },
+            action => action.clone(),
+        }
     }
 }
 
-/// The rule's action with everything known here in the place of `{verdict}` and `{rule}`.
-fn filled_in(rule: &Rule, facts: &Facts) -> Action {
+/// The rule's marks with everything known here in the place of `{verdict}` and `{rule}`.
+fn filled_in(rule: &Rule, facts: &Facts) -> Marks {
     let fill = |text: &String| text.replace("{verdict}", facts.verdict.name()).replace("{rule}", &rule.name);
-    match &rule.action {
-        Action::Tag(Tag { headers, subject_prefix }) => Action::Tag(Tag {
-            headers: headers.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
-            subject_prefix: subject_prefix.as_ref().map(fill),
-        }),
-        action @ (Action::Pass | Action::Quarantine | Action::Reject { .. } | Action::Defer) => action.clone(),
+    let Marks { headers, subject_prefix } = &rule.marks;
+    Marks {
+        headers: headers.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
+        subject_prefix: subject_prefix.as_ref().map(fill),
     }
 }
 
@@ -183,7 +198,7 @@ fn built_in_rules() -> [Rule; 4] {
     let reason = |reasons: &[Reason]| When { reason: reasons.to_vec(), ..When::default() };
     // An encrypted attachment without a password in the mail is a daily habit in Japan: delivered,
     // but nobody shall believe that it was looked into.
-    let encrypted = Tag {
+    let encrypted = Marks {
         headers: vec![("X-Sekisho-Warning".to_owned(), "an attachment is encrypted and was not inspected".to_owned())],
         subject_prefix: None,
     };
@@ -195,10 +210,11 @@ fn built_in_rules() -> [Rule; 4] {
             reason(&[Reason::Limit, Reason::Damaged, Reason::Unsupported, Reason::EncryptedDespitePassword]),
             Action::Quarantine,
         ),
-        built_in("(encrypted)", reason(&[Reason::Encrypted]), Action::Tag(encrypted)),
+        Rule { marks: encrypted, ..built_in("(encrypted)", reason(&[Reason::Encrypted]), Action::Tag) },
     ]
 }
 
 fn built_in(name: &str, when: When, action: Action) -> Rule {
-    Rule { name: name.to_owned(), line: None, when, not: When::default(), action }
+    let (not, marks, copy_to) = (When::default(), Marks::default(), Vec::new());
+    Rule { name: name.to_owned(), line: None, when, not, action, marks, copy_to }
 }

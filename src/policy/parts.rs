@@ -4,7 +4,7 @@
 //!
 //! - `attachment_type` and `attachment_name` of one rule mean the same part; `finding` means a
 //!   finding in that part or in anything inside it (the macro project inside the document).
-//! - A rule that holds back (`quarantine`, `reject`, `defer`) applies if one such part exists that
+//! - A rule that holds back (`strip`, `quarantine`, `redirect`, `reject`, `defer`, `discard`) applies if one such part exists that
 //!   no exception covers. If it asks for no part, a part exception counts only if it covers every
 //!   part that has something against it: a finding of severity low or more.
 //! - A rule that lets through (`pass`) applies if one such part exists, every part that has
@@ -73,9 +73,30 @@ impl<'a> Parts<'a> {
         }
         let (when, not) = (Looked::new(self, &rule.when), Looked::new(self, &rule.not));
         match rule.action {
-            Action::Quarantine | Action::Reject { .. } | Action::Defer => self.hold(&when, &not),
+            Action::Strip { .. }
+            | Action::Quarantine
+            | Action::Redirect { .. }
+            | Action::Reject { .. }
+            | Action::Defer
+            | Action::Discard => self.hold(&when, &not),
             Action::Pass => self.release(&when, &not, true),
-            Action::Tag(_) => self.release(&when, &not, self.would_be_held()),
+            Action::Tag => self.release(&when, &not, self.would_be_held()),
+        }
+    }
+
+    /// The parts that a rule which holds back means; none if it asks for no part.
+    pub fn meant(&self, rule: &Rule) -> Vec<PartPath> {
+        if !rule.when.asks_for_parts() {
+            return Vec::new();
+        }
+        let (when, not) = (Looked::new(self, &rule.when), Looked::new(self, &rule.not));
+        match &when.findings {
+            Some(findings) => findings
+                .iter()
+                .filter(|finding| when.covers(&finding.part) && !not.excepts_finding(finding))
+                .map(|finding| finding.part.clone())
+                .collect(),
+            None => when.attachments().map(|a| a.path).filter(|path| !not.any_at(path)).cloned().collect(),
         }
     }
 

@@ -8,10 +8,11 @@ use std::fmt;
 
 use ipnet::IpNet;
 
+use crate::envelope::Path;
 use crate::filetype::FileType;
 use crate::finding::{self, FindingId, Reason};
 use crate::policy::Case;
-use crate::policy::decision::Action;
+use crate::policy::decision::{Action, Marks};
 use crate::policy::direction::is_in;
 use crate::policy::facts::{Direction, Facts};
 use crate::policy::glob::{self, Glob};
@@ -30,6 +31,10 @@ pub struct Rule {
     pub not: When,
     /// What happens then.
     pub action: Action,
+    /// The marks of a delivered copy.
+    pub marks: Marks,
+    /// Who gets a further copy.
+    pub copy_to: Vec<Path>,
 }
 
 /// The conditions there are. One that is not set (`None`, an empty list) is not looked at.
