@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use crate::config::diagnostics::Problem;
 use crate::config::rules::{RULE, WHEN};
 use crate::config::walk::{Field, Key, Walk, one_of};
-use crate::config::{BareNewlines, Config, Endpoint, LogFormat, OnError, Refusals, values};
+use crate::config::{BareNewlines, Config, Endpoint, LogFormat, NoticeLanguage, OnError, Refusals, values};
 
 /// A `[section]` with fixed keys.
 pub struct Section {
@@ -254,6 +254,20 @@ pub const SECTIONS: &[Section] = &[
                 default: "[]",
                 doc: "Whose Authentication-Results fields to trust; everybody can write one.",
                 read: |walk, field, config| config.mail.authserv_ids = walk.list(field, values::word),
+            },
+            Key {
+                name: "language",
+                wants: "\"auto\", \"en\" or \"ja\"",
+                default: "\"auto\"",
+                doc: "Of the notice in the place of a stripped attachment; auto: Japanese for recipients in .jp, English for others.",
+                read: |walk, field, config| {
+                    let choices = [
+                        ("auto", NoticeLanguage::Auto),
+                        ("en", NoticeLanguage::English),
+                        ("ja", NoticeLanguage::Japanese),
+                    ];
+                    walk.choice(field, &choices, &mut config.mail.language);
+                },
             },
         ],
     },

@@ -157,6 +157,20 @@ pub struct Mail {
     pub local_networks: Vec<IpNet>,
     /// Whose Authentication-Results fields to trust.
     pub authserv_ids: Vec<String>,
+    /// The language of notices to recipients.
+    pub language: NoticeLanguage,
+}
+
+/// `[mail] language`: what the notice in the place of a stripped attachment is written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NoticeLanguage {
+    /// Japanese for recipients in `.jp`, English for all others.
+    #[default]
+    Auto,
+    /// English.
+    English,
+    /// Japanese.
+    Japanese,
 }
 
 /// `[quarantine]`
@@ -262,7 +276,12 @@ impl Default for Timeouts {
 
 impl Default for Mail {
     fn default() -> Self {
-        Self { local_domains: Vec::new(), local_networks: loopback_networks(), authserv_ids: Vec::new() }
+        Self {
+            local_domains: Vec::new(),
+            local_networks: loopback_networks(),
+            authserv_ids: Vec::new(),
+            language: NoticeLanguage::default(),
+        }
     }
 }
 

@@ -43,7 +43,7 @@ mod tests {
         let mail = Mail {
             local_domains: vec!["example.jp".to_owned(), "*.example.jp".to_owned()],
             local_networks: vec!["127.0.0.0/8".parse().unwrap(), "10.0.0.0/8".parse().unwrap()],
-            authserv_ids: Vec::new(),
+            ..Mail::default()
         };
         let ours = "<a@example.jp>";
         for (client, recipients, expected) in [
