@@ -14,7 +14,7 @@
 //!
 //! # The map
 //!
-//! | The line | [`pipeline`], [`plan`], [`marks`], [`faults`] |
+//! | The line | [`pipeline`], [`plan`], [`marks`], [`strip`], [`faults`] |
 //! |---|---|
 //! | What goes along it | [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
 //! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
@@ -78,6 +78,7 @@ pub mod reader;
 pub mod scan;
 pub mod smtp;
 pub mod store;
+pub mod strip;
 pub mod telemetry;
 pub mod terminal;
 pub mod transaction;

@@ -91,6 +91,19 @@ pub fn judge(report: &Report) -> Verdict {
     }
 }
 
+/// The level of every document that something was found in, in the order of their paths.
+pub fn levels(report: &Report) -> Vec<(PartPath, Level)> {
+    documents(report).into_iter().map(|document| (document.path, document.level)).collect()
+}
+
+/// What is to be said of the parts at `paths` and of everything inside them, without evidence: for
+/// readers who should not be shown text that the sender chose. Empty if nothing was found there.
+pub fn reason(report: &Report, paths: &[&PartPath]) -> Explanation {
+    let inside = |path: &PartPath| paths.iter().any(|around| path.is_within(around));
+    let documents: Vec<Document<'_>> = documents(report).into_iter().filter(|d| inside(&d.path)).collect();
+    explanation::reason(report, &documents)
+}
+
 /// A level, and what makes it.
 type Rule = (Level, fn(&Document<'_>) -> bool);
 

@@ -32,6 +32,8 @@ mod samples;
 mod scan;
 /// The proxy over real sockets.
 mod smtp;
+/// Parts cut out of messages.
+mod strip;
 /// Macros loud and quiet.
 mod vba;
 /// Levels and sentences.

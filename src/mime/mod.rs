@@ -7,11 +7,11 @@
 
 pub mod charset;
 pub mod decode;
-mod delimiter;
+pub(crate) mod delimiter;
 mod head;
 pub mod header;
 pub mod params;
-mod skeleton;
+pub(crate) mod skeleton;
 pub mod walk;
 
 use std::collections::HashSet;
@@ -79,7 +79,7 @@ impl Mail {
 }
 
 /// A body's range without white space at its ends: where readers disagree without consequence.
-fn trimmed(raw: &[u8], range: &Range<usize>) -> (usize, usize) {
+pub(crate) fn trimmed(raw: &[u8], range: &Range<usize>) -> (usize, usize) {
     let octets = raw.get(range.clone()).unwrap_or_default();
     let start = range.start.saturating_add(octets.len().saturating_sub(octets.trim_ascii_start().len()));
     (start, start.saturating_add(octets.trim_ascii().len()))
@@ -91,9 +91,9 @@ fn has_lone_return(raw: &[u8]) -> bool {
 
 /// Content fields in a message that mail-parser is given at most: it nests messages in each other, and
 /// seeks the end of the message for each boundary that does not occur.
-const MAX_SECOND_FIELDS: usize = 500;
+pub(crate) const MAX_SECOND_FIELDS: usize = 500;
 /// Content fields times octets, for the same reason: some seconds of a slow machine.
-const MAX_SECOND_WORK: usize = 1 << 31;
+pub(crate) const MAX_SECOND_WORK: usize = 1 << 31;
 
 /// The files that mail-parser sees in `raw`, outside of nested messages (these have their own
 /// turn). `None` if it fails.
@@ -131,7 +131,7 @@ fn second_opinion(raw: &[u8], own: &[Entity]) -> Option<Vec<Entity>> {
 }
 
 /// How many fields called Content-Type may stand in `raw`, at the most.
-fn content_types(raw: &[u8]) -> usize {
+pub(crate) fn content_types(raw: &[u8]) -> usize {
     let named = |at: &usize| {
         let name = raw.get(at.saturating_sub(16)..*at).unwrap_or_default().trim_ascii_end();
         name.to_ascii_lowercase().ends_with(b"content-type")

@@ -50,6 +50,22 @@ pub(super) fn explain(report: &Report, documents: &[Document<'_>], level: Level)
     text.0
 }
 
+/// What is known of the worst of these documents, without evidence and without its lures: a sentence
+/// that may stand in a mail. If it was not looked into, that.
+pub(super) fn reason(report: &Report, documents: &[Document<'_>]) -> Explanation {
+    let mut text = Text::default();
+    let worst = documents.iter().rev().max_by_key(|d| (d.level, clauses(d).len()));
+    if let Some(worst) = worst {
+        let said = clauses(worst).into_iter().filter(|finding| finding.id.category != Category::Lure);
+        text.bare(report, &worst.path, said.collect());
+    }
+    let blind = documents.iter().flat_map(|d| d.findings.iter().copied()).find(|finding| finding.id.reason.is_some());
+    if let Some(blind) = blind {
+        text.bare(report, &blind.part, vec![blind]);
+    }
+    text.0
+}
+
 /// The strongest finding of each question, in the order in which one tells them.
 fn clauses<'a>(document: &Document<'a>) -> Vec<&'a Finding> {
     let strongest = |category: Category| {
@@ -107,6 +123,13 @@ impl Text {
         }
         self.0.en.push_str(en);
         self.0.ja.push_str(ja);
+    }
+
+    /// A sentence about the part at `path` that quotes nothing.
+    fn bare(&mut self, report: &Report, path: &PartPath, findings: Vec<&Finding>) {
+        let bare = |finding: &Finding| Finding { evidence: String::new(), ..finding.clone() };
+        let findings: Vec<Finding> = findings.into_iter().map(bare).collect();
+        self.sentence(&subject(report, path), &findings.iter().collect::<Vec<_>>());
     }
 
     /// One sentence: a subject and what it does; nothing if it does nothing.

@@ -1,0 +1,353 @@
+//! `strip`: cuts the offending parts out of a message and puts a notice in the place of each.
+//!
+//! Only where there is no doubt. The structure is read once without any leniency (`structure.rs`), our
+//! lenient walk and mail-parser must see the same (`agree.rs`), and the result is read again by all
+//! three: it must have the parts that it had, octet for octet, and a notice for each that is gone.
+//! Everything else is [`Refused`], and the caller holds the message instead.
+//!
+//! What is cut is a leaf of the MIME structure by its raw span, header section included. Delimiters
+//! and the line break before them stay. Parts of a forwarded message that is not encoded are cut
+//! inside of it; one that is encoded, or that has no multipart, goes as a whole. If the message itself
+//! has no multipart, its body becomes the notice, and the fields that described the old body change
+//! ([`FieldChange`]).
+//!
+//! Signatures (S/MIME, PGP, DKIM) over what changes do not match any more; the notice says so where
+//! the message was a multipart/signed.
+
+mod agree;
+mod notice;
+mod structure;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::finding::{self, Category};
+use crate::message::{Edits, Splice};
+use crate::mime;
+use crate::part::{Origin, PartPath};
+use crate::scan::{PartReport, Report};
+use crate::verdict::{self, Level};
+use agree::{agree, is_inside};
+use notice::Removed;
+use structure::{Node, Structure};
+
+/// Why a message is not stripped. The caller holds it instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// No part was named.
+    NothingToStrip,
+    /// Two mail readers may see different parts: why, in words.
+    Ambiguous(&'static str),
+    /// What was named is no MIME part of its own: the message as such, a file within its text.
+    NotAPart(PartPath),
+    /// The result was read again and is not what it should be.
+    Unverified(&'static str),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::NothingToStrip => f.write_str("no part is to be taken out"),
+            Refused::Ambiguous(what) => write!(f, "the structure can be read in two ways: {what}"),
+            Refused::NotAPart(path) if *path == PartPath::root() => f.write_str("the message itself is meant"),
+            Refused::NotAPart(path) => write!(f, "{path} is no MIME part that can be cut out"),
+            Refused::Unverified(what) => write!(f, "the stripped message is not what it should be: {what}"),
+        }
+    }
+}
+
+/// The languages of the notices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Languages {
+    /// English.
+    English,
+    /// Japanese.
+    Japanese,
+    /// Japanese, then English.
+    #[default]
+    Both,
+}
+
+/// What the notices say.
+#[derive(Clone, Copy, Debug)]
+pub struct Notice<'a> {
+    /// The id under which the original is held: what to quote when asking for it.
+    pub id: &'a str,
+    /// In which languages.
+    pub languages: Languages,
+}
+
+/// How a stripped copy differs from the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stripped {
+    /// Changes behind the header section, sorted.
+    pub body: Vec<Splice>,
+    /// Changes of the message's own header section: none, unless the message is nothing but the part.
+    /// In an order in which a milter can send them.
+    pub fields: Vec<FieldChange>,
+    /// Where the body begins.
+    pub body_start: u64,
+}
+
+/// A change of a field in the message's header section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldChange {
+    /// The value becomes another one.
+    Replace {
+        /// As it stands in the message.
+        name: String,
+        /// Which field of this name, from 1.
+        index: u32,
+        /// The new value: printable ASCII, no fold, no white space at its ends.
+        value: String,
+        /// Where the old value stands, behind the colon.
+        range: Range<u64>,
+    },
+    /// The field goes.
+    Delete {
+        /// As it stands in the message.
+        name: String,
+        /// Which field of this name, from 1.
+        index: u32,
+        /// Where the field stands, with its line end.
+        range: Range<u64>,
+    },
+    /// A field comes.
+    Add {
+        /// Its name.
+        name: String,
+        /// Its value, as above.
+        value: String,
+        /// Where: at the end of the header section.
+        at: u64,
+        /// How lines end there.
+        newline: &'static str,
+    },
+}
+
+impl FieldChange {
+    /// The change as octets.
+    fn splice(&self) -> Splice {
+        match self {
+            Self::Replace { value, range, .. } => {
+                Splice { range: range.clone(), with: Bytes::from(format!(" {value}")) }
+            }
+            Self::Delete { range, .. } => Splice { range: range.clone(), with: Bytes::new() },
+            Self::Add { name, value, at, newline } => {
+                Splice { range: *at..*at, with: Bytes::from(format!("{name}: {value}{newline}")) }
+            }
+        }
+    }
+}
+
+impl Stripped {
+    /// All changes as octets, header section included. They may be joined with those of
+    /// [`crate::marks`] in one [`Edits`].
+    pub fn splices(&self) -> Vec<Splice> {
+        self.fields.iter().map(FieldChange::splice).chain(self.body.iter().cloned()).collect()
+    }
+
+    /// The copy of a message that is in memory.
+    pub fn apply(&self, raw: &[u8]) -> Vec<u8> {
+        Edits::new(self.splices()).apply(raw)
+    }
+}
+
+/// The MIME parts to take out: those of every document that is suspicious or worse, or that could not
+/// be inspected, at whatever depth it was found. In the order of their paths, none inside another.
+///
+/// A lure in the mail's own text makes documents suspicious, and those go; the text stays, since
+/// without them it asks for nothing. So does a text with nothing but lures of its own. A text with
+/// anything worse in it goes like a file.
+///
+/// The path of the message itself is among them if it as such could not be inspected: no part to take
+/// out makes up for that, and [`strip`] refuses.
+pub fn offending(report: &Report) -> Vec<PartPath> {
+    let parts: HashMap<&PartPath, &PartReport> = report.parts.iter().map(|part| (&part.path, part)).collect();
+    let document = |path: &PartPath| parts.get(path).map_or_else(|| path.clone(), |part| part.document.clone());
+    let mut worse: HashMap<PartPath, bool> = HashMap::new();
+    for finding in &report.findings {
+        *worse.entry(document(&finding.part)).or_default() |= finding.id.category != Category::Lure;
+    }
+    let is_text = |path: &PartPath| parts.get(path).is_some_and(|part| part.origin == Origin::Body);
+    let bad = verdict::levels(report).into_iter().filter(|(_, level)| *level >= Level::Suspicious);
+    let bad = bad.map(|(path, _)| path).filter(|path| !is_text(path) || worse.get(path) == Some(&true));
+    let blind =
+        report.findings.iter().filter(|finding| finding.id.reason.is_some()).map(|finding| finding.part.clone());
+    let mut paths: Vec<PartPath> = bad.chain(blind).map(|path| entity(&parts, &path)).collect();
+    // Sorted, a part comes before what is inside it.
+    paths.sort();
+    paths.dedup_by(|later, first| later.is_within(first));
+    paths
+}
+
+/// The nearest part around `path`, or itself, whose octets stand in the message.
+fn entity(parts: &HashMap<&PartPath, &PartReport>, path: &PartPath) -> PartPath {
+    let stands = |path: &PartPath| parts.get(path).is_some_and(|part| part.span.is_some());
+    path.with_ancestors().find(stands).unwrap_or_default()
+}
+
+/// Cuts the MIME parts that are, or hold, the `offending` ones out of `raw`. `report` is what the scan
+/// of `raw` said.
+///
+/// # Errors
+/// Why the message must not be cut; it was not changed.
+pub fn strip(raw: &[u8], report: &Report, offending: &[PartPath], notice: &Notice<'_>) -> Result<Stripped, Refused> {
+    if offending.is_empty() {
+        return Err(Refused::NothingToStrip);
+    }
+    let structure = Structure::read(raw).map_err(Refused::Ambiguous)?;
+    let found = cuts(&structure, report, offending);
+    let cuts = found.as_deref().unwrap_or_default();
+    let gone: Vec<Range<usize>> =
+        cuts.iter().filter_map(|cut| structure.nodes.get(*cut)).map(|n| n.span.clone()).collect();
+    agree(raw, &structure, &gone).map_err(Refused::Ambiguous)?;
+    found.clone()?;
+    told_ambiguous(report, &gone)?;
+    let stripped = splice(raw, &structure, report, cuts, notice);
+    verify(raw, &structure, cuts, &gone, &stripped)?;
+    Ok(stripped)
+}
+
+/// The nodes to cut, in order, none inside another.
+fn cuts(structure: &Structure, report: &Report, offending: &[PartPath]) -> Result<Vec<usize>, Refused> {
+    let parts: HashMap<&PartPath, &PartReport> = report.parts.iter().map(|part| (&part.path, part)).collect();
+    let mut cuts = Vec::new();
+    for path in offending {
+        let node = node_of(structure, &parts, path).ok_or_else(|| Refused::NotAPart(path.clone()))?;
+        cuts.push(node);
+    }
+    cuts.sort_unstable();
+    cuts.dedup();
+    let spans: Vec<(usize, Range<usize>)> =
+        cuts.iter().filter_map(|cut| structure.nodes.get(*cut).map(|node| (*cut, node.span.clone()))).collect();
+    cuts.retain(|cut| {
+        let others = |span: &Range<usize>| {
+            spans.iter().any(|(other, outer)| other != cut && is_inside(span, std::slice::from_ref(outer)))
+        };
+        structure.nodes.get(*cut).is_some_and(|node| !others(&node.span))
+    });
+    Ok(cuts)
+}
+
+/// The node to cut for the part at `path`: the innermost that holds its octets, if it is this part or
+/// one around it. A file that stands in a text is a part beside that text, and so has none.
+fn node_of(structure: &Structure, parts: &HashMap<&PartPath, &PartReport>, path: &PartPath) -> Option<usize> {
+    if !parts.contains_key(path) {
+        return None;
+    }
+    let spans: Vec<&Range<usize>> = path.with_ancestors().filter_map(|path| parts.get(&path)?.span.as_ref()).collect();
+    let place = spans.first()?;
+    let holds = |node: &Node| node.span.start <= place.start && place.end <= node.span.end;
+    let mut number = structure.nodes.iter().rposition(holds)?;
+    let mut node = structure.nodes.get(number)?;
+    if !spans.contains(&&node.span) {
+        return None;
+    }
+    // The header of a forwarded message describes its only content: they go together.
+    while let Some(around) = structure.levels.get(node.level).filter(|_| node.sole).and_then(|level| level.around) {
+        number = around;
+        node = structure.nodes.get(number)?;
+    }
+    Some(number)
+}
+
+/// What the scan found ambiguous, outside of what goes.
+fn told_ambiguous(report: &Report, gone: &[Range<usize>]) -> Result<(), Refused> {
+    let parts: HashMap<&PartPath, &PartReport> = report.parts.iter().map(|part| (&part.path, part)).collect();
+    let goes = |path: &PartPath| {
+        parts.get(&entity(&parts, path)).and_then(|part| part.span.as_ref()).is_some_and(|span| is_inside(span, gone))
+    };
+    let told = |finding: &&finding::Finding| finding.id == finding::MIME_AMBIGUOUS && !goes(&finding.part);
+    match report.findings.iter().find(told) {
+        Some(_) => Err(Refused::Ambiguous("a content that can be decoded in two ways")),
+        None => Ok(()),
+    }
+}
+
+/// The changes that put a notice in the place of each cut.
+fn splice(raw: &[u8], structure: &Structure, report: &Report, cuts: &[usize], notice: &Notice<'_>) -> Stripped {
+    let mut fields = mime::fields(raw);
+    fields.by_ref().for_each(drop);
+    let mut stripped = Stripped { body: Vec::new(), fields: Vec::new(), body_start: fields.body() as u64 };
+    for node in cuts.iter().filter_map(|cut| structure.nodes.get(*cut)) {
+        let parts = report.parts.iter().filter(|part| part.span.as_ref() == Some(&node.span)).collect();
+        let removed = Removed { parts, message: node.message, signed: node.signed };
+        let with = if node.sole {
+            stripped.fields = field_changes(raw, structure);
+            notice::body(notice, report, &removed, structure.newline).into_bytes()
+        } else {
+            notice::part(notice, report, &removed, structure.newline)
+        };
+        stripped.body.push(Splice { range: octets(&node.span), with: with.into() });
+    }
+    stripped
+}
+
+/// The message becomes a notice: every field that described its content goes, or says what is there now.
+fn field_changes(raw: &[u8], structure: &Structure) -> Vec<FieldChange> {
+    let mut counts: HashMap<String, u32> = HashMap::new();
+    let mut changes = Vec::new();
+    for field in mime::fields(raw).take_while(|field| field.span.end <= structure.header.end) {
+        let name = String::from_utf8_lossy(raw.get(field.name.clone()).unwrap_or_default()).into_owned();
+        let index = counts.entry(name.to_ascii_lowercase()).or_default();
+        *index = index.saturating_add(1);
+        let index = *index;
+        let new = notice::FIELDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name));
+        if let Some((_, value)) = new {
+            let (value, range) = ((*value).to_owned(), octets(&field.value));
+            changes.push(FieldChange::Replace { name, index, value, range });
+        } else if name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("content-")) {
+            changes.push(FieldChange::Delete { name, index, range: octets(&field.span) });
+        }
+    }
+    // A milter counts the fields that are left, so the last goes first.
+    changes.reverse();
+    let at = structure.header.end as u64;
+    for (name, value) in [("MIME-Version", "1.0")].iter().chain(&notice::FIELDS) {
+        if !counts.contains_key(&name.to_ascii_lowercase()) {
+            let (name, value) = ((*name).to_owned(), (*value).to_owned());
+            changes.push(FieldChange::Add { name, value, at, newline: structure.newline });
+        }
+    }
+    changes
+}
+
+/// Reads the stripped message again: the same parts, octet for octet, a notice for each that went.
+fn verify(
+    raw: &[u8],
+    before: &Structure,
+    cuts: &[usize],
+    gone: &[Range<usize>],
+    stripped: &Stripped,
+) -> Result<(), Refused> {
+    let copy = stripped.apply(raw);
+    let after = Structure::read(&copy).map_err(Refused::Unverified)?;
+    agree(&copy, &after, &[]).map_err(Refused::Unverified)?;
+    let kept = |(number, node): &(usize, &Node)| cuts.contains(number) || !is_inside(&node.span, gone);
+    let kept: Vec<(usize, &Node)> = before.nodes.iter().enumerate().filter(kept).collect();
+    if kept.len() != after.nodes.len() {
+        return Err(Refused::Unverified("another number of parts"));
+    }
+    let mut notices = stripped.body.iter();
+    for ((number, old), new) in kept.into_iter().zip(&after.nodes) {
+        let same = if cuts.contains(&number) {
+            notices.next().is_some_and(|notice| copy.get(new.span.clone()) == Some(&notice.with))
+        } else {
+            // What is inside of a message has its own turn.
+            let end = |node: &Node| if node.message { node.body.start } else { node.span.end };
+            raw.get(old.span.start..end(old)) == copy.get(new.span.start..end(new)) && old.message == new.message
+        };
+        if !same {
+            return Err(Refused::Unverified("a part that is not what it was"));
+        }
+    }
+    Ok(())
+}
+
+fn octets(range: &Range<usize>) -> Range<u64> {
+    range.start as u64..range.end as u64
+}
