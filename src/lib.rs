@@ -19,7 +19,7 @@
 //! | What goes along it | [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
 //! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
 //! | Judging | [`verdict`], [`policy`] |
-//! | The edges | [`smtp`], [`net`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
+//! | The edges | [`milter`], [`smtp`], [`net`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
 //! | The program | [`daemon`], [`config`], [`cli`] |
 //!
 //! # What always holds
@@ -68,6 +68,7 @@ pub mod lure;
 pub mod marks;
 pub mod message;
 pub mod metrics;
+pub mod milter;
 pub mod mime;
 pub mod net;
 pub mod part;

@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # Program, and the package it is in.
-NEEDED="cc:gcc postfix:postfix swaks:swaks strace:strace systemd-analyze:systemd systemd-sysusers:systemd systemd-tmpfiles:systemd"
+NEEDED="cc:gcc postfix:postfix swaks:swaks miltertest:miltertest strace:strace systemd-analyze:systemd systemd-sysusers:systemd systemd-tmpfiles:systemd"
 
 missing() {
     for pair in $NEEDED; do

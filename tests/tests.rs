@@ -14,6 +14,8 @@ mod deploy;
 mod durability;
 /// Recipients with different fates.
 mod line;
+/// The milter over real sockets.
+mod milter;
 /// Awkward messages.
 mod mime;
 /// Rules and decisions.

@@ -7,6 +7,7 @@
 pub mod awkward;
 pub mod client;
 pub mod daemon;
+pub mod milter;
 pub mod office;
 pub mod ooxml;
 pub mod ovba;
