@@ -3,7 +3,10 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::common::client::{Client, send};
 use crate::common::milter::{ALL, Filter, Mta, PATIENCE, PLAIN, frame, strings};
+use crate::common::postfix::Postfix;
+use crate::common::sink::Sink;
 use crate::common::smtp::config;
 use crate::common::{require_tool, wait_for};
 use sekisho::config::{Config, Endpoint};
@@ -430,4 +433,141 @@ fn miltertest_agrees() {
         }
         filter.judge.wait_for_outcomes(&[Outcome::Confirmed; 4]);
     }
+}
+
+// ---- a real Postfix asks
+
+const FROM: &str = "sender@outside.test";
+
+/// A Postfix that asks the filter, and a sink behind it.
+fn postfix(filter: &Filter) -> Option<(Postfix, Sink)> {
+    let sink = Sink::start();
+    let postfix = Postfix::start(&sink)?;
+    let Endpoint::Tcp(address) = &filter.endpoint else { panic!("Postfix runs as another user") };
+    let set = format!(
+        "postconf -e smtpd_milters=inet:{address} milter_default_action=tempfail \
+         'milter_connect_macros=j {{client_name}} {{daemon_addr}}' && postfix reload"
+    );
+    assert!(postfix.sh(&set).status.success(), "{}", postfix.log());
+    // Processes of before the reload end with their first session.
+    wait_for("Postfix to ask", PATIENCE, || {
+        let _ = send(postfix.port(), FROM, &["probe@inside.test"], b"Subject: probe\r\n\r\n");
+        !filter.judge.seen.lock().unwrap().is_empty()
+    });
+    Some((postfix, sink))
+}
+
+#[test]
+fn a_real_postfix_makes_the_changes_that_it_is_told() {
+    let filter = Filter::tcp(config());
+    let Some((postfix, sink)) = postfix(&filter) else { return };
+    let letter = b"X-Sekisho-Id: forged 1\r\nSubject:   letter-1\r\nx-sekisho-id : forged 2\r\n\
+        To: a,\r\n b\r\nX-Sekisho-Verdict: forged\r\n\t3\r\n\r\nbody \xe9\r\n..\r\n\r\n";
+    let mut answer = Answer::only(Response::Accept);
+    answer.prepend(
+        ["X-Sekisho-Verdict", "X-Sekisho-Id"].map(|name| (name.to_owned(), b"ours\r\n folded".to_vec())).into_iter(),
+    );
+    let forged = [("X-Sekisho-Id", 1), ("x-sekisho-id", 2), ("X-Sekisho-Verdict", 1)];
+    answer.changes.extend(forged.map(|(name, index)| Modification::ChangeHeader {
+        index,
+        name: name.to_owned(),
+        value: Vec::new(),
+    }));
+    let subject =
+        Modification::ChangeHeader { index: 1, name: "Subject".to_owned(), value: b"[tag] letter-1".to_vec() };
+    answer.changes.push(subject);
+    answer.changes.push(Modification::DeleteRecipient(Path::new("<b@inside.test>")));
+    filter.judge.say(answer);
+    let reply = send(postfix.port(), FROM, &["a@inside.test", "b@inside.test"], letter).unwrap();
+    assert_eq!(reply.code, 250, "{}", reply.text);
+    let mail = sink.wait_for("letter-1");
+    assert_eq!(mail.to.len(), 1, "{:?}", mail.to);
+    let text = mail.text();
+    let top = "X-Sekisho-Verdict: ours\r\n folded\r\nX-Sekisho-Id: ours\r\n folded\r\n";
+    assert!(text.contains(top), "{text}");
+    assert!(text.find(top) < text.find("Subject:"), "{text}");
+    assert!(!text.contains("forged"), "{text}");
+    assert!(text.contains("\r\nSubject: [tag] letter-1\r\n") && text.contains("\r\nTo: a,\r\n b\r\n"), "{text}");
+    assert!(mail.data.ends_with(b"\r\n\r\nbody \xe9\r\n..\r\n\r\n"), "{text}");
+    let seen = filter.judge.last();
+    let told = &seen.content[seen.prefix..];
+    assert!(
+        told.windows(letter.len()).any(|part| part == &letter[..])
+            || told.ends_with(b"\r\n\r\nbody \xe9\r\n..\r\n\r\n"),
+        "{}",
+        seen.told()
+    );
+    let values: Vec<(String, u32, String)> = seen
+        .fields
+        .iter()
+        .map(|field| {
+            let value = &seen.content[field.value.start as usize..field.value.end as usize];
+            (field.name.text(), field.index, String::from_utf8_lossy(value).into_owned())
+        })
+        .filter(|(name, ..)| name.to_lowercase().starts_with("x-sekisho-"))
+        .collect();
+    let expected = [
+        ("X-Sekisho-Id", 1, " forged 1"),
+        ("x-sekisho-id", 2, " forged 2"),
+        ("X-Sekisho-Verdict", 1, " forged\r\n\t3"),
+    ];
+    assert_eq!(values, expected.map(|(name, index, value)| (name.to_owned(), index, value.to_owned())));
+    assert!(postfix.log().contains(&format!("{}: ", seen.envelope.queue_id.expect("a queue id"))));
+    assert!(postfix.warnings().is_empty(), "{:?}", postfix.warnings());
+}
+
+#[test]
+fn a_real_postfix_says_to_its_client_what_it_is_told() {
+    let filter = Filter::tcp(config());
+    let Some((postfix, sink)) = postfix(&filter) else { return };
+    sink.wait_for("probe");
+    let mut client = Client::connect(postfix.port()).unwrap();
+    let reply = Reply::new(554, "5.7.1 not 100% wanted\n5.7.1 ask the postmaster");
+    for (verdict, code, text) in [
+        (Response::Reject, 550, "5.7.1"),
+        (Response::Tempfail, 451, "4.7.1"),
+        (Response::Reply(reply), 554, "5.7.1 not 100% wanted"),
+        (Response::Reply(RefusalCause::NoRoom.reply()), 452, "4.3.1 no room"),
+        (Response::Discard, 250, "2.0.0"),
+        (Response::Continue, 250, "2.0.0"),
+    ] {
+        filter.judge.say(Answer::only(verdict.clone()));
+        let letter = format!("Subject: {code}-{}\r\n\r\nbody\r\n", matches!(verdict, Response::Continue));
+        let reply = client.send(FROM, &["a@inside.test"], letter.as_bytes()).unwrap();
+        assert_eq!(reply.code, code, "{}", reply.text);
+        assert!(reply.text.contains(text), "{verdict:?}: {}", reply.text);
+    }
+    let sessions: Vec<u64> = filter.judge.seen.lock().unwrap().iter().map(|seen| seen.session).collect();
+    assert!(
+        sessions.len() >= 7
+            && sessions[sessions.len() - 6..].iter().all(|session| *session == *sessions.last().unwrap())
+    );
+    let quarantine =
+        Answer { changes: vec![Modification::Quarantine("for a look".to_owned())], verdict: Response::Accept };
+    filter.judge.say(quarantine);
+    assert_eq!(client.send(FROM, &["a@inside.test"], b"Subject: held\r\n\r\nx\r\n").unwrap().code, 250);
+    sink.wait_for("250-true");
+    wait_for("one message on hold", PATIENCE, || postfix.queued() == 1);
+    let large: Vec<u8> = b"new line of the body\r\n".repeat(20_000);
+    let change = Modification::ReplaceBody(large.clone().into());
+    filter.judge.say(Answer { changes: vec![change], verdict: Response::Accept });
+    assert_eq!(client.send(FROM, &["a@inside.test"], b"Subject: replaced\r\n\r\nx\r\n").unwrap().code, 250);
+    assert!(sink.wait_for("replaced").data.ends_with(&large));
+    drop(client);
+    let confirmed = || filter.judge.outcomes.lock().unwrap().iter().filter(|o| **o == Outcome::Confirmed).count();
+    wait_for("the confirmations", PATIENCE, || confirmed() == filter.judge.seen.lock().unwrap().len());
+    assert_eq!(sink.mails().len(), 3 + filter.judge.seen.lock().unwrap().len() - 9);
+}
+
+#[test]
+fn a_real_postfix_defers_when_the_filter_goes_away() {
+    let filter = Filter::tcp(config());
+    let Some((postfix, _sink)) = postfix(&filter) else { return };
+    filter.judge.panic(true);
+    let reply = send(postfix.port(), FROM, &["a@inside.test"], LETTER).unwrap();
+    assert_eq!(reply.code, 451, "{}", reply.text);
+    let shutdown = filter.shutdown.clone();
+    assert!(filter.runtime.block_on(async move { shutdown.finish(PATIENCE).await }));
+    let reply = send(postfix.port(), FROM, &["a@inside.test"], LETTER).unwrap();
+    assert_eq!(reply.code, 451, "{}", reply.text);
 }

@@ -101,6 +101,8 @@ pub const SKIP: u8 = b's';
 pub const TEMPFAIL: u8 = b't';
 /// `SMFIR_PROGRESS`: still at work, wait on.
 pub const PROGRESS: u8 = b'p';
+/// `SMFIC_ABORT`
+pub const ABORT: u8 = b'A';
 /// `SMFIC_OPTNEG`, in both directions.
 pub const NEGOTIATE: u8 = b'O';
 
@@ -179,12 +181,22 @@ impl<'a> Iterator for Strings<'a> {
     }
 }
 
-/// Takes the frame at the front of `input` if it is whole: command letter and data, and how many
-/// octets to consume.
+/// A whole frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// The letter of its command.
+    pub command: u8,
+    /// What is behind it.
+    pub data: &'a [u8],
+    /// Octets of all of it, the length in front too.
+    pub length: usize,
+}
+
+/// The frame at the front of `input`, if it is whole.
 ///
 /// # Errors
 /// A length of 0 or above [`MAX_FRAME`], as soon as it is known.
-pub fn frame(input: &[u8]) -> Result<Option<(u8, &[u8], usize)>, Malformed> {
+pub fn frame(input: &[u8]) -> Result<Option<Frame<'_>>, Malformed> {
     let Some((length, rest)) = input.split_first_chunk::<LENGTH>() else { return Ok(None) };
     let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
     match length {
@@ -193,7 +205,7 @@ pub fn frame(input: &[u8]) -> Result<Option<(u8, &[u8], usize)>, Malformed> {
         _ => return Err(Malformed("a frame that is too long")),
     }
     let Some((command, data)) = rest.get(..length).and_then(<[u8]>::split_first) else { return Ok(None) };
-    Ok(Some((*command, data, length.saturating_add(LENGTH))))
+    Ok(Some(Frame { command: *command, data, length: length.saturating_add(LENGTH) }))
 }
 
 /// Understands a frame.
@@ -214,7 +226,7 @@ pub fn parse(command: u8, data: &[u8]) -> Result<Command<'_>, Malformed> {
         b'N' => Some(Command::EndOfHeader),
         b'B' => Some(Command::Body(data)),
         b'E' => Some(Command::EndOfMessage(data)),
-        b'A' => Some(Command::Abort),
+        ABORT => Some(Command::Abort),
         b'Q' => Some(Command::Quit),
         b'K' => Some(Command::QuitNewConnection),
         _ => return Err(Malformed("an unknown command")),

@@ -17,8 +17,8 @@ use jiff::tz::TimeZone;
 
 use crate::envelope::{Client, Envelope, Octets, Path};
 use crate::milter::codec::{
-    self, Agreed, CONTINUE, Command, Connect, Malformed, Modification, NEGOTIATE, PROGRESS, Response, SKIP, Strings,
-    TEMPFAIL, Unsendable, protocol, write_frame,
+    self, ABORT, Agreed, CONTINUE, Command, Connect, Frame, Malformed, Modification, NEGOTIATE, PROGRESS, Response,
+    SKIP, Strings, TEMPFAIL, Unsendable, protocol, write_frame,
 };
 use crate::smtp::reply::Reply;
 use crate::smtp::session::SessionEnd;
@@ -307,7 +307,7 @@ impl Session {
 
     /// The MTA has withdrawn the message that waits for its answer.
     pub fn is_abandoned(&self) -> bool {
-        matches!(codec::frame(&self.input), Ok(Some((b'A', ..))))
+        matches!(codec::frame(&self.input), Ok(Some(Frame { command: ABORT, .. })))
     }
 
     /// What was agreed upon with the MTA.
@@ -423,7 +423,7 @@ impl Session {
         if matches!(self.state, State::New) && input.get(4).is_some_and(|command| *command != NEGOTIATE) {
             return Err(Malformed("a command before the negotiation"));
         }
-        let Some((command, data, length)) = codec::frame(input)? else { return Ok(0) };
+        let Some(Frame { command, data, length }) = codec::frame(input)? else { return Ok(0) };
         let command = codec::parse(command, data)?;
         if std::mem::take(&mut self.unconfirmed) {
             self.steps.push_back(Step::Confirmed);
@@ -622,10 +622,10 @@ impl Session {
             message.refuse(RefusalCause::NoRecipients, &mut self.steps);
         }
         message.give(0, &mut self.steps);
-        let login = self.macros.text(Name::Login);
+        let login = self.macros.text(Macro::Login);
         let envelope = Envelope {
             client: self.client(),
-            queue_id: self.macros.text(Name::QueueId),
+            queue_id: self.macros.text(Macro::QueueId),
             sender: std::mem::take(&mut message.sender),
             recipients: std::mem::take(&mut message.recipients),
             xforward: Vec::new(),
@@ -654,8 +654,8 @@ impl Session {
     fn client(&self) -> Client {
         let Connection { addr, name, helo } = &self.connection;
         Client {
-            addr: addr.or_else(|| parse_address(self.macros.get(Name::ClientAddress)?)),
-            name: name.clone().or_else(|| known_name(self.macros.get(Name::ClientName)?)),
+            addr: addr.or_else(|| parse_address(self.macros.get(Macro::ClientAddress)?)),
+            name: name.clone().or_else(|| known_name(self.macros.get(Macro::ClientName)?)),
             helo: helo.clone(),
         }
     }
@@ -756,7 +756,7 @@ impl Connection {
 
 /// Macros that are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Name {
+enum Macro {
     QueueId,
     Host,
     Login,
@@ -764,16 +764,16 @@ enum Name {
     ClientName,
 }
 
-impl Name {
+impl Macro {
     /// With or without its braces.
     fn parse(name: &[u8]) -> Option<Self> {
         let bare = name.strip_prefix(b"{").and_then(|name| name.strip_suffix(b"}")).unwrap_or(name);
         match bare {
-            b"i" => Some(Name::QueueId),
-            b"j" => Some(Name::Host),
-            b"auth_authen" => Some(Name::Login),
-            b"client_addr" => Some(Name::ClientAddress),
-            b"client_name" => Some(Name::ClientName),
+            b"i" => Some(Macro::QueueId),
+            b"j" => Some(Macro::Host),
+            b"auth_authen" => Some(Macro::Login),
+            b"client_addr" => Some(Macro::ClientAddress),
+            b"client_name" => Some(Macro::ClientName),
             _ => None,
         }
     }
@@ -781,7 +781,7 @@ impl Name {
 
 /// The macros of each command; those of later commands win.
 #[derive(Debug, Default)]
-struct Macros([Vec<(Name, Vec<u8>)>; Macros::STAGES.len()]);
+struct Macros([Vec<(Macro, Vec<u8>)>; Macros::STAGES.len()]);
 
 impl Macros {
     /// CONNECT, HELO, MAIL, RCPT, DATA, HEADER, EOH, BODY, EOM.
@@ -797,7 +797,7 @@ impl Macros {
         let Some(set) = place.and_then(|place| self.0.get_mut(place)) else { return };
         set.clear();
         while let (Some(name), Some(value)) = (values.next(), values.next()) {
-            if let Some(name) = Name::parse(name) {
+            if let Some(name) = Macro::parse(name) {
                 set.retain(|(known, _)| *known != name);
                 set.push((name, value.get(..MAX_TEXT).unwrap_or(value).to_vec()));
             }
@@ -810,12 +810,12 @@ impl Macros {
         }
     }
 
-    fn get(&self, name: Name) -> Option<&[u8]> {
+    fn get(&self, name: Macro) -> Option<&[u8]> {
         let found = self.0.iter().rev().flatten().find(|(known, _)| *known == name);
         found.map(|(_, value)| value.as_slice()).filter(|value| !value.is_empty())
     }
 
-    fn text(&self, name: Name) -> Option<String> {
+    fn text(&self, name: Macro) -> Option<String> {
         self.get(name).map(text)
     }
 }
@@ -878,8 +878,8 @@ fn received(connection: &Connection, macros: &Macros, own_name: &str, now: Times
     let client: Vec<String> = client.into_iter().flatten().collect();
     let client = if client.is_empty() { String::new() } else { format!(" ({})", client.join(" ")) };
     let helo = word(helo.as_deref().unwrap_or("unknown"));
-    let host = word(macros.text(Name::Host).as_deref().unwrap_or(own_name));
-    let id = macros.text(Name::QueueId).map(|id| format!(" id {}", word(&id))).unwrap_or_default();
+    let host = word(macros.text(Macro::Host).as_deref().unwrap_or(own_name));
+    let id = macros.text(Macro::QueueId).map(|id| format!(" id {}", word(&id))).unwrap_or_default();
     let date = rfc2822::to_string(&now.to_zoned(TimeZone::UTC)).unwrap_or_default();
     format!("Received: from {helo}{client}\r\n\tby {host}{id};\r\n\t{date}\r\n")
 }
@@ -1003,7 +1003,7 @@ mod tests {
                 }
             }
             let mut output = std::mem::take(self.session.output());
-            while let Ok(Some((command, data, length))) = codec::frame(&output) {
+            while let Ok(Some(Frame { command, data, length })) = codec::frame(&output) {
                 self.answers.push((command, data.to_vec()));
                 output.advance(length);
             }
@@ -1175,7 +1175,7 @@ mod tests {
         ] {
             check(&[command], "", protocol);
         }
-        let (mail, rcpt): ((u8, &[u8]), (u8, &[u8])) = ((b'M', b"<>\0"), (b'R', b"<a@b>\0"));
+        let [mail, rcpt]: [(u8, &[u8]); 2] = [(b'M', b"<>\0"), (b'R', b"<a@b>\0")];
         check(&[mail, rcpt, (b'L', b"a\nb\0c\0")], "cc", protocol);
         check(&[mail, rcpt, (b'N', b""), (b'L', b"a\0b\0")], "ccc", protocol);
         check(&[mail, rcpt, (b'B', b""), (b'N', b"")], "ccc", protocol);
