@@ -486,9 +486,9 @@ fn write_checked(out: &mut BytesMut, command: u8, parts: &[&[u8]]) -> Result<(),
     Ok(())
 }
 
-/// RFC 5322 3.6.8
+/// A name of ours or of the MTA, which may have white space in it (RFC 5322 4.5.8).
 fn field_name(name: &str) -> Result<&[u8], Unsendable> {
-    let is_name = |octet: u8| octet.is_ascii_graphic() && octet != b':';
+    let is_name = |octet: u8| (octet.is_ascii_graphic() || matches!(octet, b' ' | b'\t')) && octet != b':';
     let name = name.as_bytes();
     if name.is_empty() || !name.iter().copied().all(is_name) {
         return Err(Unsendable("a header name that is none"));

@@ -36,7 +36,10 @@ const MAX_IDLE_BUFFER: usize = 131_072;
 const IDLE: Duration = Duration::from_secs(7210);
 /// How often an MTA that waits is told to wait on. Postfix's `milter_content_timeout` is 300 s.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
-/// How long a session that is to end waits for what confirms its last answer, and for the last octets to go.
+/// How long a session that is to end waits for the command that confirms its last answer. Postfix's ABORT
+/// comes at once.
+const CONFIRMATION: Duration = Duration::from_millis(250);
+/// How long the last octets may take to go.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// A message that has arrived, with everything around it.
@@ -321,8 +324,6 @@ impl<J: Judge> Driver<J> {
                 return Ok(());
             }
         };
-        // The MTA has gone on without confirming the last answer.
-        self.settle(Outcome::Unknown).await;
         let Some((answer, receipt)) = self.judged(complete, message, received).await else {
             tracing::error!(session = self.id, "judging a message panicked");
             self.judge.message_panicked();
@@ -332,6 +333,9 @@ impl<J: Judge> Driver<J> {
         if let Err(why) = self.session.answered(answer) {
             tracing::error!(session = self.id, why = why.0, "deferring: the answer cannot be sent to this MTA");
             self.settle(Outcome::Deferred).await;
+        } else if !self.session.is_unconfirmed() {
+            // The MTA went on before it could have seen the answer: nothing will confirm it.
+            self.settle(Outcome::Unknown).await;
         }
         Ok(())
     }
@@ -447,7 +451,7 @@ fn rearm_quickack(stream: &Stream) {
 async fn time_to_end(shutdown: &Shutdown, unconfirmed: bool) {
     shutdown.draining().await;
     if unconfirmed {
-        tokio::time::sleep(LAST_WORD).await;
+        tokio::time::sleep(CONFIRMATION).await;
     }
 }
 

@@ -302,7 +302,12 @@ impl Session {
 
     /// A whole frame (or something that cannot become one) waits in the input.
     pub fn has_frame(&self) -> bool {
-        !matches!(codec::frame(&self.input), Ok(None))
+        self.is_out_of_turn(&self.input) || !matches!(codec::frame(&self.input), Ok(None))
+    }
+
+    /// A command that begins before the negotiation.
+    fn is_out_of_turn(&self, input: &[u8]) -> bool {
+        matches!(self.state, State::New) && input.get(4).is_some_and(|command| *command != NEGOTIATE)
     }
 
     /// The MTA has withdrawn the message that waits for its answer.
@@ -420,7 +425,7 @@ impl Session {
 
     /// Obeys the frame at the front of `input`; how many octets it had, 0 if it is not whole.
     fn take_frame(&mut self, input: &[u8]) -> Result<usize, Malformed> {
-        if matches!(self.state, State::New) && input.get(4).is_some_and(|command| *command != NEGOTIATE) {
+        if self.is_out_of_turn(input) {
             return Err(Malformed("a command before the negotiation"));
         }
         let Some(Frame { command, data, length }) = codec::frame(input)? else { return Ok(0) };
@@ -823,7 +828,7 @@ impl Macros {
 /// A path as received with its parameters, unless that is too long.
 fn joined(path: &[u8], parameters: Strings<'_>) -> Option<Path> {
     let mut all = Vec::new();
-    for parameter in parameters {
+    for parameter in parameters.filter(|parameter| !parameter.is_empty()) {
         if !all.is_empty() {
             all.push(b' ');
         }
