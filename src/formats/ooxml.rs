@@ -50,8 +50,8 @@ pub(crate) fn examine(part: &Part, archive: &Archive, scan: &mut Scan) {
     if let Some(file_type) = package.file_type {
         scan.learn_type(part, file_type);
     }
-    package.text.report(scan, part);
     package.ask_for_picture(part, archive, scan);
+    package.text.end().report(scan, part);
 }
 
 /// What was seen of a package so far.

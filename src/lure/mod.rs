@@ -9,9 +9,10 @@ mod charset;
 mod password;
 pub mod phrases;
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
 
 pub use self::charset::{decode_text, decode_xml};
@@ -23,16 +24,17 @@ use crate::scan::Scan;
 pub fn document_text(scan: &mut Scan, part: &Part, text: &str) {
     let mut reading = Reading::default();
     reading.read(text);
-    reading.report(scan, part);
+    reading.end().report(scan, part);
 }
 
 /// Looks for lures and passwords in the text of the mail itself.
 pub fn mail_text(scan: &mut Scan, part: &Part, text: &str) {
     let mut reading = Reading::default();
     reading.read(text);
+    let phrases = reading.end();
     // Mail about an honest workbook asks to enable macros, too; the captions of the buttons are another matter.
-    let button = reading.first(Sense::Content).or(reading.first(Sense::Editing));
-    let strong = reading.first(Sense::Macros).filter(|_| reading.first(Sense::StrongReason).is_some());
+    let button = phrases.first(Sense::Content).or(phrases.first(Sense::Editing));
+    let strong = phrases.first(Sense::Macros).filter(|_| phrases.first(Sense::StrongReason).is_some());
     if let Some(phrase) = button.or(strong) {
         scan.finding(finding::LURE_MAIL_TEXT, part, "", phrase);
     }
@@ -62,7 +64,7 @@ pub enum Sense {
     AskToCopy,
 }
 
-/// Senses in the order of their slots in [`Reading`].
+/// Senses in the order of their slots in [`Phrases`].
 const SENSES: [Sense; 7] = [
     Sense::Content,
     Sense::Editing,
@@ -73,30 +75,71 @@ const SENSES: [Sense; 7] = [
     Sense::AskToCopy,
 ];
 
-/// What was read of one document, piece by piece: a package has its text in many parts.
+/// A document that is being read, piece by piece: a package has its text in many parts.
+///
+/// Reasons count only beside a request, and most text makes none. So the text waits, squeezed, until
+/// it is known whether any of it does, and only then is it compared with all phrases.
 #[derive(Debug, Default)]
 pub struct Reading {
+    found: Phrases,
+    waiting: Vec<u8>,
+}
+
+/// Squeezed text that waits at most: a book. Beyond that it is compared without a look for requests.
+const MAX_WAITING: usize = 1 << 20;
+
+impl Reading {
+    /// Reads one piece.
+    pub fn read(&mut self, text: &str) {
+        let characters = squeeze(text, &mut self.waiting);
+        self.found.length = self.found.length.saturating_add(characters);
+        // No phrase spans two pieces.
+        self.waiting.push(b'\n');
+        if self.waiting.len() > MAX_WAITING {
+            self.compare();
+        }
+    }
+
+    /// What was found in all that was read. If it makes no request, reasons may be missing.
+    pub fn end(mut self) -> Phrases {
+        if self.found.any() || REQUESTS.is_match(&self.waiting) {
+            self.compare();
+        }
+        self.found
+    }
+
+    fn compare(&mut self) {
+        for found in TABLE.automaton.find_overlapping_iter(&self.waiting) {
+            if let Some((sense, phrase)) = TABLE.phrases.get(found.pattern().as_usize()) {
+                self.found.add(*sense, phrase);
+            }
+        }
+        self.waiting.clear();
+    }
+}
+
+/// The phrases of one document.
+#[derive(Debug, Default)]
+pub struct Phrases {
     /// The first phrase of each sense, as it stands in the table.
     first: [Option<&'static str>; SENSES.len()],
-    /// Characters, without white space.
+    /// Characters of the document, without white space.
     length: usize,
 }
 
 /// A page that holds little but the request; a lure page has 200 to 600 characters.
 const SHORT: usize = 800;
 
-impl Reading {
-    /// Reads one piece.
-    pub fn read(&mut self, text: &str) {
-        let text = squeezed(text);
-        self.length = self.length.saturating_add(characters(&text));
-        for found in TABLE.automaton.find_overlapping_iter(&text) {
-            let Some((sense, phrase)) = TABLE.phrases.get(found.pattern().as_usize()) else { continue };
-            if let Some(slot) = SENSES.iter().position(|s| s == sense).and_then(|n| self.first.get_mut(n)) {
-                // Of phrases that begin alike, the longest is shown.
-                if slot.is_none_or(|known| phrase.starts_with(known)) {
-                    *slot = Some(phrase);
-                }
+impl Phrases {
+    fn any(&self) -> bool {
+        self.first.iter().any(Option::is_some)
+    }
+
+    fn add(&mut self, sense: Sense, phrase: &'static str) {
+        if let Some(slot) = SENSES.iter().position(|s| *s == sense).and_then(|n| self.first.get_mut(n)) {
+            // Of phrases that begin alike, the longest is shown.
+            if slot.is_none_or(|known| phrase.starts_with(known)) {
+                *slot = Some(phrase);
             }
         }
     }
@@ -125,7 +168,7 @@ impl Reading {
         self.first(Sense::AskToCopy).filter(|_| self.first(Sense::Folder).is_some())
     }
 
-    /// Reports what was read.
+    /// Reports what was found.
     pub fn report(&self, scan: &mut Scan, part: &Part) {
         if let Some(phrase) = self.asks_to_enable() {
             scan.finding(finding::LURE_ENABLE_CONTENT, part, "", phrase);
@@ -155,36 +198,56 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     Table { automaton, phrases }
 });
 
-/// Text for comparison: NFKC, lower case, no white space and nothing invisible. Blanks within
-/// words are a habit of Japanese layout and a trick of senders; the phrases lose theirs, too.
+/// Finds whether a text may make a request at all.
+static REQUESTS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    // Few enough for the library to look at many octets at once.
+    let patterns = phrases::REQUESTS.iter().map(|piece| squeezed(piece));
+    #[expect(clippy::expect_used, reason = "a table of constants: the tests build it")]
+    AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(patterns).expect("few short patterns")
+});
+
 fn squeezed(text: &str) -> Vec<u8> {
-    if text.is_ascii() {
-        // What most text is: no look at characters.
-        let mut out = Vec::with_capacity(text.len());
-        out.extend(text.bytes().filter(u8::is_ascii_graphic));
-        out.make_ascii_lowercase();
-        return out;
-    }
-    if !is_nfkc(text) {
-        let shown = text.nfkc().filter(|c| is_visible(*c)).flat_map(char::to_lowercase).map(backslash);
-        return shown.collect::<String>().into_bytes();
-    }
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_ascii() {
-            if c.is_ascii_graphic() {
-                out.push(c.to_ascii_lowercase());
-            }
-        } else if is_visible(c) {
-            out.extend(c.to_lowercase().map(backslash));
-        }
-    }
-    out.into_bytes()
+    let mut out = Vec::new();
+    squeeze(text, &mut out);
+    out
 }
 
-/// How many characters stand in squeezed text.
-fn characters(text: &[u8]) -> usize {
-    text.iter().filter(|octet| **octet & 0xc0 != 0x80).count()
+/// Appends text for comparison: NFKC, lower case, no white space and nothing invisible. Blanks within
+/// words are a habit of Japanese layout and a trick of senders; the phrases lose theirs, too. Returns
+/// how many characters it appended.
+fn squeeze(text: &str, out: &mut Vec<u8>) -> usize {
+    if text.is_ascii() {
+        return squeeze_ascii(text.as_bytes(), out);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in nfkc(text).chars() {
+        if c.is_ascii_graphic() {
+            shown.push(c.to_ascii_lowercase());
+        } else if !c.is_ascii() && is_visible(c) {
+            shown.extend(c.to_lowercase().map(backslash));
+        }
+    }
+    out.extend_from_slice(shown.as_bytes());
+    shown.chars().count()
+}
+
+/// What most text is. Every octet is written and only the visible ones are kept: nobody can predict
+/// where the blanks stand, a processor neither.
+fn squeeze_ascii(text: &[u8], out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    let mut end = start;
+    out.resize(start.saturating_add(text.len()), 0);
+    for octet in text {
+        out.get_mut(end).into_iter().for_each(|place| *place = octet.to_ascii_lowercase());
+        end = end.wrapping_add(usize::from(octet.is_ascii_graphic()));
+    }
+    out.truncate(end);
+    end.saturating_sub(start)
+}
+
+/// Compatible characters as one (UAX #15): wide letters, half-width kana.
+fn nfkc(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || is_nfkc(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfkc().collect()) }
 }
 
 fn is_visible(c: char) -> bool {

@@ -5,8 +5,8 @@
 
 use aho_corasick::AhoCorasick;
 use std::sync::LazyLock;
-use unicode_normalization::UnicodeNormalization;
 
+use super::nfkc;
 use super::phrases::PASSWORD;
 
 /// Each candidate costs a key derivation per archive; twenty are more than any honest mail tells.
@@ -16,7 +16,7 @@ const MAX_MENTIONS: usize = 50;
 
 /// The passwords that `text` may tell, the likeliest first; empty if it tells none.
 pub fn candidates(text: &str) -> Vec<String> {
-    let text: String = text.nfkc().collect();
+    let text = nfkc(text);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let mut found: Vec<(u8, String)> = Vec::new();
     let mentions = lines.iter().enumerate().flat_map(|(n, line)| mentions(line).map(move |after| (n, after)));
@@ -45,15 +45,22 @@ static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
 
 /// What stands behind each word for "password" in a line.
 fn mentions(line: &str) -> impl Iterator<Item = &str> {
-    // Lower case by character: offsets stay those of the line, as long as no letter changes its size.
-    let lower: String =
-        line.chars().map(|c| c.to_lowercase().next().filter(|l| l.len_utf8() == c.len_utf8()).unwrap_or(c)).collect();
+    let lower = lower_in_place(line);
     let ends: Vec<usize> = WORDS
         .find_iter(&lower)
         .filter(|found| stands_alone(&lower, found.start(), found.end()))
         .map(|found| found.end())
         .collect();
     ends.into_iter().filter_map(move |end| line.get(end..))
+}
+
+/// Lower case by character: offsets stay those of the line, since letters that would change their
+/// size stay as they are.
+fn lower_in_place(line: &str) -> String {
+    if line.is_ascii() {
+        return line.to_ascii_lowercase();
+    }
+    line.chars().map(|c| c.to_lowercase().next().filter(|l| l.len_utf8() == c.len_utf8()).unwrap_or(c)).collect()
 }
 
 /// Words in letters that join must not be part of a longer one ("compass", "パスポート").

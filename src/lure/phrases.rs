@@ -97,6 +97,15 @@ pub const PHRASES: &[(&str, Sense, &str)] = &[
     ("pt", AskToCopy, "copie o arquivo"),
 ];
 
+/// Pieces of words of which every request holds one: every phrase for content, editing, macros or a
+/// folder. Honest text holds hardly any.
+#[rustfmt::skip]
+pub const REQUESTS: &[&str] = &[
+    "enabl", "macro", "clickoption", "clickonoption", "の有効化", "を有効", "コンテンツの有効", "aktiv", "abilita", "abilite",
+    "attiva", "ativar", "activerl", "activezl", "schakelen", "włącz", "etkinle", "povolit", "lubasisu", "lubared",
+    "включит", "разрешитьред", "启用", "啟用", "콘텐츠사용", "편집사용", "매크로사용", r"\templates", "xlstart", r"\startup",
+];
+
 /// Words for a password, lower case; those in Latin letters count only as whole words.
 #[rustfmt::skip]
 pub const PASSWORD: &[&str] = &[

@@ -2,10 +2,14 @@
 
 use super::*;
 
-fn read(text: &str) -> Reading {
+fn read(text: &str) -> Phrases {
+    read_all(&[text])
+}
+
+fn read_all(pieces: &[&str]) -> Phrases {
     let mut reading = Reading::default();
-    reading.read(text);
-    reading
+    pieces.iter().for_each(|piece| reading.read(piece));
+    reading.end()
 }
 
 #[test]
@@ -59,11 +63,13 @@ fn both_buttons_are_a_lure_in_any_length() {
 
 #[test]
 fn pieces_of_one_document_are_read_together() {
-    let mut reading = Reading::default();
-    reading.read("This document is protected");
-    assert_eq!(reading.asks_to_enable(), None);
-    reading.read("Enable Content");
-    assert_eq!(reading.asks_to_enable(), Some("enable content"));
+    let (reason, request) = ("This document is protected", "Enable Content");
+    assert_eq!(read(reason).asks_to_enable(), None);
+    assert_eq!(read_all(&["Enable", "Content", reason]).asks_to_enable(), None);
+    let book = "Call me Ishmael. ".repeat(MAX_WAITING / 10);
+    for pieces in [[reason, &book, request], [request, &book, reason], [reason, request, &book]] {
+        assert_eq!(read_all(&pieces).asks_to_enable(), Some("enable content"));
+    }
 }
 
 #[test]
@@ -77,12 +83,28 @@ fn copying_to_a_trusted_folder() {
 
 #[test]
 fn every_phrase_is_found_as_it_stands() {
+    let compared = |text: &str| {
+        let mut reading = Reading::default();
+        reading.read(text);
+        reading.compare();
+        reading.found
+    };
     for (_, sense, list) in phrases::PHRASES {
         for phrase in list.split('|') {
             assert!(
-                read(&phrase.to_uppercase()).first(*sense).is_some() || read(phrase).first(*sense).is_some(),
+                compared(&phrase.to_uppercase()).first(*sense).is_some() || compared(phrase).first(*sense).is_some(),
                 "{phrase}"
             );
+        }
+    }
+}
+
+#[test]
+fn every_request_holds_a_piece_that_is_looked_for() {
+    let requests = [Sense::Content, Sense::Editing, Sense::Macros, Sense::Folder];
+    for (_, _, list) in phrases::PHRASES.iter().filter(|(_, sense, _)| requests.contains(sense)) {
+        for phrase in list.split('|') {
+            assert!(REQUESTS.is_match(&squeezed(phrase)), "{phrase}");
         }
     }
 }
