@@ -216,7 +216,12 @@ pub struct Child {
     pub span: Option<Range<usize>>,
     /// It was encrypted, and a password opened it.
     pub opened_by_password: bool,
+    /// The hash of the content, if the container had to compute it.
+    pub sha256: Option<Hash>,
 }
+
+/// A SHA-256.
+pub type Hash = [u8; 32];
 
 impl Scan {
     fn new(limits: &Limits, knowledge: &Knowledge, stop: &Stop) -> Self {
@@ -293,7 +298,7 @@ impl Scan {
             depth,
             span,
         };
-        self.enlist(part, child.opened_by_password);
+        self.enlist(part, child.opened_by_password, child.sha256);
         Some(path)
     }
 
@@ -407,15 +412,20 @@ impl Scan {
             part.names = input.name.into_iter().map(Name::plain).collect();
         }
         match self.budget.charge(0, size as u64) {
-            Ok(()) => self.enlist(part, false),
+            Ok(()) => self.enlist(part, false, None),
             Err(limit) => {
-                self.enlist(part.clone(), false);
+                self.enlist(part.clone(), false, None);
                 self.limit(&part, limit);
             }
         }
     }
 
-    fn enlist(&mut self, part: Part, opened_by_password: bool) {
+    fn enlist(&mut self, part: Part, opened_by_password: bool, hash: Option<Hash>) {
+        let sha256 = match hash {
+            Some(hash) => HEXLOWER.encode(&hash),
+            None if part.path == PartPath::root() => String::new(),
+            None => sha256(&part.bytes),
+        };
         self.report.parts.push(PartReport {
             path: part.path.clone(),
             document: part.document.clone(),
@@ -429,7 +439,7 @@ impl Scan {
             declared: part.declared.clone(),
             types: part.types.iter().collect(),
             size: part.bytes.len() as u64,
-            sha256: if part.path == PartPath::root() { String::new() } else { sha256(&part.bytes) },
+            sha256,
             depth: part.depth,
             span: part.span.clone(),
             code_fingerprint: None,

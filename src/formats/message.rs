@@ -19,7 +19,7 @@ use crate::mime::decode::{self, Transfer};
 use crate::mime::params;
 use crate::mime::walk::{Entity, Kind};
 use crate::part::{Name, Origin, Part};
-use crate::scan::{Child, Scan};
+use crate::scan::{Child, Hash, Scan};
 
 /// Messages: the root, attached ones, members of archives.
 pub const FORMAT: Format = Format { name: "message", accepts, examine };
@@ -73,7 +73,7 @@ struct Reader<'a> {
     part: &'a Part,
     scan: &'a mut Scan,
     /// Hashes of the contents so far, with their names.
-    seen: HashSet<[u8; 32]>,
+    seen: HashSet<(Hash, Vec<String>)>,
 }
 
 impl Reader<'_> {
@@ -114,7 +114,8 @@ impl Reader<'_> {
 
     /// One reading of an entity becomes a part. `false` if it is nothing new.
     fn reading(&mut self, entity: &Entity, bytes: &Bytes, number: usize) -> bool {
-        let new = self.is_new(bytes, &entity.names);
+        let hash = Sha256::digest(bytes).into();
+        let new = self.is_new(hash, &entity.names);
         // The first reading of what every reader sees always is a part: two equal attachments are two.
         if !new && (number > 0 || entity.doubt.is_some()) {
             return false;
@@ -125,7 +126,8 @@ impl Reader<'_> {
             declared: declared(entity),
             bytes: bytes.clone(),
             span: Some(entity.span.clone()),
-            opened_by_password: false,
+            sha256: Some(hash),
+            ..Child::default()
         };
         let verbatim = self.part.bytes.get(entity.body.clone()) == Some(bytes.as_ref());
         if let Some(path) = self.scan.child(self.part, origin, child)
@@ -139,13 +141,8 @@ impl Reader<'_> {
         new
     }
 
-    fn is_new(&mut self, bytes: &[u8], names: &[Name]) -> bool {
-        let mut hash = Sha256::new_with_prefix(bytes);
-        for name in names {
-            hash.update([0]);
-            hash.update(name.text.as_bytes());
-        }
-        self.seen.insert(hash.finalize().into())
+    fn is_new(&mut self, hash: Hash, names: &[Name]) -> bool {
+        self.seen.insert((hash, names.iter().map(|name| name.text.clone()).collect()))
     }
 
     /// Files that stand uuencoded in a text: as old as mail, and readers still show them.
@@ -153,11 +150,18 @@ impl Reader<'_> {
         for block in decode::uuencoded(text) {
             let decoded = params::words(&block.name);
             let name = Name { text: decoded.text, raw: decoded.lossy.then_some(block.name) };
-            if !self.is_new(&block.bytes, std::slice::from_ref(&name)) {
+            let hash = Sha256::digest(&block.bytes).into();
+            if !self.is_new(hash, std::slice::from_ref(&name)) {
                 continue;
             }
             let span = if verbatim { shift(&block.range, entity.body.start) } else { entity.span.clone() };
-            let child = Child { names: vec![name], bytes: block.bytes.into(), span: Some(span), ..Child::default() };
+            let child = Child {
+                names: vec![name],
+                bytes: block.bytes.into(),
+                span: Some(span),
+                sha256: Some(hash),
+                ..Child::default()
+            };
             self.scan.child(self.part, Origin::Attachment, child);
         }
     }
