@@ -64,26 +64,18 @@ struct Package {
     picture: Option<(std::ops::Range<usize>, u64)>,
 }
 
-/// Octets that tell what a member is. More of a picture is not unpacked.
-const GLANCE: u64 = 64;
-
 /// 16 MiB of one XML part are read for text: the markup of a book has a fifth of that.
 const MAX_TEXT: usize = 16 << 20;
 
 impl Package {
     fn look(&mut self, part: &Part, member: &Member, method: u16, scan: &mut Scan) {
-        let glance = unpack::unpack(&part.bytes, member, method, GLANCE);
-        let (Content::Whole(start) | Content::Head(start) | Content::Damaged(start)) = &glance else {
-            return zip::missing(part, member, &glance, scan);
-        };
-        if is_picture(start) {
+        let Some(content) = unpack::unpack_unless(&part.bytes, member, method, scan.room(), is_picture) else {
             let size = member.size.max(member.data.len() as u64);
             if self.picture.as_ref().is_none_or(|(_, largest)| size > *largest) {
                 self.picture = Some((member.data.clone(), size));
             }
             return;
-        }
-        let content = unpack::unpack(&part.bytes, member, method, scan.room());
+        };
         zip::missing(part, member, &content, scan);
         let (Content::Whole(bytes) | Content::Head(bytes) | Content::Damaged(bytes)) = content else { return };
         let types = if is_xml(member, &bytes) { self.read(member, &bytes) } else { filetype::detect(&bytes) };

@@ -3,8 +3,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use flate2::Crc;
-use flate2::read::DeflateDecoder;
+use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::members::Member;
 use super::records::AES;
@@ -35,27 +34,64 @@ impl Content {
 
 /// Unpacks a member by `method`, at most `room` octets of it.
 pub fn unpack(archive: &Bytes, member: &Member, method: u16, room: u64) -> Content {
+    unpack_unless(archive, member, method, room, |_| false).unwrap_or(Content::Unsupported(method))
+}
+
+/// Octets that tell what a member is.
+const GLANCE: usize = 64;
+
+/// As [`unpack`]; `None` if `skip` says of the first octets that the rest is not needed.
+pub fn unpack_unless(
+    archive: &Bytes,
+    member: &Member,
+    method: u16,
+    room: u64,
+    skip: impl Fn(&[u8]) -> bool,
+) -> Option<Content> {
+    let skip = |content: &[u8]| skip(content.get(..GLANCE).unwrap_or(content));
     match method {
-        0 => stored(archive, member, room),
-        8 => deflated(archive, member, room),
-        other => Content::Unsupported(other),
+        0 => stored(archive, member, room, skip),
+        8 => deflated(archive, member, room, skip),
+        other => Some(Content::Unsupported(other)),
     }
 }
 
-fn stored(archive: &Bytes, member: &Member, room: u64) -> Content {
+fn stored(archive: &Bytes, member: &Member, room: u64, skip: impl Fn(&[u8]) -> bool) -> Option<Content> {
     let end = member.data.end.min(archive.len());
-    let range = member.data.start.min(end)..end;
+    let content = archive.slice(member.data.start.min(end)..end);
     let most = usize::try_from(room).unwrap_or(usize::MAX);
-    if range.len() > most {
-        return Content::Head(archive.slice(range.start..range.start.saturating_add(most)));
+    if skip(&content) {
+        return None;
     }
-    Content::Whole(archive.slice(range))
+    Some(if content.len() > most { Content::Head(content.slice(..most)) } else { Content::Whole(content) })
 }
 
 /// A deflate stream says itself where it ends, so neither size nor the end of the data is asked.
-fn deflated(archive: &Bytes, member: &Member, room: u64) -> Content {
+fn deflated(archive: &Bytes, member: &Member, room: u64, skip: impl Fn(&[u8]) -> bool) -> Option<Content> {
     let packed = archive.get(member.data.start..).unwrap_or_default();
-    bounded(DeflateDecoder::new(packed), member.size, room)
+    let most = usize::try_from(room).unwrap_or(usize::MAX);
+    // 1 MiB at once on a claim's word; the rest as it comes.
+    let claim = usize::try_from(member.size.min(room).min(1 << 20)).unwrap_or_default().max(4096);
+    let mut stream = Decompress::new(false);
+    let mut out = Vec::with_capacity(GLANCE);
+    loop {
+        let is_first = out.is_empty();
+        let rest = usize::try_from(stream.total_in()).ok().and_then(|at| packed.get(at..)).unwrap_or_default();
+        let status = stream.decompress_vec(rest, &mut out, FlushDecompress::Finish);
+        if is_first && skip(&out) {
+            return None;
+        }
+        if out.len() > most {
+            out.truncate(most);
+            return Some(Content::Head(out.into()));
+        }
+        match status {
+            Ok(Status::StreamEnd) => return Some(Content::Whole(out.into())),
+            Ok(_) if out.len() == out.capacity() => out.reserve(claim.max(out.len())),
+            // The packed data is cut off or no deflate stream.
+            Ok(_) | Err(_) => return Some(Content::Damaged(out.into())),
+        }
+    }
 }
 
 /// Reads to the end, but no more than `room`; `claim` is only a hint for memory.
