@@ -11,6 +11,7 @@ use memchr::memmem;
 
 use super::names;
 use super::records::{self, AES, ENCRYPTED, End, Header, Listed, Local};
+use crate::filetype;
 use crate::part::Name;
 
 /// What an archive holds.
@@ -187,7 +188,7 @@ fn base(end: &End) -> Option<usize> {
 /// The last end record that has a directory: it, the start of the archive, the start of the directory.
 fn last_end(bytes: &[u8]) -> Option<(End, usize, usize)> {
     // 64 records: a file may be full of decoys, and each costs a look.
-    memmem::rfind_iter(bytes, b"PK\x05\x06").take(64).find_map(|at| {
+    filetype::end_records(bytes).take(64).find_map(|at| {
         let end = records::end(bytes, at)?;
         let claimed = usize::try_from(end.offset).ok()?;
         let before = at.checked_sub(usize::try_from(end.size).ok()?);
