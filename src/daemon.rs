@@ -13,11 +13,13 @@ use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Endpoint};
+use crate::config::{self, Config, Endpoint};
 use crate::http::{self, Pages};
 use crate::metrics::{Metrics, QuarantineOperation, QuarantineUse};
+use crate::milter::{self, gate::Gate};
 use crate::net::{self, Permits, Shutdown};
 use crate::pipeline::Pipeline;
+use crate::plan::Transport;
 use crate::smtp::server;
 use crate::store::{Quarantine, StoreError};
 
@@ -94,7 +96,7 @@ impl Daemon {
         metrics.set_rules(config.policy.rule_names());
         metrics.config_loaded(true);
 
-        let sockets = bind(&config)?;
+        let sockets = bind(&config, state_dir)?;
         let config = Arc::new(ArcSwap::from_pointee(config));
         let pipeline =
             Arc::new(Pipeline::new(Arc::clone(&config), Arc::clone(&quarantine), Arc::clone(&metrics), spool.clone()));
@@ -106,8 +108,7 @@ impl Daemon {
             let endpoint = socket.endpoint().map_err(|error| StartError::Listen(listener.listen.to_string(), error))?;
             tracing::info!(listen = %endpoint, mode = listener.transport.name(), next_hop = %listener.next_hop, "listening");
             listening.push(endpoint);
-            let (pipeline, permits) = (Arc::clone(&pipeline), Arc::clone(&permits));
-            tokio::spawn(server::serve(socket, Arc::new(listener), pipeline, permits, shutdown.clone()));
+            serve(socket, listener, &pipeline, &permits, &shutdown);
         }
         tokio::spawn(upkeep(Arc::clone(&quarantine), Arc::clone(&metrics), end.clone()));
         metrics.ready(true);
@@ -188,11 +189,38 @@ fn open_quarantine(folder: &Path, config: &Config, metrics: &Metrics) -> Result<
     Ok(Arc::new(quarantine))
 }
 
-/// All addresses or none.
-fn bind(config: &Config) -> Result<Vec<(net::Listener, crate::config::Listener)>, StartError> {
-    let bind = |listener: &crate::config::Listener| match net::Listener::bind(&listener.listen) {
-        Ok(socket) => Ok((socket, listener.clone())),
-        Err(error) => Err(StartError::Listen(listener.listen.to_string(), error)),
+/// Serves a listener until the daemon shuts down.
+fn serve(
+    socket: net::Listener,
+    listener: config::Listener,
+    pipeline: &Arc<Pipeline>,
+    permits: &Arc<Permits>,
+    shutdown: &Shutdown,
+) {
+    let (listener, pipeline) = (Arc::new(listener), Arc::clone(pipeline));
+    let (permits, shutdown) = (Arc::clone(permits), shutdown.clone());
+    match listener.transport {
+        Transport::Milter => {
+            let gate = Arc::new(Gate::new(pipeline, listener));
+            tokio::spawn(milter::server::serve(socket, gate, permits, shutdown));
+        }
+        Transport::BeforeQueue | Transport::AfterQueue | Transport::LmtpBeforeQueue | Transport::LmtpAfterQueue => {
+            tokio::spawn(server::serve(socket, listener, pipeline, permits, shutdown));
+        }
+    }
+}
+
+/// All addresses or none. A relative Unix path lies in the state folder.
+fn bind(config: &Config, state_dir: &Path) -> Result<Vec<(net::Listener, config::Listener)>, StartError> {
+    let bind = |listener: &config::Listener| {
+        let mut listener = listener.clone();
+        if let Endpoint::Unix(path) = &mut listener.listen {
+            *path = state_dir.join(&path);
+        }
+        match net::Listener::bind(&listener.listen) {
+            Ok(socket) => Ok((socket, listener)),
+            Err(error) => Err(StartError::Listen(listener.listen.to_string(), error)),
+        }
     };
     config.listeners.iter().map(bind).collect()
 }

@@ -22,6 +22,8 @@ use crate::verdict::Verdict;
 
 /// What the field names of our own begin with, in lower case.
 const OWN_PREFIX: &str = "x-sekisho-";
+/// The field with the verdict.
+const VERDICT: &str = "X-Sekisho-Verdict";
 /// Where a header line is folded (RFC 5322 2.1.1).
 const FOLD_AT: usize = 76;
 /// Octets of text in one encoded word: 45 are 60 characters of base64, below the 75 of RFC 2047 2.
@@ -180,12 +182,19 @@ pub fn changes(raw: &[u8], verdict: &Verdict, id: &str, rule: &str, marks: &Mark
     changes
 }
 
+/// Has our own field say that the verdict is about what came, not about what is left.
+pub fn note_stripped(changes: &mut Changes) {
+    if let Some(field) = changes.prepend.iter_mut().find(|field| field.name == VERDICT) {
+        field.value.push_str("; stripped");
+    }
+}
+
 /// The fields that every delivered message gets.
 fn own_fields(verdict: &Verdict, id: &str) -> Vec<Field> {
     let level = verdict.level.name();
     let incomplete = if verdict.complete { "" } else { "; incomplete" };
     let field = |name: &str, text: &str| Field::new(name, &HeaderText::new(text));
-    let mut ours = vec![field("X-Sekisho-Verdict", &format!("{level}{incomplete}")), field("X-Sekisho-Id", id)];
+    let mut ours = vec![field(VERDICT, &format!("{level}{incomplete}")), field("X-Sekisho-Id", id)];
     if verdict.level != crate::verdict::Level::Clean || !verdict.complete {
         // The only characters of our own sentence that would have all of it encoded.
         let sentence = verdict.explanation.en.replace(['“', '”'], "\"");

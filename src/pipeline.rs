@@ -15,23 +15,27 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::{Config, Listener, OnError};
+use crate::envelope::Path;
 use crate::faults::Faults;
 use crate::knowledge::Knowledge;
 use crate::message::SpoolPolicy;
 use crate::metrics::{Metrics, ScanError, Stage};
 use crate::mime;
+use crate::part::PartPath;
 use crate::plan::plan;
 use crate::policy;
-use crate::policy::decision::{Action, Decision};
+use crate::policy::decision::Decision;
 use crate::policy::facts::{FACTS_VERSION, Facts};
 use crate::scan::{Input, Report, Stop, fault, scan};
 use crate::smtp::session::{ContentRefusal, SessionEnd};
 use crate::store::{Quarantine, QuarantineId};
-use crate::transaction::{Answer, Handler, Mail, Onward};
+use crate::strip::Stripped;
+use crate::transaction::{Answer, Ending, Handler, Mail, Onward};
 use crate::verdict::{Verdict, judge};
 
 mod deliver;
 mod record;
+mod strip;
 
 use deliver::{Outcome, refusal};
 
@@ -71,6 +75,8 @@ struct Judged {
     verdict: Verdict,
     facts: Facts,
     decisions: Vec<Decision>,
+    /// What the message is without the parts that rules want stripped, by these parts.
+    stripped: Vec<(Vec<PartPath>, Stripped)>,
     waited: Duration,
     stages: Vec<(Stage, Duration)>,
 }
@@ -92,7 +98,7 @@ impl Handler for Pipeline {
         let id = QuarantineId::new(Timestamp::now());
         match self.judge(&mail).await {
             Ok(mut judged) => {
-                self.strip(&mut judged);
+                self.strip(&mail, id, &mut judged).await;
                 let plan = plan(&judged.decisions, mail.transport);
                 let outcome = self.carry_out(&plan, &mail, id, &judged, onward).await;
                 self.record(&mail, id, &judged, &outcome);
@@ -113,6 +119,10 @@ impl Handler for Pipeline {
     fn spool(&self) -> SpoolPolicy {
         let threshold = usize::try_from(self.config.load().service.spool_threshold).unwrap_or(usize::MAX);
         SpoolPolicy { threshold, folder: self.spool_folder.clone() }
+    }
+
+    async fn settled(&self, held: QuarantineId, ending: Ending) {
+        self.settle_unconfirmed(held, ending).await;
     }
 
     fn session_opened(&self, listener: &Listener) {
@@ -153,19 +163,23 @@ impl Pipeline {
 
     /// Octets to decisions.
     async fn judge(&self, mail: &Mail) -> Result<Judged, Trouble> {
-        let scanned = self.scan(mail).await?;
+        let message = Arc::clone(&mail.message);
+        let scanned = self.scan(mail, move || message.bytes()).await?;
         let received = mime::received_count(&scanned.raw);
         if received > MAX_RECEIVED {
             return Err(Trouble::Loop(received));
         }
         let begun = Instant::now();
         let verdict = judge(&scanned.report);
-        let facts = facts(mail, &scanned.report, &verdict);
+        let facts = facts(mail, mail.message.size(), &scanned.report, &verdict);
+        // An MTA that names no recipient to a milter has some all the same.
+        let nobody = [Path::default()];
+        let recipients = if mail.envelope.recipients.is_empty() { &nobody } else { &mail.envelope.recipients[..] };
         let decisions = if self.faults.repeated(&scanned.raw, &scanned.report) {
             let policy = mail.config.policy.with_on_error(OnError::Quarantine);
-            policy::decide_each(&facts, &mail.envelope.recipients, &policy, Timestamp::now())
+            policy::decide_each(&facts, recipients, &policy, Timestamp::now())
         } else {
-            policy::decide_each(&facts, &mail.envelope.recipients, &mail.config.policy, Timestamp::now())
+            policy::decide_each(&facts, recipients, &mail.config.policy, Timestamp::now())
         };
         let stages = vec![(Stage::Scan, scanned.took), (Stage::Policy, begun.elapsed())];
         if mail.client_gone.is_cancelled() {
@@ -173,12 +187,16 @@ impl Pipeline {
             return Err(Trouble::ClientGone);
         }
         let Scanned { raw, report, waited, .. } = scanned;
-        Ok(Judged { raw, report, verdict, facts, decisions, waited, stages })
+        Ok(Judged { raw, report, verdict, facts, decisions, stripped: Vec::new(), waited, stages })
     }
 
     /// Waits for a free scanner and looks at the message on a thread of its own, both within the
     /// reply deadline; a scan that takes too long is told to stop, and is a fault.
-    async fn scan(&self, mail: &Mail) -> Result<Scanned, Trouble> {
+    async fn scan(
+        &self,
+        mail: &Mail,
+        read: impl FnOnce() -> std::io::Result<Bytes> + Send + 'static,
+    ) -> Result<Scanned, Trouble> {
         let deadline = mail.deadline();
         let waiting = Instant::now();
         let permit = tokio::select! {
@@ -187,10 +205,10 @@ impl Pipeline {
         };
         let Ok(Ok(permit)) = permit else { return Err(Trouble::Busy) };
         let waited = waiting.elapsed();
-        let (message, limits, stop) = (Arc::clone(&mail.message), mail.config.limits.clone(), Stop::default());
+        let (limits, stop) = (mail.config.limits.clone(), Stop::default());
         let stopper = stop.clone();
         let mut job = tokio::task::spawn_blocking(move || {
-            let raw = message.bytes()?;
+            let raw = read()?;
             let report = scan(Input::message(raw.clone()), &limits, &Knowledge::default(), &stop);
             drop(permit);
             Ok((raw, report))
@@ -211,15 +229,6 @@ impl Pipeline {
             Some(Ok(Err(error))) => Err(Trouble::Unreadable(error)),
             Some(Err(panic)) => self.failed(mail, &panic.to_string(), waited, took).await,
             None => self.failed(mail, "max_scan_time", waited, took).await,
-        }
-    }
-
-    /// What cannot be stripped is held.
-    fn strip(&self, judged: &mut Judged) {
-        for decision in &mut judged.decisions {
-            if matches!(decision.action, Action::Strip { .. }) {
-                decision.action = Action::Quarantine;
-            }
         }
     }
 
@@ -247,14 +256,14 @@ fn left(deadline: Instant) -> Duration {
 }
 
 /// The policy's input.
-fn facts(mail: &Mail, report: &Report, verdict: &Verdict) -> Facts {
+fn facts(mail: &Mail, size: u64, report: &Report, verdict: &Verdict) -> Facts {
     let envelope = &mail.envelope;
     Facts {
         version: FACTS_VERSION,
         client: envelope.client.addr,
         sender: envelope.sender.clone(),
         direction: policy::direction(envelope.client.addr, &envelope.sender, &envelope.recipients, &mail.config.mail),
-        size: mail.message.size(),
+        size,
         verdict: verdict.level,
         complete: verdict.complete,
         reasons: verdict.reasons.clone(),

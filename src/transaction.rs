@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +60,11 @@ pub trait Handler: Send + Sync + 'static {
     /// cancelled, except at the very end of a shutdown. What it leaves of the transaction is reset.
     fn handle(&self, mail: Mail, onward: &mut impl Onward) -> impl Future<Output = Answer> + Send;
 
+    /// How a transaction ended whose held copies were announced by [`Onward::held`].
+    fn settled(&self, _held: QuarantineId, _ending: Ending) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// The configuration in force. Asked for each message.
     fn config(&self) -> Arc<Config>;
 
@@ -91,11 +97,34 @@ pub enum Answer {
     Each(Vec<Reply>),
 }
 
+/// What became of an answer that was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The client has seen it: it went on with the connection.
+    Confirmed,
+    /// It was sent, or could not be any more; the client may have seen it or not.
+    Unknown,
+    /// It could not be given to this client: the message was deferred instead.
+    Deferred,
+}
+
+/// A number for a session, never given twice by one process.
+pub fn session_number() -> u64 {
+    static SESSIONS: AtomicU64 = AtomicU64::new(1);
+    SESSIONS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// The way on for one message.
 pub trait Onward: Send {
-    /// Copies are held under this id: whoever learns later than its answer how the transaction ended
-    /// confirms them then.
+    /// Copies are held under this id. Whoever learns only later how the transaction ended tells it
+    /// then ([`Handler::settled`]).
     fn held(&mut self, _id: QuarantineId) {}
+
+    /// Asks for the whole message to be held on the way, for this reason, instead of by us. False if
+    /// that cannot be.
+    fn hold(&mut self, _reason: &str) -> bool {
+        false
+    }
 
     /// Sends a copy on, changed as told, by `deadline`. Called at most once.
     fn forward(

@@ -11,10 +11,11 @@ use crate::common::smtp::config;
 use crate::common::{require_tool, wait_for};
 use sekisho::config::{Config, Endpoint};
 use sekisho::envelope::Path;
-use sekisho::milter::session::RefusalCause;
-use sekisho::milter::{Answer, Modification, Outcome, Response};
+use sekisho::milter::{Answer, Modification, Response};
 use sekisho::smtp::Reply;
+use sekisho::smtp::session::RefusalCause;
 use sekisho::smtp::session::SessionEnd;
+use sekisho::transaction::Ending;
 
 const LETTER: &[u8] = b"Subject: x\r\nTo: a,\r\n\tb\r\n\r\nbody\r\n";
 
@@ -103,7 +104,7 @@ fn a_connection_carries_many_messages_and_clients() {
         mta.send(b'K', b"");
     }
     assert_eq!(filter.judge.seen.lock().unwrap().len(), 15);
-    filter.judge.wait_for_outcomes(&[Outcome::Confirmed; 15]);
+    filter.judge.wait_for_outcomes(&[Ending::Confirmed; 15]);
     let first = filter.judge.seen.lock().unwrap()[0].session;
     assert_eq!(filter.judge.last().session, first);
 }
@@ -114,11 +115,11 @@ fn a_lost_connection_confirms_nothing() {
     let mut mta = filter.mta(ALL);
     one_message(&mut mta);
     drop(mta);
-    filter.judge.wait_for_outcomes(&[Outcome::Unknown]);
+    filter.judge.wait_for_outcomes(&[Ending::Unknown]);
     let mut mta = filter.mta(ALL);
     one_message(&mut mta);
     mta.send(b'Q', b"");
-    filter.judge.wait_for_outcomes(&[Outcome::Unknown, Outcome::Confirmed]);
+    filter.judge.wait_for_outcomes(&[Ending::Unknown, Ending::Confirmed]);
 }
 
 #[test]
@@ -147,7 +148,7 @@ fn every_answer_is_said_in_the_protocols_words() {
     // An MTA that does not let us delete recipients: nothing of it is said.
     let answers = one_message(&mut filter.mta((0x1f7, ALL.1)));
     assert_eq!(answers, [(b't', Vec::new())]);
-    wait_for("the outcome", PATIENCE, || filter.judge.outcomes.lock().unwrap().contains(&Outcome::Deferred));
+    wait_for("the outcome", PATIENCE, || filter.judge.outcomes.lock().unwrap().contains(&Ending::Deferred));
 }
 
 #[test]
@@ -175,7 +176,7 @@ fn nobody_is_judged_for_an_mta_that_has_gone() {
     drop(mta);
     filter.drained();
     assert_eq!(filter.judge.gone.load(std::sync::atomic::Ordering::SeqCst), 1);
-    assert_eq!(*filter.judge.outcomes.lock().unwrap(), [Outcome::Unknown]);
+    assert_eq!(*filter.judge.outcomes.lock().unwrap(), [Ending::Unknown]);
     // Withdrawn: the message gets the answer that it still awaits, and the connection goes on.
     let mut mta = filter.mta(ALL);
     mta.envelope("1", "<a@b>", &["<c@d>"]);
@@ -183,11 +184,11 @@ fn nobody_is_judged_for_an_mta_that_has_gone() {
     filter.judge.wait_for_message();
     mta.send(b'A', b"");
     assert_eq!(mta.answer(), [(b't', Vec::new())]);
-    filter.judge.wait_for_outcomes(&[Outcome::Unknown, Outcome::Unknown]);
+    filter.judge.wait_for_outcomes(&[Ending::Unknown, Ending::Unknown]);
     filter.judge.release();
     mta.envelope("2", "<a@b>", &["<c@d>"]);
     assert_eq!(mta.end(), accepted());
-    assert_eq!(*filter.judge.outcomes.lock().unwrap(), [Outcome::Unknown, Outcome::Unknown]);
+    assert_eq!(*filter.judge.outcomes.lock().unwrap(), [Ending::Unknown, Ending::Unknown]);
 }
 
 #[test]
@@ -285,7 +286,7 @@ fn an_mta_that_does_not_read_is_closed() {
     mta.send(b'E', b"");
     filter.drained();
     assert_eq!(*filter.judge.ends.lock().unwrap(), [SessionEnd::Timeout]);
-    assert_eq!(*filter.judge.outcomes.lock().unwrap(), [Outcome::Unknown]);
+    assert_eq!(*filter.judge.outcomes.lock().unwrap(), [Ending::Unknown]);
 }
 
 #[test]
@@ -432,7 +433,7 @@ fn miltertest_agrees() {
             ));
             assert!(seen.content.len() > 100_000);
         }
-        filter.judge.wait_for_outcomes(&[Outcome::Confirmed; 4]);
+        filter.judge.wait_for_outcomes(&[Ending::Confirmed; 4]);
     }
 }
 
@@ -551,7 +552,7 @@ fn a_real_postfix_says_to_its_client_what_it_is_told() {
     assert_eq!(client.send(FROM, &["a@inside.test"], b"Subject: replaced\r\n\r\nx\r\n").unwrap().code, 250);
     assert!(sink.wait_for("replaced").data.ends_with(&large));
     drop(client);
-    let confirmed = || filter.judge.outcomes.lock().unwrap().iter().filter(|o| **o == Outcome::Confirmed).count();
+    let confirmed = || filter.judge.outcomes.lock().unwrap().iter().filter(|o| **o == Ending::Confirmed).count();
     wait_for("the confirmations", PATIENCE, || confirmed() == filter.judge.seen.lock().unwrap().len());
     assert_eq!(sink.mails().len(), 3 + filter.judge.seen.lock().unwrap().len() - 9);
 }

@@ -22,7 +22,7 @@ use crate::terminal::{defanged, escaped, padded};
 pub enum Command {
     /// List the messages, oldest first
     List {
-        /// Only those in this state: pending, held, releasing, released, deleted
+        /// Only those in this state: pending, unconfirmed, held, releasing, released, deleted
         #[arg(long)]
         state: Option<String>,
         /// One JSON object a line
@@ -307,7 +307,7 @@ fn next_steps(entry: &Entry, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "In the next hop's log it was taken:      sekisho quarantine release --done {id}")?;
             writeln!(out, "In the next hop's log it is not there:   sekisho quarantine release --again {id}")
         }
-        (State::Pending | State::Held | State::Releasing, _) => {
+        (State::Pending | State::Unconfirmed | State::Held | State::Releasing, _) => {
             writeln!(out, "Let it pass:   sekisho quarantine release {id}")?;
             writeln!(out, "Delete it:     sekisho quarantine delete {id}")?;
             writeln!(out, "Look at it:    sekisho quarantine show --raw {id} > {id}.eml")

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use crate::config::diagnostics::Problem;
 use crate::config::rules::{RULE, WHEN};
 use crate::config::walk::{Field, Key, Walk, one_of};
-use crate::config::{BareNewlines, Config, Endpoint, LogFormat, NoticeLanguage, OnError, Refusals, values};
+use crate::config::{BareNewlines, Config, Endpoint, HoldIn, LogFormat, NoticeLanguage, OnError, Refusals, values};
 
 /// A `[section]` with fixed keys.
 pub struct Section {
@@ -354,6 +354,7 @@ pub(super) struct ListenerDraft {
     pub refusals: Refusals,
     pub bare_newlines: BareNewlines,
     pub xforward_networks: Option<Vec<IpNet>>,
+    pub hold_in: HoldIn,
     /// Where each key stands that is there.
     pub places: BTreeMap<&'static str, Range<usize>>,
 }
@@ -409,6 +410,16 @@ pub(super) const LISTENER: &[Key<ListenerDraft>] = &[
         read: |walk, field, draft| {
             draft.places.insert("release_to", field.span());
             draft.next_hop = walk.parsed(field, str::parse);
+        },
+    },
+    Key {
+        name: "hold_in",
+        wants: "\"store\" or \"mta\"",
+        default: "",
+        doc: "For milter: where messages are held, in our quarantine (store, if nothing is said), or in the MTA's queue; with mta a message of which only some copies are to be held is in our quarantine all the same.",
+        read: |walk, field, draft| {
+            draft.places.insert("hold_in", field.span());
+            walk.choice(field, &[("store", HoldIn::Store), ("mta", HoldIn::Mta)], &mut draft.hold_in);
         },
     },
     Key {

@@ -256,8 +256,8 @@ fn finish_listener(walk: &mut Walk, draft: ListenerDraft, header: Range<usize>) 
         (Kind::Milter, _) => Transport::Milter,
     };
     let (foreign, kind, expected): (&[&str], _, _) = match draft.kind {
-        Kind::Smtp => (&["release_to"], "smtp", "next_hop"),
-        Kind::Lmtp => (&["release_to"], "lmtp", "next_hop"),
+        Kind::Smtp => (&["release_to", "hold_in"], "smtp", "next_hop"),
+        Kind::Lmtp => (&["release_to", "hold_in"], "lmtp", "next_hop"),
         Kind::Milter => {
             (&["mode", "next_hop", "refusals", "bare_newlines", "xforward_networks"], "milter", "listen and release_to")
         }
@@ -266,7 +266,7 @@ fn finish_listener(walk: &mut Walk, draft: ListenerDraft, header: Range<usize>) 
         let message = format!("`{key}` has no meaning for a listener of kind `{kind}`");
         walk.push(Problem::error(place.clone(), message).expected(expected));
     }
-    if draft.kind != Kind::Smtp {
+    if draft.kind == Kind::Lmtp {
         let place = draft.places.get("kind").cloned().unwrap_or(header.clone());
         let problem = Problem::error(place, format!("listeners of kind `{kind}` are not available yet"));
         walk.push(problem.expected("\"smtp\""));
@@ -283,6 +283,7 @@ fn finish_listener(walk: &mut Walk, draft: ListenerDraft, header: Range<usize>) 
             refusals: draft.refusals,
             bare_newlines: draft.bare_newlines,
             xforward_networks: draft.xforward_networks.unwrap_or(defaults.xforward_networks),
+            hold_in: draft.hold_in,
         },
     }
 }

@@ -86,6 +86,18 @@ pub struct Listener {
     pub bare_newlines: BareNewlines,
     /// `xforward_networks`: peers that may send XFORWARD. A Unix socket's peers always may.
     pub xforward_networks: Vec<IpNet>,
+    /// `hold_in`, of a milter.
+    pub hold_in: HoldIn,
+}
+
+/// `hold_in`: where a milter's messages are held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HoldIn {
+    /// In our quarantine.
+    #[default]
+    Store,
+    /// In the MTA's queue (Postfix: on hold), if all recipients' copies are to be held and it offers that.
+    Mta,
 }
 
 /// What a recipient that the next hop refuses means.
@@ -214,7 +226,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             on_error: OnError::default(),
-            listeners: vec![Listener::of(Transport::BeforeQueue)],
+            listeners: vec![Listener::of(Transport::BeforeQueue), Listener::of(Transport::Milter)],
             http: Some(loopback(9125)),
             limits: Limits::default(),
             service: ServiceLimits::default(),
@@ -242,6 +254,7 @@ impl Listener {
             refusals: Refusals::default(),
             bare_newlines: BareNewlines::default(),
             xforward_networks: loopback_networks(),
+            hold_in: HoldIn::default(),
         }
     }
 }

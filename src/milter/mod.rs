@@ -12,9 +12,10 @@
 //! Not here: what an answer is made of; TLS (a milter is a neighbour).
 
 pub mod codec;
+pub mod gate;
 pub mod server;
 pub mod session;
 
 pub use codec::{Modification, Response};
-pub use server::{Judge, Outcome, Received};
+pub use server::{Judge, Received};
 pub use session::{Answer, Field};

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,9 +20,10 @@ use crate::config::Config;
 use crate::envelope::Envelope;
 use crate::message::{Message, Spool, SpoolPolicy};
 use crate::milter::codec::Agreed;
-use crate::milter::session::{Answer, Complete, Field, Refusal, RefusalCause, Session, SessionLimits, Step};
+use crate::milter::session::{Answer, Complete, Field, Session, SessionLimits, Step};
 use crate::net::{self, Permits, Shutdown, Stream};
-use crate::smtp::session::SessionEnd;
+use crate::smtp::session::{ContentRefusal, RefusalCause, SessionEnd};
+use crate::transaction::{Ending, session_number};
 
 /// Octets read at once.
 const READ_AHEAD: usize = 32_768;
@@ -76,17 +76,6 @@ impl Received {
     }
 }
 
-/// What became of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The MTA has seen it: it went on with the connection. (What it made of it, a milter never learns.)
-    Confirmed,
-    /// It was sent, or could not be any more; the MTA may have seen it or not.
-    Unknown,
-    /// It could not be sent to this MTA: the message was deferred instead.
-    Deferred,
-}
-
 /// What judges messages: the pipeline, or a fake in tests.
 pub trait Judge: Send + Sync + 'static {
     /// What must be done once the outcome is known.
@@ -98,7 +87,7 @@ pub trait Judge: Send + Sync + 'static {
 
     /// What became of an answer. Called once for each, except when the daemon is killed; nothing else happens
     /// on that connection meanwhile.
-    fn settle(&self, receipt: Self::Receipt, outcome: Outcome) -> impl Future<Output = ()> + Send;
+    fn settle(&self, receipt: Self::Receipt, outcome: Ending) -> impl Future<Output = ()> + Send;
 
     /// The configuration in force. Asked for each message.
     fn config(&self) -> Arc<Config>;
@@ -113,7 +102,7 @@ pub trait Judge: Send + Sync + 'static {
     fn session_ended(&self, _end: SessionEnd) {}
 
     /// A message was not taken; the MTA has been told so.
-    fn message_refused(&self, _session: u64, _envelope: &Envelope, _refusal: Refusal) {}
+    fn message_refused(&self, _session: u64, _envelope: &Envelope, _refusal: ContentRefusal) {}
 
     /// Judging a message panicked; it was deferred.
     fn message_panicked(&self) {}
@@ -156,10 +145,9 @@ struct Driver<J: Judge> {
 
 impl<J: Judge> Driver<J> {
     fn new(stream: Stream, peer: Option<IpAddr>, judge: &Arc<J>, shutdown: &Shutdown) -> Self {
-        static SESSIONS: AtomicU64 = AtomicU64::new(1);
         let config = judge.config();
         Self {
-            id: SESSIONS.fetch_add(1, Ordering::Relaxed),
+            id: session_number(),
             session: Session::new("localhost".to_owned(), limits(&config)),
             stream,
             peer,
@@ -182,7 +170,7 @@ impl<J: Judge> Driver<J> {
         self.session.cut(end);
         drop(self.spool.take());
         let _ = timeout(LAST_WORD, self.finish()).await;
-        self.settle(Outcome::Unknown).await;
+        self.settle(Ending::Unknown).await;
         self.judge.session_ended(end);
         tracing::debug!(session = self.id, peer = ?self.peer, end = end.name(), "milter session ended");
     }
@@ -215,7 +203,7 @@ impl<J: Judge> Driver<J> {
             }
             Step::Content(octets) => self.keep(octets).await,
             Step::Forget => self.spool = None,
-            Step::Confirmed => self.settle(Outcome::Confirmed).await,
+            Step::Confirmed => self.settle(Ending::Confirmed).await,
             Step::Refused(envelope, refusal) => {
                 self.spool = None;
                 self.judge.message_refused(self.id, &envelope, refusal);
@@ -318,7 +306,7 @@ impl<J: Judge> Driver<J> {
             Ok(message) => message,
             Err(error) => {
                 self.cannot_spool(&error);
-                let refusal = Refusal { size, cause: RefusalCause::NoRoom };
+                let refusal = ContentRefusal { size, cause: RefusalCause::NoRoom };
                 self.judge.message_refused(self.id, &complete.envelope, refusal);
                 self.session.refused(refusal.cause);
                 return Ok(());
@@ -332,10 +320,10 @@ impl<J: Judge> Driver<J> {
         self.receipt = Some(receipt);
         if let Err(why) = self.session.answered(answer) {
             tracing::error!(session = self.id, why = why.0, "deferring: the answer cannot be sent to this MTA");
-            self.settle(Outcome::Deferred).await;
+            self.settle(Ending::Deferred).await;
         } else if !self.session.is_unconfirmed() {
             // The MTA went on before it could have seen the answer: nothing will confirm it.
-            self.settle(Outcome::Unknown).await;
+            self.settle(Ending::Unknown).await;
         }
         Ok(())
     }
@@ -397,7 +385,7 @@ impl<J: Judge> Driver<J> {
     }
 
     /// Tells the judge what became of its last answer.
-    async fn settle(&mut self, outcome: Outcome) {
+    async fn settle(&mut self, outcome: Ending) {
         if let Some(receipt) = self.receipt.take()
             && unwinding(self.judge.settle(receipt, outcome)).await.is_none()
         {

@@ -20,8 +20,7 @@ use crate::milter::codec::{
     self, ABORT, Agreed, CONTINUE, Command, Connect, Frame, Malformed, Modification, NEGOTIATE, PROGRESS, Response,
     SKIP, Strings, TEMPFAIL, Unsendable, protocol, write_frame,
 };
-use crate::smtp::reply::Reply;
-use crate::smtp::session::SessionEnd;
+use crate::smtp::session::{ContentRefusal, RefusalCause, SessionEnd};
 
 /// Content is given out in pieces of about this size.
 const PIECE: usize = 32_768;
@@ -49,7 +48,7 @@ pub enum Step {
     /// ([`Session::is_abandoned`]), and [`Session::progress`] keeps it waiting.
     Complete(Box<Complete>),
     /// The end of a message that cannot be taken: for the log. The reply is in the output.
-    Refused(Box<Envelope>, Refusal),
+    Refused(Box<Envelope>, ContentRefusal),
     /// The MTA went on behind our answer, so it has seen it.
     Confirmed,
     /// Send the output and close.
@@ -110,58 +109,6 @@ impl Answer {
         for field in fields.iter().filter(|field| unwanted(&field.name.0)) {
             let name = field.name.text();
             self.changes.push(Modification::ChangeHeader { index: field.index, name, value: Vec::new() });
-        }
-    }
-}
-
-/// Why a message is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Octets that arrived.
-    pub size: u64,
-    /// What is wrong.
-    pub cause: RefusalCause,
-}
-
-/// What is wrong with a message that is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusalCause {
-    /// Larger than our limit.
-    TooLarge,
-    /// More header fields than any honest message.
-    TooManyFields,
-    /// More recipients than our limit.
-    TooManyRecipients,
-    /// A path that is too long.
-    PathTooLong,
-    /// None was named, so there is nobody whose rules could decide.
-    NoRecipients,
-    /// The spool could not keep it.
-    NoRoom,
-}
-
-impl RefusalCause {
-    /// What the client is told.
-    pub fn reply(self) -> Reply {
-        match self {
-            RefusalCause::TooLarge => Reply::new(552, "5.3.4 message too large"),
-            RefusalCause::TooManyFields => Reply::new(552, "5.3.4 too many header fields"),
-            RefusalCause::TooManyRecipients => Reply::new(452, "4.5.3 too many recipients"),
-            RefusalCause::PathTooLong => Reply::new(552, "5.1.0 address too long"),
-            RefusalCause::NoRecipients => Reply::new(451, "4.5.1 no recipients"),
-            RefusalCause::NoRoom => Reply::new(452, "4.3.1 no room to store the message"),
-        }
-    }
-
-    /// The name in logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            RefusalCause::TooLarge => "too-large",
-            RefusalCause::TooManyFields => "too-many-fields",
-            RefusalCause::TooManyRecipients => "too-many-recipients",
-            RefusalCause::PathTooLong => "path-too-long",
-            RefusalCause::NoRecipients => "no-recipients",
-            RefusalCause::NoRoom => "no-room",
         }
     }
 }
@@ -395,7 +342,7 @@ impl Session {
             if let Step::Complete(complete) = step {
                 let envelope = Box::new(std::mem::take(&mut complete.envelope));
                 let size = complete.size;
-                *step = Step::Refused(envelope, Refusal { size, cause: RefusalCause::NoRoom });
+                *step = Step::Refused(envelope, ContentRefusal { size, cause: RefusalCause::NoRoom });
                 return self.refused(RefusalCause::NoRoom);
             }
         }
@@ -623,9 +570,6 @@ impl Session {
 
     fn end_of_message(&mut self) {
         let State::Message(mut message) = std::mem::replace(&mut self.state, State::Ready) else { return };
-        if message.recipients.is_empty() {
-            message.refuse(RefusalCause::NoRecipients, &mut self.steps);
-        }
         message.give(0, &mut self.steps);
         let login = self.macros.text(Macro::Login);
         let envelope = Envelope {
@@ -638,7 +582,7 @@ impl Session {
         self.macros.forget(Macros::MAIL);
         match message.refusal {
             Some(cause) => {
-                self.steps.push_back(Step::Refused(Box::new(envelope), Refusal { size: message.size, cause }));
+                self.steps.push_back(Step::Refused(Box::new(envelope), ContentRefusal { size: message.size, cause }));
                 self.refuse(cause);
             }
             None => {
@@ -908,6 +852,7 @@ fn word(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::milter::codec::action;
+    use crate::smtp::reply::Reply;
 
     const LIMITS: SessionLimits = SessionLimits { max_message_size: 1000, max_recipients: 3 };
     /// All that a Postfix 3.7 offers.
@@ -1337,7 +1282,7 @@ mod tests {
         assert_eq!(dialog.refusals, [RefusalCause::TooManyFields]);
         let mut dialog = Dialog::negotiated(6, ALL);
         dialog.send(&frames(&[mail[0], (b'E', b"")]));
-        assert_eq!(dialog.refusals, [RefusalCause::NoRecipients]);
+        assert_eq!(dialog.messages.len(), 1, "a message without recipients is one");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::plan::{Fate, Forward, Plan, Transport};
 use crate::policy::decision::{Action, Decision};
 use crate::smtp::reply::Reply;
 use crate::store::{self, NewEntry, QuarantineId, State, StoreError};
-use crate::transaction::{Answer, Forwarded, Mail, Onward};
+use crate::transaction::{Answer, Ending, Forwarded, Mail, Onward};
 
 /// How a message ended.
 pub(super) struct Outcome {
@@ -38,6 +38,10 @@ impl Pipeline {
     ) -> Outcome {
         let mut outcome = Outcome::planned(plan, mail, id, &judged.decisions);
         let held = plan.held();
+        let nothing_else = plan.forward.is_none() && plan.fates.iter().all(|fate| *fate == Fate::Hold);
+        if nothing_else && onward.hold(&judged.verdict.explanation.en) {
+            return outcome;
+        }
         if !held.is_empty() {
             let begun = Instant::now();
             if let Err(error) = self.hold(mail, id, judged, &held, state(plan, mail.transport)).await {
@@ -99,7 +103,17 @@ impl Pipeline {
     ) -> Forwarded {
         let rule = forward.to.given.first().and_then(|index| judged.decisions.get(*index));
         let rule = rule.or(judged.decisions.first()).map_or("", |decision| decision.rule.as_str());
-        let changes = marks::changes(&judged.raw, &judged.verdict, &id.to_string(), rule, &forward.version.marks);
+        let mut changes = marks::changes(&judged.raw, &judged.verdict, &id.to_string(), rule, &forward.version.marks);
+        if let Some(parts) = &forward.version.strip {
+            match judged.stripped.iter().find(|(stripped, _)| stripped == parts) {
+                Some((_, stripped)) => {
+                    stripped.join(&mut changes);
+                    marks::note_stripped(&mut changes);
+                }
+                // Never as it came.
+                None => return Forwarded::Lost { after_dot: false, what: "the message was not stripped".to_owned() },
+            }
+        }
         onward.forward(&mail.message, &changes, &forward.to, mail.deadline()).await
     }
 
@@ -137,9 +151,10 @@ impl Pipeline {
     async fn settle_held(&self, plan: &Plan, replies: &[Reply], mail: &Mail, id: QuarantineId) {
         let mut refused = plan.fates.iter().filter_map(|fate| forwarded_reply(fate, replies));
         let refused = refused.find(|reply| !reply.is_positive()).cloned();
-        let is_pending = state(plan, mail.transport) == State::Pending;
-        let withdrawn = is_pending && refused.as_ref().is_some_and(|reply| reply.class() != 5);
-        if mail.transport == Transport::Milter && !withdrawn || !is_pending && refused.is_none() {
+        let state = state(plan, mail.transport);
+        let is_pending = state == State::Pending;
+        let withdrawn = state != State::Held && refused.as_ref().is_some_and(|reply| reply.class() != 5);
+        if !is_pending && refused.is_none() {
             return;
         }
         let quarantine = Arc::clone(&self.quarantine);
@@ -166,13 +181,32 @@ impl Pipeline {
     }
 }
 
+impl Pipeline {
+    /// An MTA has seen the answer to a message that was held for its milter, or not.
+    pub(super) async fn settle_unconfirmed(&self, id: QuarantineId, ending: Ending) {
+        let quarantine = Arc::clone(&self.quarantine);
+        let settled = tokio::task::spawn_blocking(move || match ending {
+            Ending::Confirmed => quarantine.commit(id),
+            Ending::Unknown => Ok(()),
+            Ending::Deferred => quarantine.remove_pending(id),
+        });
+        match settled.await.unwrap_or_else(|panic| Err(died(panic))) {
+            // Somebody was quicker to release or delete it.
+            Ok(()) | Err(StoreError::State { .. }) => {}
+            Err(error) => {
+                tracing::warn!(%id, %error, "a held message could not be marked so; it is listed as unconfirmed and counts as held")
+            }
+        }
+    }
+}
+
 /// The state in which a message is held. Where one reply stands for all recipients, what the next hop
 /// says to the others decides about the held copies too; and what an MTA is asked to do by a
 /// milter has not happened yet.
 fn state(plan: &Plan, transport: Transport) -> State {
     let others = plan.fates.iter().any(|fate| matches!(fate, Fate::Forward { .. }));
     match transport {
-        Transport::Milter => State::Pending,
+        Transport::Milter => State::Unconfirmed,
         Transport::BeforeQueue | Transport::AfterQueue if others => State::Pending,
         _ => State::Held,
     }

@@ -89,6 +89,9 @@ impl Pipeline {
             RefusalCause::TooLarge => "It is larger than max_message_size, or than the next hop takes.",
             RefusalCause::NoRoom => "The spool could not keep it; look at the state folder's disk.",
             RefusalCause::BareNewlines => "It has a CR or LF that does not end a line; see bare_newlines.",
+            RefusalCause::TooManyFields => "It has more header fields than any honest message.",
+            RefusalCause::TooManyRecipients => "It has more recipients than max_recipients.",
+            RefusalCause::PathTooLong => "An address is longer than any mail server takes.",
         };
         if cause == RefusalCause::NoRoom {
             self.metrics.scan_error(ScanError::Io);

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use crate::net::{self, Permits, Shutdown, Stream};
 use crate::smtp::relay::Relay;
 use crate::smtp::reply::Reply;
 use crate::smtp::session::{ContentRefusal, RefusalCause, Session, SessionEnd, SessionLimits, Settings, Step};
-use crate::transaction::{Answer, Handler, Mail};
+use crate::transaction::{Answer, Handler, Mail, session_number};
 
 /// Octets that may wait in a session's input buffer. Reading stops there until they are consumed.
 const MAX_INPUT: usize = 65_536;
@@ -89,7 +88,6 @@ impl<H: Handler> Connection<H> {
         handler: &Arc<H>,
         shutdown: &Shutdown,
     ) -> Self {
-        static SESSIONS: AtomicU64 = AtomicU64::new(1);
         let config = handler.config();
         let settings = Settings {
             name: own_name(stream.local_ip()),
@@ -99,7 +97,7 @@ impl<H: Handler> Connection<H> {
             bare_newlines: listener.bare_newlines,
         };
         Self {
-            id: SESSIONS.fetch_add(1, Ordering::Relaxed),
+            id: session_number(),
             stream,
             peer,
             session: Session::new(settings, session_limits(&config)),

@@ -71,6 +71,12 @@ pub enum RefusalCause {
     NoRoom,
     /// A CR or LF alone.
     BareNewlines,
+    /// More header fields than any honest message (milter).
+    TooManyFields,
+    /// More recipients than our limit (milter; in SMTP each one too many is refused).
+    TooManyRecipients,
+    /// An address longer than any MTA takes (milter).
+    PathTooLong,
 }
 
 impl RefusalCause {
@@ -80,6 +86,9 @@ impl RefusalCause {
             RefusalCause::TooLarge => too_large(),
             RefusalCause::NoRoom => Reply::new(452, "4.3.1 no room to store the message"),
             RefusalCause::BareNewlines => Reply::new(550, "5.5.2 bare CR or LF in the message (RFC 5321 2.3.8)"),
+            RefusalCause::TooManyFields => Reply::new(552, "5.3.4 too many header fields"),
+            RefusalCause::TooManyRecipients => Reply::new(452, "4.5.3 too many recipients"),
+            RefusalCause::PathTooLong => Reply::new(552, "5.1.0 address too long"),
         }
     }
 }

@@ -28,6 +28,9 @@ pub enum State {
     /// Stored, while the next hop's reply for the other recipients is awaited. Found without a
     /// process that works on it (after a crash), it counts as held.
     Pending,
+    /// Held for a milter, whose MTA has not shown yet that it has seen our answer: it may have told the
+    /// sender's server to try again, and then the message is here twice, or here and delivered.
+    Unconfirmed,
     /// Kept until somebody decides.
     Held,
     /// Being sent on, or a release was cut off: see [`Release::dot_sent_at`].
@@ -40,12 +43,14 @@ pub enum State {
 
 impl State {
     /// Every state.
-    pub const ALL: [State; 5] = [State::Pending, State::Held, State::Releasing, State::Released, State::Deleted];
+    pub const ALL: [State; 6] =
+        [State::Pending, State::Unconfirmed, State::Held, State::Releasing, State::Released, State::Deleted];
 
     /// The name in JSON, commands and metrics.
     pub fn name(self) -> &'static str {
         match self {
             State::Pending => "pending",
+            State::Unconfirmed => "unconfirmed",
             State::Held => "held",
             State::Releasing => "releasing",
             State::Released => "released",
@@ -61,7 +66,7 @@ impl State {
     /// Whether the message still waits for its recipients.
     pub fn is_undelivered(self) -> bool {
         match self {
-            State::Pending | State::Held | State::Releasing => true,
+            State::Pending | State::Unconfirmed | State::Held | State::Releasing => true,
             State::Released | State::Deleted => false,
         }
     }

@@ -107,7 +107,8 @@ impl Quarantine {
 
     /// Stores a message, durably: after `Ok` it survives a crash of the process and of the machine.
     /// `state` is [`State::Pending`] where something else must happen before it counts (then
-    /// [`commit`](Self::commit) or [`remove_pending`](Self::remove_pending) follow), else [`State::Held`].
+    /// [`commit`](Self::commit) or [`remove_pending`](Self::remove_pending) follow), [`State::Unconfirmed`]
+    /// for a milter, else [`State::Held`].
     ///
     /// # Errors
     /// Nothing is stored: the quarantine is full, or its folder cannot be written. The caller answers 451.
@@ -132,14 +133,15 @@ impl Quarantine {
         Ok(id)
     }
 
-    /// The next hop has accepted the message for the other recipients: a pending message is held now.
+    /// The next hop has accepted the message for the other recipients, or the MTA of a milter has seen our
+    /// answer: a pending or unconfirmed message is held now.
     ///
     /// # Errors
     /// There is no such message, or the folder cannot be written: it stays pending, but nobody works on
     /// it any more, which counts as held: it can be released, and [`maintain`](Self::maintain) notes it.
     pub fn commit(&self, id: QuarantineId) -> Result<(), StoreError> {
         let committed = self.change(id, |entry| match entry.state {
-            State::Pending | State::Held => {
+            State::Pending | State::Unconfirmed | State::Held => {
                 entry.state = State::Held;
                 Ok(())
             }
@@ -152,9 +154,9 @@ impl Quarantine {
     /// The next hop has not accepted the message: the sender's server keeps it, so we do not.
     ///
     /// # Errors
-    /// There is no such message, it is not pending, or the folder cannot be written.
+    /// There is no such message, it is neither pending nor unconfirmed, or the folder cannot be written.
     pub fn remove_pending(&self, id: QuarantineId) -> Result<(), StoreError> {
-        self.take_back(id, &[State::Pending])
+        self.take_back(id, &[State::Pending, State::Unconfirmed])
     }
 
     /// Takes back a message that was stored too late: its sender has been told to keep it.
@@ -162,7 +164,7 @@ impl Quarantine {
     /// # Errors
     /// There is no such message, somebody works on it already, or the folder cannot be written.
     pub fn withdraw(&self, id: QuarantineId) -> Result<(), StoreError> {
-        self.take_back(id, &[State::Pending, State::Held])
+        self.take_back(id, &[State::Pending, State::Unconfirmed, State::Held])
     }
 
     /// Adds a note to a message: "the next hop refused the other recipients: 550 …".

@@ -315,7 +315,9 @@ fn may_send(entry: &Entry, repeat: Repeat) -> Result<Step, ReleaseError> {
         (State::Releasing, Some(_), Repeat::Done) => Ok(Step::Mark),
         (_, None, Repeat::Done) => Err(ReleaseError::NothingSent(id)),
         // Pending: we have the lock, so the process that stored it is gone, and it counts as held.
-        (State::Pending | State::Held | State::Releasing | State::Released, _, _) => Ok(Step::Send),
+        (State::Pending | State::Unconfirmed | State::Held | State::Releasing | State::Released, _, _) => {
+            Ok(Step::Send)
+        }
     }
 }
 

@@ -45,7 +45,12 @@ impl Quarantine {
                 State::Releasing if self.entry(summary.id).is_ok_and(|entry| entry.outcome_unknown().is_some()) => {
                     recovery.unknown.push(summary.id);
                 }
-                State::Pending | State::Held | State::Releasing | State::Released | State::Deleted => {}
+                State::Pending
+                | State::Unconfirmed
+                | State::Held
+                | State::Releasing
+                | State::Released
+                | State::Deleted => {}
             }
         }
         Ok(recovery)
@@ -112,7 +117,9 @@ impl Quarantine {
         let Some((locked, entry)) = self.lock_entry(id)? else { return Ok(false) };
         let summary = Summary::from(&entry);
         let may_go = match entry.state {
-            State::Held | State::Released | State::Deleted => is_older(ends_from(&summary), self.keep, now),
+            State::Unconfirmed | State::Held | State::Released | State::Deleted => {
+                is_older(ends_from(&summary), self.keep, now)
+            }
             State::Pending | State::Releasing => false,
         };
         if may_go {

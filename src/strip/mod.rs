@@ -9,7 +9,7 @@
 //! and the line break before them stay. Parts of a forwarded message that is not encoded are cut
 //! inside of it; one that is encoded, or that has no multipart, goes as a whole. If the message itself
 //! has no multipart, its body becomes the notice, and the fields that described the old body change
-//! ([`FieldChange`]).
+//! ([`Stripped::fields`]).
 //!
 //! Signatures (S/MIME, PGP, DKIM) over what changes do not match any more; the notice says so where
 //! the message was a multipart/signed.
@@ -25,7 +25,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::finding::{self, Category};
-use crate::message::{Edits, Splice};
+use crate::marks::{Changes, Field, FieldChange, HeaderText};
+use crate::message::Splice;
 use crate::mime;
 use crate::part::{Origin, PartPath};
 use crate::scan::{PartReport, Report};
@@ -81,78 +82,30 @@ pub struct Notice<'a> {
 }
 
 /// How a stripped copy differs from the message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stripped {
     /// Changes behind the header section, sorted.
     pub body: Vec<Splice>,
-    /// Changes of the message's own header section: none, unless the message is nothing but the part.
-    /// In an order in which a milter can send them.
+    /// Fields of the message's own header section that go or change: none, unless the message is nothing
+    /// but the part.
     pub fields: Vec<FieldChange>,
-    /// Where the body begins.
-    pub body_start: u64,
-}
-
-/// A change of a field in the message's header section.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FieldChange {
-    /// The value becomes another one.
-    Replace {
-        /// As it stands in the message.
-        name: String,
-        /// Which field of this name, from 1.
-        index: u32,
-        /// The new value: printable ASCII, no fold, no white space at its ends.
-        value: String,
-        /// Where the old value stands, behind the colon.
-        range: Range<u64>,
-    },
-    /// The field goes.
-    Delete {
-        /// As it stands in the message.
-        name: String,
-        /// Which field of this name, from 1.
-        index: u32,
-        /// Where the field stands, with its line end.
-        range: Range<u64>,
-    },
-    /// A field comes.
-    Add {
-        /// Its name.
-        name: String,
-        /// Its value, as above.
-        value: String,
-        /// Where: at the end of the header section.
-        at: u64,
-        /// How lines end there.
-        newline: &'static str,
-    },
-}
-
-impl FieldChange {
-    /// The change as octets.
-    fn splice(&self) -> Splice {
-        match self {
-            Self::Replace { value, range, .. } => {
-                Splice { range: range.clone(), with: Bytes::from(format!(" {value}")) }
-            }
-            Self::Delete { range, .. } => Splice { range: range.clone(), with: Bytes::new() },
-            Self::Add { name, value, at, newline } => {
-                Splice { range: *at..*at, with: Bytes::from(format!("{name}: {value}{newline}")) }
-            }
-        }
-    }
+    /// Fields that its header section lacks then.
+    pub add: Vec<Field>,
 }
 
 impl Stripped {
-    /// All changes as octets, header section included. They may be joined with those of
-    /// [`crate::marks`] in one [`Edits`].
-    pub fn splices(&self) -> Vec<Splice> {
-        self.fields.iter().map(FieldChange::splice).chain(self.body.iter().cloned()).collect()
+    /// The copy's other changes and these.
+    pub fn join(&self, changes: &mut Changes) {
+        changes.prepend.extend(self.add.iter().cloned());
+        changes.fields.extend(self.fields.iter().cloned());
+        changes.body.extend(self.body.iter().cloned());
     }
 
     /// The copy of a message that is in memory.
     pub fn apply(&self, raw: &[u8]) -> Vec<u8> {
-        Edits::new(self.splices()).apply(raw)
+        let mut changes = Changes::default();
+        self.join(&mut changes);
+        changes.edits().apply(raw)
     }
 }
 
@@ -270,14 +223,12 @@ fn told_ambiguous(report: &Report, gone: &[Range<usize>]) -> Result<(), Refused>
 
 /// The changes that put a notice in the place of each cut.
 fn splice(raw: &[u8], structure: &Structure, report: &Report, cuts: &[usize], notice: &Notice<'_>) -> Stripped {
-    let mut fields = mime::fields(raw);
-    fields.by_ref().for_each(drop);
-    let mut stripped = Stripped { body: Vec::new(), fields: Vec::new(), body_start: fields.body() as u64 };
+    let mut stripped = Stripped::default();
     for node in cuts.iter().filter_map(|cut| structure.nodes.get(*cut)) {
         let parts = report.parts.iter().filter(|part| part.span.as_ref() == Some(&node.span)).collect();
         let removed = Removed { parts, message: node.message, signed: node.signed };
         let with = if node.sole {
-            stripped.fields = field_changes(raw, structure);
+            (stripped.fields, stripped.add) = field_changes(raw, structure);
             notice::body(notice, report, &removed, structure.newline).into_bytes()
         } else {
             notice::part(notice, report, &removed, structure.newline)
@@ -288,32 +239,26 @@ fn splice(raw: &[u8], structure: &Structure, report: &Report, cuts: &[usize], no
 }
 
 /// The message becomes a notice: every field that described its content goes, or says what is there now.
-fn field_changes(raw: &[u8], structure: &Structure) -> Vec<FieldChange> {
-    let mut counts: HashMap<String, u32> = HashMap::new();
+/// Also the fields that are missing.
+fn field_changes(raw: &[u8], structure: &Structure) -> (Vec<FieldChange>, Vec<Field>) {
+    let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut changes = Vec::new();
     for field in mime::fields(raw).take_while(|field| field.span.end <= structure.header.end) {
-        let name = String::from_utf8_lossy(raw.get(field.name.clone()).unwrap_or_default()).into_owned();
+        let name = raw.get(field.name.clone()).unwrap_or_default();
         let index = counts.entry(name.to_ascii_lowercase()).or_default();
         *index = index.saturating_add(1);
-        let index = *index;
-        let new = notice::FIELDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name));
-        if let Some((_, value)) = new {
-            let (value, range) = ((*value).to_owned(), octets(&field.value));
-            changes.push(FieldChange::Replace { name, index, value, range });
-        } else if name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("content-")) {
-            changes.push(FieldChange::Delete { name, index, range: octets(&field.span) });
+        let new = notice::FIELDS.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
+        let described = name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"));
+        if new.is_some() || described {
+            let new = new.map(|(_, value)| Bytes::from(format!(" {value}")));
+            let (name, index) = (Bytes::copy_from_slice(name), *index);
+            changes.push(FieldChange { name, index, span: field.span, value: field.value, new });
         }
     }
-    // A milter counts the fields that are left, so the last goes first.
-    changes.reverse();
-    let at = structure.header.end as u64;
-    for (name, value) in [("MIME-Version", "1.0")].iter().chain(&notice::FIELDS) {
-        if !counts.contains_key(&name.to_ascii_lowercase()) {
-            let (name, value) = ((*name).to_owned(), (*value).to_owned());
-            changes.push(FieldChange::Add { name, value, at, newline: structure.newline });
-        }
-    }
-    changes
+    let missing = |name: &str| !counts.contains_key(name.to_ascii_lowercase().as_bytes());
+    let known = [("MIME-Version", "1.0")].into_iter().chain(notice::FIELDS);
+    let add = known.filter(|(name, _)| missing(name)).map(|(name, value)| Field::new(name, &HeaderText::new(value)));
+    (changes, add.collect())
 }
 
 /// Reads the stripped message again: the same parts, octet for octet, a notice for each that went.

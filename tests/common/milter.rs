@@ -12,10 +12,11 @@ use std::time::Duration;
 use sekisho::config::{Config, Endpoint};
 use sekisho::envelope::Envelope;
 use sekisho::message::SpoolPolicy;
-use sekisho::milter::session::{Refusal, RefusalCause};
-use sekisho::milter::{Answer, Field, Judge, Outcome, Received, Response, server};
+use sekisho::milter::{Answer, Field, Judge, Received, Response, server};
 use sekisho::net::{self, Permits, Shutdown};
 use sekisho::smtp::session::SessionEnd;
+use sekisho::smtp::session::{ContentRefusal, RefusalCause};
+use sekisho::transaction::Ending;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
@@ -249,7 +250,7 @@ pub struct Fake {
     answer: Mutex<Answer>,
     panics: AtomicBool,
     pub seen: Mutex<Vec<Seen>>,
-    pub outcomes: Mutex<Vec<Outcome>>,
+    pub outcomes: Mutex<Vec<Ending>>,
     pub refused: Mutex<Vec<RefusalCause>>,
     pub ends: Mutex<Vec<SessionEnd>>,
     /// Judgements given up because the MTA had gone.
@@ -304,7 +305,7 @@ impl Fake {
         self.seen.lock().unwrap().last().cloned().expect("a message")
     }
 
-    pub fn wait_for_outcomes(&self, expected: &[Outcome]) {
+    pub fn wait_for_outcomes(&self, expected: &[Ending]) {
         wait_for("outcomes", PATIENCE, || self.outcomes.lock().unwrap().len() >= expected.len());
         assert_eq!(*self.outcomes.lock().unwrap(), expected);
     }
@@ -335,7 +336,7 @@ impl Judge for Fake {
         (self.answer.lock().unwrap().clone(), ())
     }
 
-    async fn settle(&self, (): (), outcome: Outcome) {
+    async fn settle(&self, (): (), outcome: Ending) {
         self.outcomes.lock().unwrap().push(outcome);
     }
 
@@ -351,7 +352,7 @@ impl Judge for Fake {
         self.ends.lock().unwrap().push(end);
     }
 
-    fn message_refused(&self, _session: u64, _envelope: &Envelope, refusal: Refusal) {
+    fn message_refused(&self, _session: u64, _envelope: &Envelope, refusal: ContentRefusal) {
         self.refused.lock().unwrap().push(refusal.cause);
     }
 }

@@ -543,6 +543,7 @@ pub fn listener(next_hop: SocketAddr) -> Listener {
         refusals: Refusals::Relay,
         bare_newlines: BareNewlines::Reject,
         xforward_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        hold_in: sekisho::config::HoldIn::Store,
     }
 }
 
