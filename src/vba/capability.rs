@@ -23,7 +23,7 @@ pub struct Capability {
 /// What rules look at beside the call itself.
 pub struct Context<'a> {
     /// Declared external functions, by the lower-case name that the code uses.
-    pub declares: HashMap<String, Declare<'a>>,
+    pub declares: HashMap<&'a str, Declare<'a>>,
     /// Every string of the source in lower case, one after the other.
     pub literals: String,
     /// What was looked up in them before: each look is a pass over all of them.
@@ -35,7 +35,7 @@ const MAX_LOOKS: usize = 500;
 
 impl<'a> Context<'a> {
     /// What rules look at, with nothing looked up yet.
-    pub fn new(declares: HashMap<String, Declare<'a>>, literals: String) -> Self {
+    pub fn new(declares: HashMap<&'a str, Declare<'a>>, literals: String) -> Self {
         Self { declares, literals, looked_up: RefCell::new(HashMap::new()) }
     }
 
@@ -180,7 +180,7 @@ type Add<'f> = &'f mut dyn FnMut(FindingId, String);
 /// call that it makes.
 fn resolved(call: &Call, context: &Context<'_>) -> Call {
     if call.class.is_empty()
-        && let Some(declare) = context.declares.get(&call.name)
+        && let Some(declare) = context.declares.get(call.name.as_str())
     {
         return Call { name: symbol(declare), class: "declare".to_owned(), ..call.clone() };
     }

@@ -3,7 +3,7 @@
 //! No full parser: a statement is its tokens, blocks stay flat, and what is not understood is
 //! kept as a statement all the same.
 
-use super::token::{Kind, Token};
+use super::token::{Kind, Token, Word};
 
 /// A statement: its tokens without the separators. Never empty.
 pub type Statement<'t, 'a> = &'t [Token<'a>];
@@ -23,8 +23,8 @@ pub struct Code<'t, 'a> {
 #[derive(Debug)]
 pub struct Procedure<'t, 'a> {
     /// Its name.
-    pub name: &'a str,
-    /// The names of its parameters.
+    pub name: Word<'a>,
+    /// The names of its parameters, in lower case.
     pub parameters: Vec<&'a str>,
     /// What it does.
     pub body: Vec<Statement<'t, 'a>>,
@@ -35,7 +35,7 @@ pub struct Procedure<'t, 'a> {
 /// A `Declare`d function.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Declare<'a> {
-    /// The name that the code uses.
+    /// The name that the code uses, in lower case.
     pub name: &'a str,
     /// The library.
     pub library: &'a str,
@@ -68,7 +68,7 @@ pub fn parse<'t, 'a>(tokens: &'t [Token<'a>]) -> Code<'t, 'a> {
 }
 
 /// The name at the start of `tokens`, if one stands there.
-pub fn name<'a>(tokens: &[Token<'a>]) -> Option<&'a str> {
+pub fn name<'a>(tokens: &[Token<'a>]) -> Option<Word<'a>> {
     match tokens.first()?.kind {
         Kind::Name(name) => Some(name),
         _ => None,
@@ -77,7 +77,7 @@ pub fn name<'a>(tokens: &[Token<'a>]) -> Option<&'a str> {
 
 /// Whether the first token is the keyword.
 pub fn starts_with(tokens: &[Token<'_>], keyword: &str) -> bool {
-    name(tokens).is_some_and(|name| name.eq_ignore_ascii_case(keyword))
+    name(tokens).is_some_and(|name| name.lower.eq_ignore_ascii_case(keyword))
 }
 
 /// `tokens` without the first `count`.
@@ -94,9 +94,7 @@ fn statements<'t, 'a>(tokens: &'t [Token<'a>]) -> impl Iterator<Item = Statement
             let is_member = std::mem::replace(&mut after_dot, matches!(token.kind, Kind::Sign('.' | '!')));
             match token.kind {
                 Kind::End => true,
-                Kind::Name(name) => {
-                    !is_member && (name.eq_ignore_ascii_case("Then") || name.eq_ignore_ascii_case("Else"))
-                }
+                Kind::Name(name) => !is_member && matches!(name.lower, "then" | "else"),
                 _ => false,
             }
         })
@@ -129,7 +127,7 @@ fn header<'t, 'a>(statement: Statement<'t, 'a>) -> Option<Procedure<'t, 'a>> {
 }
 
 fn parameters<'a>(tokens: &[Token<'a>]) -> Vec<&'a str> {
-    const MARKS: [&str; 4] = ["ByVal", "ByRef", "Optional", "ParamArray"];
+    const MARKS: [&str; 4] = ["byval", "byref", "optional", "paramarray"];
     let mut names = Vec::new();
     let mut expects_name = true;
     let mut depth = 0_usize;
@@ -139,8 +137,8 @@ fn parameters<'a>(tokens: &[Token<'a>]) -> Vec<&'a str> {
             Kind::Sign(')') if depth <= 1 => break,
             Kind::Sign(')') => depth = depth.saturating_sub(1),
             _ if depth == 0 => break,
-            Kind::Name(name) if expects_name && !MARKS.iter().any(|mark| mark.eq_ignore_ascii_case(name)) => {
-                names.push(name);
+            Kind::Name(name) if expects_name && !MARKS.contains(&name.lower) => {
+                names.push(name.lower);
                 expects_name = false;
             }
             Kind::Sign(',') => expects_name = true,
@@ -167,17 +165,17 @@ fn declare<'a>(statement: Statement<'_, 'a>) -> Option<Declare<'a>> {
     let text_after = |keyword: &str| {
         let at = statement.iter().position(|token| is_keyword(token, keyword))?;
         match statement.get(at.saturating_add(1))?.kind {
-            Kind::Text(text) => Some(text),
+            Kind::Text(text) => Some(text.text),
             _ => None,
         }
     };
     let library = text_after("Lib")?;
-    Some(Declare { name, library, symbol: text_after("Alias").unwrap_or(name), line })
+    Some(Declare { name: name.lower, library, symbol: text_after("Alias").unwrap_or(name.text), line })
 }
 
 /// Whether the token is the keyword.
 pub fn is_keyword(token: &Token<'_>, keyword: &str) -> bool {
-    matches!(token.kind, Kind::Name(name) if name.eq_ignore_ascii_case(keyword))
+    matches!(token.kind, Kind::Name(name) if name.lower.eq_ignore_ascii_case(keyword))
 }
 
 /// The parts of a list that stand between commas outside of parentheses.
@@ -262,27 +260,29 @@ pub fn matching_parenthesis(tokens: &[Token<'_>], open: usize) -> Option<usize> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::token::tokens;
+    use super::super::token::{Source, tokens};
     use super::*;
 
     #[test]
     fn procedures_with_their_parameters_and_statements() {
-        let tokens = tokens(
+        let source = Source::new(
             "Option Explicit\nPrivate Const C = \"c\"\nPublic Static Sub A(ByVal x As String, Optional y, ParamArray z())\n\
              If x = \"Sub\" Then Call B Else Exit Sub\nEnd Sub\nProperty Get P() As Long\nP = 1: End Property\nFunction NoEnd\nx = 1\n",
         );
+        let tokens = tokens(&source);
         let code = parse(&tokens);
-        let names: Vec<_> = code.procedures.iter().map(|p| (p.name, p.parameters.clone(), p.body.len())).collect();
+        let names: Vec<_> = code.procedures.iter().map(|p| (p.name.text, p.parameters.clone(), p.body.len())).collect();
         assert_eq!(names, [("A", vec!["x", "y", "z"], 3), ("P", vec![], 1), ("NoEnd", vec![], 1)]);
         assert_eq!(code.declarations.len(), 2);
     }
 
     #[test]
     fn declares_tell_library_and_symbol() {
-        let tokens = tokens(
+        let source = Source::new(
             "Private Declare PtrSafe Function f Lib \"kernel32.dll\" Alias \"WinExec\" (ByVal a As String) As Long\nDeclare Sub Sleep Lib \"kernel32\" (ByVal ms&)",
         );
+        let tokens = tokens(&source);
         let found: Vec<_> = parse(&tokens).declares.iter().map(|d| (d.name, d.library, d.symbol)).collect();
-        assert_eq!(found, [("f", "kernel32.dll", "WinExec"), ("Sleep", "kernel32", "Sleep")]);
+        assert_eq!(found, [("f", "kernel32.dll", "WinExec"), ("sleep", "kernel32", "Sleep")]);
     }
 }

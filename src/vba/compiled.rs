@@ -4,8 +4,11 @@
 
 use std::collections::HashSet;
 
+use memchr::memmem;
+
 use super::project::Project;
 use super::reach;
+use super::token::Source;
 use crate::finding;
 use crate::part::Part;
 use crate::scan::Scan;
@@ -41,13 +44,13 @@ const MAX_NAMES: usize = 200;
 
 /// Reports modules without source, or whose compiled code says what no source says; and what the
 /// names in compiled code tell of what it does, since nothing else can.
-pub fn examine(project: &Project, part: &Part, scan: &mut Scan) {
-    let source: String = project.modules.iter().map(|module| module.source.to_lowercase()).collect();
-    let not_in_source: Vec<&str> = STRINGS.iter().copied().filter(|string| !source.contains(string)).collect();
+pub fn examine(project: &Project, sources: &[Source<'_>], part: &Part, scan: &mut Scan) {
+    let in_source = |string: &str| sources.iter().any(|source| source.lower().contains(string));
     let mut is_hidden = false;
     for module in &project.modules {
-        let compiled = String::from_utf8_lossy(&module.compiled).to_lowercase();
-        let only_compiled = not_in_source.iter().find(|string| compiled.contains(**string));
+        let compiled = module.compiled.to_ascii_lowercase();
+        let is_compiled = |string: &str| memmem::find(&compiled, string.as_bytes()).is_some();
+        let only_compiled = STRINGS.iter().find(|string| is_compiled(string) && !in_source(string));
         if module.is_cut {
             scan.finding(finding::DAMAGED, part, &module.name, "VBA module cut off");
         }
@@ -66,12 +69,12 @@ pub fn examine(project: &Project, part: &Part, scan: &mut Scan) {
         scan.finding(finding::VBA_NO_SOURCE, part, &module.name, &evidence);
     }
     if is_hidden {
-        names(project, &source, part, scan);
+        names(project, &in_source, part, scan);
     }
 }
 
 /// What the names of the compiled code tell.
-fn names(project: &Project, source: &str, part: &Part, scan: &mut Scan) {
+fn names(project: &Project, in_source: &dyn Fn(&str) -> bool, part: &Part, scan: &mut Scan) {
     let compiled = project.modules.iter().map(|module| module.compiled.as_slice()).chain([project.names.as_slice()]);
     let mut seen = HashSet::new();
     for word in compiled.flat_map(words) {
@@ -85,7 +88,7 @@ fn names(project: &Project, source: &str, part: &Part, scan: &mut Scan) {
         if seen.len() >= MAX_NAMES {
             return;
         }
-        if seen.insert(word.clone()) && !source.contains(&word) {
+        if seen.insert(word.clone()) && !in_source(&word) {
             scan.finding(id, part, "compiled code", &word);
         }
     }

@@ -4,6 +4,8 @@
 //! What is not known stays not known; a text of which a part is known keeps that part, with
 //! [`GAP`] for the rest, since `"cmd /c " & path` tells enough.
 
+use super::token::lower_case;
+
 /// Stands in a text for what is not known.
 pub const GAP: char = '…';
 /// Longest text that is computed, in octets: command lines end at 32 KiB, a text that hides one
@@ -69,7 +71,7 @@ impl Value {
             Value::Partial(text) => text.clone(),
             other => other.text()?,
         };
-        let name = text.rsplit(['.', '!']).next().unwrap_or_default().to_lowercase();
+        let name = lower_case(text.rsplit(['.', '!']).next().unwrap_or_default());
         (!name.is_empty() && !name.contains(GAP)).then_some(name)
     }
 

@@ -31,7 +31,7 @@ use capability::{Capability, Context};
 use program::Program;
 use project::{Module, Project};
 use reach::Start;
-use token::{Kind, Token};
+use token::{Kind, Source, Token};
 use trace::Call;
 
 /// Reads every VBA project in `file` and reports what its code can do. `text` is the text of the
@@ -54,31 +54,30 @@ pub fn examine(file: &CompoundFile<'_>, text: &str, part: &Part, scan: &mut Scan
 
 /// Reports on a project; `false` if it has no code.
 fn examine_project(project: &Project, part: &Part, scan: &mut Scan) -> bool {
-    compiled::examine(project, part, scan);
-    let sources: Vec<(&Module, Vec<Token<'_>>)> =
-        project.modules.iter().map(|module| (module, token::tokens(&module.source))).collect();
-    if !sources.iter().any(|(_, tokens)| has_code(tokens)) {
+    let sources: Vec<Source<'_>> = project.modules.iter().map(|module| Source::new(&module.source)).collect();
+    compiled::examine(project, &sources, part, scan);
+    let modules: Vec<Vec<Token<'_>>> = sources.iter().map(token::tokens).collect();
+    if !modules.iter().any(|tokens| has_code(tokens)) {
         return false;
     }
     scan.finding(finding::VBA_MACROS, part, &project.path, "");
-    let program =
-        Program::new(sources.iter().map(|(module, tokens)| (module.name.as_str(), code::parse(tokens))).collect());
-    let context = context(&program, &sources);
+    let names = project.modules.iter().map(|module| token::lower_case(&module.name));
+    let program = Program::new(names.zip(modules.iter().map(|tokens| code::parse(tokens))).collect());
+    let context = context(&program, &modules);
     let matters = |name: &str| capability::matters(name) || context.declares.contains_key(name);
     let trace = trace::trace(&program, &matters, scan.stop());
-    if trace.is_cut || sources.iter().any(|(_, tokens)| tokens.len() > token::MAX_TOKENS) {
+    if trace.is_cut || modules.iter().any(|tokens| tokens.len() > token::MAX_TOKENS) {
         scan.limit(part, Limit::FileSize);
     }
     let calls = trace.calls;
     let found = capability::judge(&calls, &context);
-    report_starts(&program, &sources, &calls, &found, part, scan);
+    report_starts(project, &program, &calls, &found, part, scan);
     for capability in &found {
-        let location = location(&program, capability.call.and_then(|call| calls.get(call)), project);
+        let location = location(project, capability.call.and_then(|call| calls.get(call)));
         scan.finding(capability.id, part, &location, &capability.evidence);
     }
     indicators(&calls, &found, scan);
-    let tokens: Vec<Vec<Token<'_>>> = sources.into_iter().map(|(_, tokens)| tokens).collect();
-    if let Some(reasons) = obfuscation::judge(&tokens) {
+    if let Some(reasons) = obfuscation::judge(&modules) {
         scan.finding(finding::VBA_OBFUSCATED, part, &project.path, &reasons);
     }
     true
@@ -90,22 +89,22 @@ fn has_code(tokens: &[Token<'_>]) -> bool {
     statements.any(|statement| !code::starts_with(statement, "Option"))
 }
 
-fn context<'a>(program: &Program<'_, 'a>, sources: &[(&Module, Vec<Token<'_>>)]) -> Context<'a> {
+fn context<'a>(program: &Program<'_, 'a>, modules: &[Vec<Token<'_>>]) -> Context<'a> {
     let declares = program.modules.iter().flat_map(|(_, code)| code.declares.iter().copied());
     let mut literals = String::new();
-    for token in sources.iter().flat_map(|(_, tokens)| tokens) {
+    for token in modules.iter().flatten() {
         if let Kind::Text(text) = token.kind {
-            literals.push_str(&text.to_lowercase());
+            literals.push_str(text.lower);
             literals.push('\n');
         }
     }
-    Context::new(declares.map(|declare| (declare.name.to_lowercase(), declare)).collect(), literals)
+    Context::new(declares.map(|declare| (declare.name, declare)).collect(), literals)
 }
 
 /// Reports what starts by itself. A start from which nothing of note is reached is a fact only.
 fn report_starts(
+    project: &Project,
     program: &Program<'_, '_>,
-    sources: &[(&Module, Vec<Token<'_>>)],
     calls: &[Call],
     found: &[Capability],
     part: &Part,
@@ -123,27 +122,33 @@ fn report_starts(
             && capability.call.is_none_or(|call| calls.get(call).is_some_and(|call| call.procedure.is_none()))
     });
     let reaching = reach::reaching(program, calls, dangerous);
-    let name = |index: &usize| program.procedure(*index).map_or("", |procedure| procedure.name);
+    let name = |index: &usize| program.procedure(*index).map_or("", |procedure| procedure.name.lower);
     let any_event = reaching.iter().any(|index| reach::is_document_event(name(index)));
+    let are_documents: Vec<bool> = project.modules.iter().map(Module::is_document).collect();
     for (index, (number, _)) in program.procedures.iter().enumerate() {
-        let (Some(procedure), Some((module, _))) = (program.procedure(index), sources.get(*number)) else { continue };
+        let (Some(procedure), Some(module)) = (program.procedure(index), project.modules.get(*number)) else {
+            continue;
+        };
+        let (Some((module_name, _)), Some(is_document)) = (program.modules.get(*number), are_documents.get(*number))
+        else {
+            continue;
+        };
         // Word also runs `MAIN` of a module that is called like the event.
-        let is_main = procedure.name.eq_ignore_ascii_case("Main");
-        let event = if is_main { module.name.as_str() } else { procedure.name };
-        let Some(start) = reach::start(event, module.is_document()) else { continue };
+        let event = if procedure.name.lower == "main" { module_name } else { procedure.name.lower };
+        let Some(start) = reach::start(event, *is_document) else { continue };
         let is_dangerous = anywhere || any_event || reaching.contains(&index);
         let id = match start {
             _ if !is_dangerous => finding::VBA_STARTUP,
             Start::Opening => finding::VBA_AUTOEXEC,
             Start::Showing => finding::VBA_EVENT,
         };
-        scan.finding(id, part, &format!("{}:{}", module.name, procedure.line), procedure.name);
+        scan.finding(id, part, &format!("{}:{}", module.name, procedure.line), procedure.name.text);
     }
 }
 
-fn location(program: &Program<'_, '_>, call: Option<&Call>, project: &Project) -> String {
-    match call.and_then(|call| Some((call, program.modules.get(call.module)?))) {
-        Some((call, (module, _))) => format!("{module}:{}", call.line),
+fn location(project: &Project, call: Option<&Call>) -> String {
+    match call.and_then(|call| Some((call, project.modules.get(call.module)?))) {
+        Some((call, module)) => format!("{}:{}", module.name, call.line),
         None => project.path.clone(),
     }
 }

@@ -3,9 +3,10 @@
 //! Each measure alone occurs in honest code; two of them together, or one beyond what anybody
 //! writes by hand, do not.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::token::{Kind, Token};
+use super::token::{Kind, Token, lower_case};
 
 /// Less code than this is not measured: a share of ten tokens says nothing.
 const LEAST_TOKENS: usize = 40;
@@ -77,12 +78,21 @@ fn per_mille(part: usize, whole: usize) -> usize {
     part.saturating_mul(1000).checked_div(whole).unwrap_or(0)
 }
 
+/// How a name is used.
+#[derive(Default)]
+struct Uses<'a> {
+    /// How it is written where it was first seen.
+    spelling: &'a str,
+    mentions: usize,
+    assignments: usize,
+}
+
 fn measure(modules: &[Vec<Token<'_>>]) -> Measures {
     const DECODERS: &[&str] = &["chr", "chrw", "chrb", "strreverse", "xor", "asc", "ascw", "ascb"];
     let mut measures = Measures::default();
-    let mut names: HashSet<String> = HashSet::new();
-    let mut mentions: HashMap<String, usize> = HashMap::new();
-    let mut assigned: HashMap<String, usize> = HashMap::new();
+    let mut names: HashMap<&str, Uses<'_>> = HashMap::new();
+    // The editor gives a name one spelling; what was not written with it may have more.
+    let mut respelt: HashSet<&str> = HashSet::new();
     for tokens in modules {
         let mut previous = Kind::End;
         for (at, token) in tokens.iter().enumerate() {
@@ -90,52 +100,58 @@ fn measure(modules: &[Vec<Token<'_>>]) -> Measures {
             measures.tokens = measures.tokens.saturating_add(1);
             match token.kind {
                 Kind::Name(name) => {
-                    let lower = name.to_lowercase();
-                    if DECODERS.contains(&lower.as_str()) {
+                    if DECODERS.contains(&name.lower) {
                         measures.decoders = measures.decoders.saturating_add(1);
                     }
                     let is_member = previous == Kind::Sign('.');
-                    if !is_member && previous == Kind::End && next == Kind::Sign('=') {
-                        count(&mut assigned, lower.clone());
-                    }
-                    if !is_member && mentions.len() < MOST_NAMES {
-                        count(&mut mentions, lower);
-                        names.insert(name.to_owned());
+                    let is_assigned = previous == Kind::End && next == Kind::Sign('=');
+                    let is_sampled = names.len() < MOST_NAMES;
+                    if !is_member && (is_sampled || is_assigned) {
+                        let uses = names.entry(name.lower).or_default();
+                        uses.assignments = uses.assignments.saturating_add(is_assigned.into());
+                        if is_sampled {
+                            uses.mentions = uses.mentions.saturating_add(1);
+                            if uses.spelling.is_empty() {
+                                uses.spelling = name.text;
+                            } else if uses.spelling != name.text {
+                                respelt.insert(name.text);
+                            }
+                        }
                     }
                 }
                 Kind::Sign('&' | '+') if is_piece(previous) || is_piece(next) => {
                     measures.joins = measures.joins.saturating_add(1);
                 }
-                Kind::Text(text) if is_encoded(text) => measures.payload = measures.payload.max(text.len()),
+                Kind::Text(text) if is_encoded(text.text) => {
+                    measures.payload = measures.payload.max(text.text.len());
+                }
                 _ => {}
             }
             previous = token.kind;
         }
     }
-    let own: Vec<&String> = names.iter().filter(|name| is_own(name, &mentions)).collect();
-    measures.names = own.len();
-    measures.meaningless = own.iter().filter(|name| is_meaningless(name)).count();
-    measures.assignments = assigned.len();
-    measures.dead = assigned.iter().filter(|(name, times)| mentions.get(*name) == Some(times)).count();
+    let spellings = names.iter().map(|(lower, uses)| (uses.spelling, Cow::Borrowed(*lower)));
+    let respelt = respelt.into_iter().map(|name| (name, Cow::Owned(lower_case(name))));
+    for (name, _) in spellings.chain(respelt).filter(|(name, lower)| is_own(name, lower)) {
+        measures.names = measures.names.saturating_add(1);
+        measures.meaningless = measures.meaningless.saturating_add(is_meaningless(name).into());
+    }
+    let assigned = names.values().filter(|uses| uses.assignments > 0);
+    measures.assignments = assigned.clone().count();
+    measures.dead = assigned.filter(|uses| uses.mentions == uses.assignments).count();
     measures
-}
-
-fn count(counts: &mut HashMap<String, usize>, name: String) {
-    let times = counts.entry(name).or_insert(0);
-    *times = times.saturating_add(1);
 }
 
 /// A text, the end of a call, or a name: what is joined. Numbers are added.
 fn is_piece(kind: Kind<'_>) -> bool {
-    matches!(kind, Kind::Text(text) if text.len() <= 40)
+    matches!(kind, Kind::Text(text) if text.text.len() <= 40)
 }
 
 /// Names that the author chose: neither keywords nor short counters nor names of Office.
-fn is_own(name: &str, mentions: &HashMap<String, usize>) -> bool {
-    let lower = name.to_lowercase();
-    let is_known = KNOWN.contains(&lower.as_str())
-        || ["vb", "wd", "xl", "mso", "pp"].iter().any(|prefix| lower.starts_with(prefix));
-    name.chars().count() >= 5 && !is_known && mentions.contains_key(&lower)
+fn is_own(name: &str, lower: &str) -> bool {
+    let is_known =
+        KNOWN.contains(&lower) || ["vb", "wd", "xl", "mso", "pp"].iter().any(|prefix| lower.starts_with(prefix));
+    name.chars().count() >= 5 && !is_known
 }
 
 /// Words that occur in all code and would dilute the share.
@@ -187,16 +203,16 @@ const KNOWN: &[&str] = &[
 /// Whether a name looks drawn by lot. Only names of Latin letters are judged: digits within, no
 /// vowels, long runs of consonants, case that changes without making words.
 fn is_meaningless(name: &str) -> bool {
-    let letters: Vec<char> = name.chars().collect();
-    if !letters.iter().all(char::is_ascii) {
+    if !name.is_ascii() {
         return false;
     }
-    let is_vowel = |c: &char| "aeiouyAEIOUY".contains(*c);
+    let letters = name.as_bytes();
+    let is_vowel = |c: &u8| b"aeiouy".contains(&c.to_ascii_lowercase());
     let digits = letters.iter().filter(|c| c.is_ascii_digit()).count();
-    let alphabetic: Vec<char> = letters.iter().copied().filter(char::is_ascii_alphabetic).collect();
+    let alphabetic: Vec<u8> = letters.iter().copied().filter(u8::is_ascii_alphabetic).collect();
     // Capitals in a row are abbreviations.
-    let is_consonant = |c: &char| c.is_ascii_lowercase() && !is_vowel(c);
-    let longest_run = letters.split(|c| !is_consonant(c)).map(<[char]>::len).max().unwrap_or(0);
+    let is_consonant = |c: &u8| c.is_ascii_lowercase() && !is_vowel(c);
+    let longest_run = letters.split(|c| !is_consonant(c)).map(<[u8]>::len).max().unwrap_or(0);
     // Digits at the end number things; in the middle, or more than letters, they do not.
     let trailing = letters.iter().rev().take_while(|c| c.is_ascii_digit()).count();
     let digits_within = digits.saturating_sub(trailing);
@@ -204,10 +220,10 @@ fn is_meaningless(name: &str) -> bool {
         .windows(2)
         .filter(|pair| matches!(pair, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()))
         .count();
-    let is_constant = alphabetic.iter().all(char::is_ascii_uppercase);
-    let lower: Vec<char> = letters.iter().copied().filter(char::is_ascii_lowercase).collect();
+    let is_constant = alphabetic.iter().all(u8::is_ascii_uppercase);
+    let lower = letters.iter().filter(|c| c.is_ascii_lowercase()).count();
     let vowels = letters.iter().filter(|c| is_vowel(c)).count();
-    let few_vowels = lower.len() >= 5 && vowels.saturating_mul(6) < lower.len();
+    let few_vowels = lower >= 5 && vowels.saturating_mul(6) < lower;
     digits_within >= 2
         || (digits >= 4 && digits >= alphabetic.len())
         || (few_vowels && !is_constant)
@@ -218,11 +234,11 @@ fn is_meaningless(name: &str) -> bool {
 
 /// Capitals in the middle of words: `qUeRzxv`, `pKFxxz`. Camel case has words of three letters
 /// or more, and capitals together only as abbreviations.
-fn has_odd_case(letters: &[char]) -> bool {
+fn has_odd_case(letters: &[u8]) -> bool {
     let mut words: Vec<usize> = Vec::new();
     for (at, letter) in letters.iter().enumerate() {
-        let after_lower = at.checked_sub(1).and_then(|at| letters.get(at)).is_none_or(char::is_ascii_lowercase);
-        let before_lower = letters.get(at.saturating_add(1)).is_some_and(char::is_ascii_lowercase);
+        let after_lower = at.checked_sub(1).and_then(|at| letters.get(at)).is_none_or(u8::is_ascii_lowercase);
+        let before_lower = letters.get(at.saturating_add(1)).is_some_and(u8::is_ascii_lowercase);
         match words.last_mut() {
             Some(length) if !(letter.is_ascii_uppercase() && (after_lower || before_lower)) => {
                 *length = length.saturating_add(1);
@@ -232,8 +248,8 @@ fn has_odd_case(letters: &[char]) -> bool {
     }
     let short = words.iter().filter(|length| **length <= 2).count();
     let starts_lower_and_short =
-        letters.first().is_some_and(char::is_ascii_lowercase) && words.first().is_some_and(|length| *length <= 3);
-    letters.iter().any(char::is_ascii_lowercase)
+        letters.first().is_some_and(u8::is_ascii_lowercase) && words.first().is_some_and(|length| *length <= 3);
+    letters.iter().any(u8::is_ascii_lowercase)
         && words.len() >= 3
         && short >= 2
         && short.saturating_mul(2) >= words.len()

@@ -103,11 +103,10 @@ pub enum Start {
     Showing,
 }
 
-/// Whether the procedure `name` starts by itself. `is_document`: it stands in the module of a
+/// Whether the procedure `name` (in lower case) starts by itself. `is_document`: it stands in the module of a
 /// document or sheet, where controls have their events; forms are shown only by code.
 pub fn start(name: &str, is_document: bool) -> Option<Start> {
-    let name = name.to_lowercase();
-    if TRIGGERS.contains(&name.as_str()) || APPLICATION_EVENTS.iter().any(|event| name.ends_with(event)) {
+    if TRIGGERS.contains(&name) || APPLICATION_EVENTS.iter().any(|event| name.ends_with(event)) {
         return Some(Start::Opening);
     }
     (is_document && SHOWN_EVENTS.iter().any(|event| name.ends_with(event))).then_some(Start::Showing)
@@ -124,7 +123,11 @@ pub fn reaching(program: &Program<'_, '_>, calls: &[Call], targets: HashSet<usiz
     let mut waiting: Vec<usize> = targets.into_iter().collect();
     for (index, target) in computed_targets(calls) {
         match target {
-            Target::Name(name) => mentions.entry(name).or_default().push(index),
+            Target::Name(name) => {
+                if let Some(callers) = mentions.get_mut(name.as_str()) {
+                    callers.push(index);
+                }
+            }
             // Who calls what is not known may call anything.
             Target::Any => waiting.push(index),
         }
@@ -135,48 +138,44 @@ pub fn reaching(program: &Program<'_, '_>, calls: &[Call], targets: HashSet<usiz
             continue;
         };
         // Taken out, since everything that mentions a name is in after the first time.
-        let mut callers = mentions.remove(&procedure.name.to_lowercase()).unwrap_or_default();
-        if is_set_off(procedure.name) {
+        let mut callers = mentions.remove(procedure.name.lower).unwrap_or_default();
+        if is_set_off(procedure.name.lower) {
             // An event: set off by whoever mentions its class or form.
-            let module = program.modules.get(*module).map(|(name, _)| name.to_lowercase()).unwrap_or_default();
-            callers.extend(mentions.remove(&module).unwrap_or_default());
+            let module = program.modules.get(*module).map(|(name, _)| name.as_str()).unwrap_or_default();
+            callers.extend(mentions.remove(module).unwrap_or_default());
         }
         waiting.extend(callers.into_iter().filter(|caller| reaching.insert(*caller)));
     }
     reaching
 }
 
-/// Whether `name` is an event of a document or sheet, which the first opening may set off.
+/// Whether `name` (in lower case) is an event of a document or sheet, which the first opening may set off.
 pub fn is_document_event(name: &str) -> bool {
-    let name = name.to_lowercase();
     ["workbook_", "worksheet_", "document_", "chart_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether mentioning a class or form may set off its procedure `name`: an event that needs no click.
 fn is_set_off(name: &str) -> bool {
-    let name = name.to_lowercase();
-    name.contains('_') && !name.ends_with("click") && !is_document_event(&name)
+    name.contains('_') && !name.ends_with("click") && !is_document_event(name)
 }
 
 /// Which procedures mention the name of a procedure or module, in code or in a string.
-fn mentions(program: &Program<'_, '_>) -> HashMap<String, Vec<usize>> {
-    let modules: HashSet<String> = program.modules.iter().map(|(name, _)| name.to_lowercase()).collect();
-    let mut mentions: HashMap<String, Vec<usize>> = HashMap::new();
+fn mentions<'p>(program: &'p Program<'_, '_>) -> HashMap<&'p str, Vec<usize>> {
+    let names = program.by_name.keys().copied().chain(program.modules.iter().map(|(name, _)| name.as_str()));
+    let mut mentions: HashMap<&str, Vec<usize>> = names.map(|name| (name, Vec::new())).collect();
     for index in 0..program.procedures.len() {
         let Some(procedure) = program.procedure(index) else { continue };
         for token in procedure.body.iter().copied().flatten() {
             let name = match token.kind {
-                Kind::Name(name) => name,
+                Kind::Name(name) => name.lower,
                 // `Application.Run "Book.xls!Module1.Main"`
-                Kind::Text(text) => text.rsplit(['.', '!']).next().unwrap_or(text),
+                Kind::Text(text) => text.lower.rsplit(['.', '!']).next().unwrap_or(text.lower),
                 _ => continue,
             };
-            let name = name.to_lowercase();
-            if program.by_name.contains_key(&name) || modules.contains(&name) {
-                let callers = mentions.entry(name).or_default();
-                if callers.last() != Some(&index) {
-                    callers.push(index);
-                }
+            if let Some(callers) = mentions.get_mut(name)
+                && callers.last() != Some(&index)
+            {
+                callers.push(index);
             }
         }
     }

@@ -1,5 +1,56 @@
 //! VBA source as tokens ([MS-VBAL] 3.3). Comments and `Attribute` lines are gone, continued
-//! lines are joined, and what stands in a string is no name.
+//! lines are joined, and what stands in a string is no name. Names compare without case, so the
+//! source is put in lower case once, and each name and string comes in both spellings.
+
+/// The source of a module, as it was written and in lower case.
+#[derive(Debug)]
+pub struct Source<'s> {
+    text: &'s str,
+    /// Each character at the place that it has in `text`.
+    lower: String,
+}
+
+impl<'s> Source<'s> {
+    /// Puts the source in lower case.
+    pub fn new(text: &'s str) -> Self {
+        Self { text, lower: lower_case(text) }
+    }
+
+    /// All of it in lower case.
+    pub fn lower(&self) -> &str {
+        &self.lower
+    }
+
+    fn word(&self, start: usize, end: usize) -> Word<'_> {
+        let text = self.text.get(start..end).unwrap_or_default();
+        Word { text, lower: self.lower.get(start..end).unwrap_or_default() }
+    }
+}
+
+/// `text` in lower case, each character at its place: the few whose lower case takes more or less
+/// room stay as they are. What is compared with a name of the source is put in lower case by this.
+pub fn lower_case(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let lower = |c: char| {
+        let mut lower = c.to_lowercase();
+        match (lower.next(), lower.next()) {
+            (Some(one), None) if one.len_utf8() == c.len_utf8() => one,
+            _ => c,
+        }
+    };
+    text.chars().map(lower).collect()
+}
+
+/// A name, or the content of a string.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Word<'a> {
+    /// As it was written.
+    pub text: &'a str,
+    /// In lower case.
+    pub lower: &'a str,
+}
 
 /// A token of the source.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,9 +65,9 @@ pub struct Token<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind<'a> {
     /// A name or keyword, without type suffix and brackets.
-    Name(&'a str),
+    Name(Word<'a>),
     /// A string as it stands between its quotes; doubled quotes are still doubled.
-    Text(&'a str),
+    Text(Word<'a>),
     /// A number.
     Number(f64),
     /// `#1/1/2020#`
@@ -37,9 +88,9 @@ pub const MAX_TOKENS: usize = 2_000_000;
 const MAX_NAME: usize = 255;
 
 /// Splits source into at most [`MAX_TOKENS`] tokens. The time is linear in the source's length.
-pub fn tokens(source: &str) -> Vec<Token<'_>> {
-    let mut lexer = Lexer { source, at: 0, line: 1, tokens: Vec::new() };
-    while lexer.at < source.len() && lexer.tokens.len() < MAX_TOKENS {
+pub fn tokens<'a>(source: &'a Source<'_>) -> Vec<Token<'a>> {
+    let mut lexer = Lexer { source, text: source.text, at: 0, line: 1, tokens: Vec::new() };
+    while lexer.at < source.text.len() && lexer.tokens.len() < MAX_TOKENS {
         lexer.step();
     }
     lexer.push(Kind::End);
@@ -51,7 +102,8 @@ fn kept(name: &str) -> &str {
 }
 
 struct Lexer<'a> {
-    source: &'a str,
+    source: &'a Source<'a>,
+    text: &'a str,
     at: usize,
     line: u32,
     tokens: Vec<Token<'a>>,
@@ -59,7 +111,7 @@ struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     fn rest(&self) -> &'a str {
-        self.source.get(self.at..).unwrap_or_default()
+        self.text.get(self.at..).unwrap_or_default()
     }
 
     fn advance(&mut self, octets: usize) {
@@ -96,6 +148,7 @@ impl<'a> Lexer<'a> {
                 self.advance(1);
             }
             '0'..='9' => self.number(),
+            ' ' | '\t' | '\r' => self.advance(blanks(rest)),
             _ if is_name_start(first) => self.name(),
             _ if first.is_whitespace() => self.advance(first.len_utf8()),
             _ => {
@@ -115,10 +168,10 @@ impl<'a> Lexer<'a> {
 
     /// Passes over the rest of the logical line: a comment, too, may be continued ([MS-VBAL] 3.3.1).
     fn skip_line(&mut self) {
-        let bytes = self.source.as_bytes();
+        let bytes = self.text.as_bytes();
         loop {
             let end = memchr::memchr(b'\n', self.rest().as_bytes()).map(|length| self.at.saturating_add(length));
-            let Some(end) = end else { return self.at = self.source.len() };
+            let Some(end) = end else { return self.at = self.text.len() };
             let line = bytes.get(self.at..end).unwrap_or_default().trim_ascii_end();
             self.at = end;
             if !line.ends_with(b" _") {
@@ -131,7 +184,7 @@ impl<'a> Lexer<'a> {
 
     /// Whether the underscore here is the last visible character of its line, behind a blank.
     fn continues(&self) -> bool {
-        let before = self.source.as_bytes().get(self.at.wrapping_sub(1));
+        let before = self.text.as_bytes().get(self.at.wrapping_sub(1));
         let after = self.rest().as_bytes().get(1..).unwrap_or_default();
         let next = after.iter().find(|byte| **byte == b'\n' || !byte.is_ascii_whitespace());
         before.is_none_or(u8::is_ascii_whitespace) && next.is_none_or(|byte| *byte == b'\n')
@@ -145,7 +198,7 @@ impl<'a> Lexer<'a> {
 
     fn text(&mut self) {
         let start = self.at.saturating_add(1);
-        let bytes = self.source.as_bytes();
+        let bytes = self.text.as_bytes();
         let mut end = start;
         while let Some(byte) = bytes.get(end) {
             let next = bytes.get(end.saturating_add(1));
@@ -155,7 +208,7 @@ impl<'a> Lexer<'a> {
                 _ => end = end.saturating_add(1),
             }
         }
-        self.push(Kind::Text(self.source.get(start..end).unwrap_or_default()));
+        self.push(Kind::Text(self.source.word(start, end)));
         self.at = if bytes.get(end) == Some(&b'"') { end.saturating_add(1) } else { end };
     }
 
@@ -165,16 +218,23 @@ impl<'a> Lexer<'a> {
         let line = line.split(['\r', '\n']).next().unwrap_or_default();
         match line.find(']') {
             Some(length) => {
-                self.push(Kind::Name(kept(line.get(1..length).unwrap_or_default())));
+                self.push_name(1, length);
                 self.advance(length.saturating_add(1));
             }
             None => self.advance(1),
         }
     }
 
+    /// The name between these places, counted from here.
+    fn push_name(&mut self, from: usize, to: usize) {
+        let (start, end) = (self.at.saturating_add(from), self.at.saturating_add(to));
+        let end = end.min(self.text.floor_char_boundary(start.saturating_add(MAX_NAME)));
+        self.push(Kind::Name(self.source.word(start, end)));
+    }
+
     fn name(&mut self) {
         let rest = self.rest();
-        let length = rest.find(|c: char| !is_name_part(c)).unwrap_or(rest.len());
+        let length = name_length(rest);
         let name = rest.get(..length).unwrap_or_default();
         let is_start = self.is_at_statement_start();
         if is_start && name.eq_ignore_ascii_case("Rem") {
@@ -184,7 +244,7 @@ impl<'a> Lexer<'a> {
             self.skip_line();
             return self.advance(1); // the line's end, which the editor does not count
         }
-        self.push(Kind::Name(kept(name)));
+        self.push_name(0, length);
         self.advance(length);
         self.skip_type_suffix();
     }
@@ -275,6 +335,20 @@ fn is_date(body: &str) -> bool {
         && words.all(|word| WORDS.contains(&word.get(..3).unwrap_or(word).to_ascii_lowercase().as_str()))
 }
 
+fn blanks(text: &str) -> usize {
+    text.bytes().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count()
+}
+
+/// Octets of the name at the start of `text`.
+fn name_length(text: &str) -> usize {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let ascii = text.bytes().take_while(is_part).count();
+    match text.as_bytes().get(ascii) {
+        Some(byte) if !byte.is_ascii() => text.find(|c: char| !is_name_part(c)).unwrap_or(text.len()),
+        _ => ascii,
+    }
+}
+
 fn is_name_start(c: char) -> bool {
     c.is_alphabetic() || c == '_'
 }
@@ -298,11 +372,11 @@ mod tests {
 
     /// Tokens as words, `|` between statements.
     fn check(source: &str, expected: &str) {
-        let words: Vec<String> = tokens(source)
+        let words: Vec<String> = tokens(&Source::new(source))
             .iter()
             .map(|token| match token.kind {
-                Kind::Name(name) => name.to_owned(),
-                Kind::Text(text) => format!("\"{text}\""),
+                Kind::Name(name) => name.text.to_owned(),
+                Kind::Text(text) => format!("\"{}\"", text.text),
                 Kind::Number(number) => number.to_string(),
                 Kind::Date => "#date#".to_owned(),
                 Kind::Sign(sign) => sign.to_string(),
@@ -317,10 +391,10 @@ mod tests {
     fn hostile_source_costs_linear_time() {
         for piece in ["[a", " _", " _\r\n", "'", "\"", "#", "Rem ", "&H", "1", "a!", "Attribute ", "Attribute:"] {
             let source = piece.repeat(2_000_000 / piece.len());
-            assert!(tokens(&source).len() <= MAX_TOKENS + 2, "{piece:?}");
+            assert!(tokens(&Source::new(&source)).len() <= MAX_TOKENS + 2, "{piece:?}");
         }
         let long = "x".repeat(100_000);
-        assert!(matches!(tokens(&long)[0].kind, Kind::Name(name) if name.len() == MAX_NAME));
+        assert!(matches!(tokens(&Source::new(&long))[0].kind, Kind::Name(name) if name.text.len() == MAX_NAME));
     }
 
     #[test]
@@ -356,10 +430,25 @@ mod tests {
     }
 
     #[test]
+    fn names_come_in_lower_case_too() {
+        let source = Source::new("Wert = \u{c4}RGER & \"Stra\u{df}E\" & \u{130}x & \u{39f}\u{3a3} & \u{212a}");
+        let words = tokens(&source).into_iter().filter_map(|token| match token.kind {
+            Kind::Name(word) | Kind::Text(word) => Some(word.lower),
+            _ => None,
+        });
+        assert_eq!(
+            words.collect::<Vec<_>>(),
+            ["wert", "\u{e4}rger", "stra\u{df}e", "\u{130}x", "\u{3bf}\u{3c3}", "\u{212a}"]
+        );
+    }
+
+    #[test]
     fn lines_are_counted_as_the_editor_shows_them() {
         let source = "Attribute VB_Name = \"M\"\r\nSub a()\r\nAttribute a.VB_Description = \"d\"\r\n  x = 1 + _\r\n 2\r\nEnd Sub\r\n";
-        let found = tokens(source);
-        let line = |name: &str| found.iter().find(|token| token.kind == Kind::Name(name)).map(|token| token.line);
+        let source = Source::new(source);
+        let found = tokens(&source);
+        let is = |token: &Token<'_>, wanted: &str| matches!(token.kind, Kind::Name(name) if name.text == wanted);
+        let line = |name: &str| found.iter().find(|token| is(token, name)).map(|token| token.line);
         assert_eq!((line("Sub"), line("x"), line("End")), (Some(1), Some(2), Some(4)));
     }
 }

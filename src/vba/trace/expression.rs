@@ -18,8 +18,8 @@ impl<'a> Walk<'_, '_, 'a> {
             let next = tokens.get(at).map(|token| token.kind);
             match token.kind {
                 Kind::Text(text) => {
-                    frame.operand(Value::Text(text.replace("\"\"", "\"")));
-                    self.steps = self.steps.saturating_add(text.len() / TEXT_PER_STEP);
+                    frame.operand(Value::Text(text.text.replace("\"\"", "\"")));
+                    self.steps = self.steps.saturating_add(text.text.len() / TEXT_PER_STEP);
                 }
                 Kind::Number(number) => frame.operand(Value::Number(number)),
                 Kind::Date => frame.operand(Value::Unknown),
@@ -66,7 +66,7 @@ impl<'a> Walk<'_, '_, 'a> {
                     at = at.saturating_add(length);
                     frame.operator(operator);
                 }
-                Kind::Name(name) => match word(name, !frame.has_operand) {
+                Kind::Name(name) => match word(name.lower, !frame.has_operand) {
                     Word::Operator(operator) => frame.operator(operator),
                     Word::Separator => frame.next_argument(),
                     Word::Skipped => {}
@@ -102,7 +102,7 @@ impl<'a> Walk<'_, '_, 'a> {
         let start = at;
         let mut path = Vec::new();
         while let Some(name) = code::name(after(tokens, at)) {
-            path.push(name);
+            path.push(name.lower);
             at = at.saturating_add(1);
             let is_member = matches!(tokens.get(at).map(|token| token.kind), Some(Kind::Sign('.' | '!')))
                 && code::name(after(tokens, at.saturating_add(1))).is_some();
@@ -146,7 +146,7 @@ impl<'a> Walk<'_, '_, 'a> {
         if callee.receiver.is_none() {
             while let [first, _, ..] = path
                 && is_library(first)
-                && self.value_of(&first.to_lowercase()).is_none()
+                && self.value_of(first).is_none()
             {
                 path = path.get(1..).unwrap_or_default();
             }
@@ -154,19 +154,19 @@ impl<'a> Walk<'_, '_, 'a> {
         let text_size: usize = arguments.iter().flatten().map(Value::size).sum();
         self.steps = self.steps.saturating_add(text_size / TEXT_PER_STEP);
         match (&callee.receiver, path) {
-            (None, [name]) => self.resolve_name(&name.to_lowercase(), arguments, at),
+            (None, [name]) => self.resolve_name(name, arguments, at),
             (None, [first, ..]) => {
-                let base = self.variable(&first.to_lowercase());
-                let member = path.last().map(|name| name.to_lowercase()).unwrap_or_default();
-                if base.is_none() && self.program.is_module(first) && self.program.by_name.contains_key(&member) {
-                    return self.call_procedure(&member, &arguments.unwrap_or_default());
+                let base = self.variable(first);
+                let member = path.last().copied().unwrap_or_default();
+                if base.is_none() && self.program.is_module(first) && self.program.by_name.contains_key(member) {
+                    return self.call_procedure(member, &arguments.unwrap_or_default());
                 }
                 let middle = path.get(1..path.len().saturating_sub(1)).unwrap_or_default();
                 let class = match base {
                     Some(Value::Object(class)) => join_class(&class, middle),
-                    _ => join_class(&first.to_lowercase(), middle),
+                    _ => join_class(first, middle),
                 };
-                self.resolve_member(&class, &member, arguments, at)
+                self.resolve_member(&class, member, arguments, at)
             }
             (Some(Value::List(list)), []) => {
                 let index = arguments
@@ -186,7 +186,7 @@ impl<'a> Walk<'_, '_, 'a> {
                     Value::Object(class) => join_class(class, middle),
                     _ => join_class(UNKNOWN_OBJECT, middle),
                 };
-                self.resolve_member(&class, &member.to_lowercase(), arguments, at)
+                self.resolve_member(&class, member, arguments, at)
             }
         }
     }
@@ -284,6 +284,7 @@ struct Frame<'a> {
 
 struct Callee<'a> {
     receiver: Option<Value>,
+    /// In lower case.
     path: Vec<&'a str>,
 }
 
@@ -374,7 +375,7 @@ enum Word {
 }
 
 fn word(name: &str, wants_operand: bool) -> Word {
-    match name.to_ascii_lowercase().as_str() {
+    match name {
         "not" => Word::Operator(NOT),
         "new" if wants_operand => Word::New,
         "byval" | "byref" | "addressof" | "typeof" if wants_operand => Word::Skipped,
@@ -400,7 +401,7 @@ fn join_class(class: &str, path: &[&str]) -> String {
         if !text.is_empty() {
             text.push('.');
         }
-        text.push_str(&name.to_lowercase());
+        text.push_str(name);
     }
     cut(text)
 }
@@ -408,8 +409,8 @@ fn join_class(class: &str, path: &[&str]) -> String {
 /// Libraries whose functions are the same without their name ([MS-VBAL] 6.1.2).
 fn is_library(name: &str) -> bool {
     const LIBRARIES: &[&str] =
-        &["VBA", "Interaction", "Strings", "Conversion", "Information", "Math", "FileSystem", "DateTime", "Global"];
-    LIBRARIES.iter().any(|library| library.eq_ignore_ascii_case(name))
+        &["vba", "interaction", "strings", "conversion", "information", "math", "filesystem", "datetime", "global"];
+    LIBRARIES.contains(&name)
 }
 
 /// Names that mean something without an assignment: objects and functions of the application,

@@ -16,7 +16,7 @@ use super::code::{
 };
 use super::fold::{self, Value};
 use super::program::Program;
-use super::token::{Kind, Token};
+use super::token::{Kind, Token, Word};
 use crate::scan::Stop;
 
 /// Tokens that are walked before computing ends, and octets of text that count as one. A large
@@ -135,8 +135,8 @@ struct Walk<'p, 't, 'a> {
     loop_limit: usize,
     calls: Vec<Call>,
     noted: usize,
-    globals: HashMap<String, Value>,
-    locals: HashMap<String, Value>,
+    globals: HashMap<&'a str, Value>,
+    locals: HashMap<&'a str, Value>,
     /// What a procedure returned, by procedure and arguments.
     results: HashMap<(usize, String), Value>,
     contexts: HashMap<usize, Contexts>,
@@ -155,7 +155,7 @@ struct Loop<'t, 'a> {
 
 enum LoopKind<'t, 'a> {
     /// `For`: the variable, the values it still takes, the last first.
-    Values(String, Vec<Value>),
+    Values(&'a str, Vec<Value>),
     /// `Do` or `While`, with the condition in front, if it stands there.
     Condition(Option<Statement<'t, 'a>>),
 }
@@ -208,7 +208,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         self.locals.clear();
         self.result = Value::Unknown;
         for (number, name) in procedure.parameters.iter().enumerate() {
-            self.locals.insert(name.to_lowercase(), arguments.get(number).cloned().unwrap_or_default());
+            self.locals.insert(name, arguments.get(number).cloned().unwrap_or_default());
         }
         self.loop_limit = self.steps.saturating_add(MAX_LOOP_STEPS).min(MAX_STEPS);
         self.walk_body(&procedure.body);
@@ -240,11 +240,11 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
     fn begin_loop(&mut self, statement: Statement<'t, 'a>, start: usize) -> Option<Loop<'t, 'a>> {
         let kind = if starts_with(statement, "For") {
             let is_each = starts_with(after(statement, 1), "Each");
-            let name = code::name(after(statement, if is_each { 2 } else { 1 })).unwrap_or_default().to_lowercase();
+            let name = code::name(after(statement, if is_each { 2 } else { 1 })).unwrap_or_default().lower;
             let mut values = if is_each { self.elements(statement) } else { self.range(statement) };
             values.reverse();
             let first = values.pop().unwrap_or_default();
-            self.assign(&name, first);
+            self.assign(name, first);
             LoopKind::Values(name, values)
         } else if starts_with(statement, "While") || starts_with(statement, "Do") {
             let has_condition = statement.len() > 1;
@@ -290,9 +290,8 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         let start = innermost.start;
         let goes_on = match &mut innermost.kind {
             LoopKind::Values(name, values) => {
-                let next = values.pop();
-                let name = name.clone();
-                next.map(|value| self.assign(&name, value)).is_some()
+                let name = *name;
+                values.pop().map(|value| self.assign(name, value)).is_some()
             }
             LoopKind::Condition(front) => {
                 let condition =
@@ -309,26 +308,26 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
 
     /// Whether the condition of `Do While …`, `Loop Until …` is known, and lets the loop go on.
     fn is_true(&mut self, statement: Statement<'t, 'a>) -> bool {
-        const WORDS: &[&str] = &["Do", "Loop", "While", "Until"];
-        let words = statement.iter().take_while(|token| WORDS.iter().any(|word| is_keyword(token, word))).count();
+        const WORDS: &[&str] = &["do", "loop", "while", "until"];
+        let words = statement.iter().take_while(|token| is_any_of(token, WORDS)).count();
         let until = statement.iter().take(words).any(|token| is_keyword(token, "Until"));
         let value = self.list(after(statement, words)).first().and_then(Value::number);
         value.is_some_and(|value| (value != 0.0) != until)
     }
 
     fn statement(&mut self, statement: Statement<'t, 'a>) {
-        let Some(first) = code::name(statement) else {
+        let Some(Word { lower: first, .. }) = code::name(statement) else {
             return self.assignment_or_call(statement);
         };
         let next = statement.get(1).map(|token| token.kind);
         if matches!(next, Some(Kind::Sign('.' | '='))) {
             return self.assignment_or_call(statement);
         }
-        match first.to_ascii_lowercase().as_str() {
+        match first {
             "if" | "elseif" | "while" | "until" | "case" | "select" | "do" | "loop" => {
                 let words = ["if", "elseif", "while", "until", "case", "select", "do", "loop"];
-                let is_word = |token: &Token<'_>| words.iter().any(|word| is_keyword(token, word));
-                let count = statement.iter().take_while(|token| is_word(token)).count();
+                let is_word = |token: &&Token<'_>| is_any_of(token, &words);
+                let count = statement.iter().take_while(is_word).count();
                 self.list(after(statement, count));
             }
             "on" | "exit" | "goto" | "gosub" | "resume" | "return" | "stop" | "option" | "wend" | "event"
@@ -354,7 +353,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
             }
             "print" | "put" | "write" | "get" | "input" | "line" | "close" if matches!(next, Some(Kind::Sign('#'))) => {
                 let arguments = self.list(after(statement, 2));
-                self.note(statement, "", &format!("{}#", first.to_ascii_lowercase()), arguments);
+                self.note(statement, "", &format!("{first}#"), arguments);
             }
             _ => self.assignment_or_call(statement),
         }
@@ -365,32 +364,29 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         let at = statement.iter().position(|token| is_keyword(token, "For")).unwrap_or(statement.len());
         let path = self.list(statement.get(1..at).unwrap_or_default()).into_iter().next().unwrap_or_default();
         let mode = code::name(after(statement, at.saturating_add(1))).unwrap_or_default();
-        self.note(statement, "", "open#", vec![path, Value::Text(mode.to_lowercase())]);
+        self.note(statement, "", "open#", vec![path, Value::Text(mode.lower.to_owned())]);
     }
 
     /// `Dim x As New WshShell, y`, `Const a = "x"`: a typed variable is an object of its type.
     fn declaration(&mut self, statement: Statement<'t, 'a>) {
+        let words = ["dim", "redim", "static", "const", "private", "public", "global", "preserve", "withevents"];
+        let is_word = |token: &&Token<'_>| is_any_of(token, &words);
         for item in split_list(statement) {
-            let is_word = |token: &&Token<'_>| {
-                ["dim", "redim", "static", "const", "private", "public", "global", "preserve", "withevents"]
-                    .iter()
-                    .any(|word| is_keyword(token, word))
-            };
             let item = after(item, item.iter().take_while(is_word).count());
-            let Some(name) = code::name(item) else { continue };
+            let Some(Word { lower: name, .. }) = code::name(item) else { continue };
             if let Some(at) = item.iter().position(|token| token.kind == Kind::Sign('=')) {
                 let value = self.list(after(item, at.saturating_add(1))).into_iter().next().unwrap_or_default();
-                self.assign(&name.to_lowercase(), value);
+                self.assign(name, value);
             } else if let Some(at) = item.iter().position(|token| is_keyword(token, "As")) {
-                let class: Vec<String> = after(item, at.saturating_add(1))
+                let class: Vec<&str> = after(item, at.saturating_add(1))
                     .iter()
                     .filter_map(|token| match token.kind {
-                        Kind::Name(part) if !part.eq_ignore_ascii_case("New") => Some(part.to_lowercase()),
+                        Kind::Name(part) if part.lower != "new" => Some(part.lower),
                         _ => None,
                     })
                     .collect();
                 if !is_plain_type(&class.join(".")) {
-                    self.assign(&name.to_lowercase(), Value::Object(class.join(".")));
+                    self.assign(name, Value::Object(class.join(".")));
                 }
             }
         }
@@ -407,7 +403,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         let target = statement.get(..at).unwrap_or_default();
         let value = self.list(after(statement, at.saturating_add(1))).into_iter().next().unwrap_or_default();
         match target {
-            [Token { kind: Kind::Name(name), .. }] => self.assign(&name.to_lowercase(), value),
+            [Token { kind: Kind::Name(name), .. }] => self.assign(name.lower, value),
             [
                 Token { kind: Kind::Name(name), .. },
                 Token { kind: Kind::Sign('('), .. },
@@ -417,7 +413,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
                 || matching_parenthesis(target, 1) == target.len().checked_sub(1) =>
             {
                 let index = self.list(index).first().and_then(Value::number).and_then(fold::integer);
-                self.assign_element(&name.to_lowercase(), index, value);
+                self.assign_element(name.lower, index, value);
             }
             _ => self.assign_member(statement, target, value),
         }
@@ -435,7 +431,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
             Some(Value::Object(class)) => class,
             _ => path_text(object),
         };
-        self.note(statement, &class, &format!("{}=", member.to_lowercase()), vec![value]);
+        self.note(statement, &class, &format!("{}=", member.lower), vec![value]);
     }
 
     /// `path.name arguments`, or with parentheses around the arguments.
@@ -446,7 +442,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
             let is_bare = head.len() == 1;
             self.list(head);
             if let (true, Some(name)) = (is_bare, code::name(head)) {
-                self.bare_call(statement, &name.to_lowercase());
+                self.bare_call(statement, name.lower);
             }
             return;
         }
@@ -465,23 +461,23 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         }
     }
 
-    fn assign(&mut self, name: &str, value: Value) {
+    fn assign(&mut self, name: &'a str, value: Value) {
         self.charge(&value);
         let (_, procedure) = self.place;
         let own = procedure.and_then(|index| self.program.procedure(index));
-        if own.is_some_and(|own| own.name.to_lowercase() == name) {
+        if own.is_some_and(|own| own.name.lower == name) {
             self.result = value;
         } else if procedure.is_none() || (self.program.shared.contains(name) && !self.locals.contains_key(name)) {
             // What is known is kept when another procedure assigns what is not.
             if value.is_known() || !self.globals.get(name).is_some_and(Value::is_known) {
-                self.globals.insert(name.to_owned(), value);
+                self.globals.insert(name, value);
             }
         } else {
-            self.locals.insert(name.to_owned(), value);
+            self.locals.insert(name, value);
         }
     }
 
-    fn assign_element(&mut self, name: &str, index: Option<i64>, value: Value) {
+    fn assign_element(&mut self, name: &'a str, index: Option<i64>, value: Value) {
         let index = index.and_then(|index| usize::try_from(index).ok()).filter(|index| *index < 4096);
         let mut list = match self.variable(name) {
             Some(Value::List(list)) => list,
@@ -520,7 +516,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
     fn value_of(&self, name: &str) -> Option<&Value> {
         let (_, procedure) = self.place;
         let own = procedure.and_then(|index| self.program.procedure(index));
-        if own.is_some_and(|own| own.name.to_lowercase() == name) {
+        if own.is_some_and(|own| own.name.lower == name) {
             return Some(&self.result);
         }
         self.locals.get(name).or_else(|| self.globals.get(name))
@@ -591,7 +587,7 @@ fn path_text(tokens: &[Token<'_>]) -> String {
     let mut text = String::new();
     for token in tokens {
         match token.kind {
-            Kind::Name(name) => text.push_str(&name.to_lowercase()),
+            Kind::Name(name) => text.push_str(name.lower),
             Kind::Sign('.' | '!') => text.push('.'),
             _ => break,
         }
@@ -610,6 +606,11 @@ fn cut(text: String) -> String {
 fn key(arguments: &[Value]) -> String {
     let is_nothing = |value: &Value| !value.is_known() || *value == Value::Empty;
     if arguments.iter().all(is_nothing) { String::new() } else { format!("{arguments:?}") }
+}
+
+/// Whether the token is one of these names.
+fn is_any_of(token: &Token<'_>, names: &[&str]) -> bool {
+    matches!(token.kind, Kind::Name(name) if names.contains(&name.lower))
 }
 
 fn is_plain_type(class: &str) -> bool {
