@@ -28,7 +28,7 @@ fn ids(report: &Report) -> Vec<&str> {
 /// Every stream by its path.
 fn streams(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let file = CompoundFile::open(bytes);
-    file.streams().map(|(_, entry)| (file.path(entry), file.read(entry, u64::MAX))).collect()
+    file.streams().map(|(_, entry)| (file.path(entry), file.read(entry, u64::MAX).into_owned())).collect()
 }
 
 fn sources(bytes: &[u8]) -> Vec<String> {

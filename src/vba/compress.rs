@@ -37,7 +37,8 @@ pub fn decompress(bytes: &[u8], max: usize) -> Option<Decompressed> {
     if reader.u8()? != SIGNATURE {
         return None;
     }
-    let mut out = Vec::new();
+    // Source is about half as long when it is compressed.
+    let mut out = Vec::with_capacity(bytes.len().saturating_mul(2).min(max));
     let mut chunks = 0_usize;
     while out.len() < max {
         let Some(header) = reader.u16() else {
@@ -85,7 +86,9 @@ fn decompress_chunk(chunk: &[u8], out: &mut Vec<u8>) -> bool {
                 return false;
             }
             if flags & (1 << bit) == 0 {
-                out.extend(reader.u8());
+                if let Some(literal) = reader.u8() {
+                    out.push(literal);
+                }
                 continue;
             }
             let Some(token) = reader.u16() else { return false };
@@ -93,16 +96,21 @@ fn decompress_chunk(chunk: &[u8], out: &mut Vec<u8>) -> bool {
             if offset > written {
                 return false;
             }
-            for _ in 0..length.min(CHUNK.saturating_sub(written)) {
-                // The source may overlap the target: octet by octet.
-                let Some(byte) = out.len().checked_sub(offset).and_then(|from| out.get(from)).copied() else {
-                    return false;
-                };
-                out.push(byte);
-            }
+            copy(out, offset, length.min(CHUNK.saturating_sub(written)));
         }
     }
     true
+}
+
+/// Appends `length` octets from what begins `offset` octets before the end. What is appended may
+/// be a source itself: then each turn has twice as much to take from.
+fn copy(out: &mut Vec<u8>, offset: usize, length: usize) {
+    let from = out.len().saturating_sub(offset);
+    let end = out.len().saturating_add(length);
+    while from < out.len() && out.len() < end {
+        let count = end.saturating_sub(out.len()).min(out.len().saturating_sub(from));
+        out.extend_from_within(from..from.saturating_add(count));
+    }
 }
 
 /// [MS-OVBA] 2.4.1.3.19.1, .2: the more is decompressed, the more bits a copy token gives to its offset.

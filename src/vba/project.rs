@@ -88,7 +88,7 @@ fn read_project(file: &CompoundFile<'_>, streams: &[&Entry], left: &mut usize) -
     let dir = dir.and_then(|stream| read_dir(&file.read(stream, MAX_DIR as u64)));
     let Dir { code_page, modules } = dir.unwrap_or_default();
     let names = streams.iter().find(|stream| stream.is_named("_VBA_PROJECT"));
-    let names = names.map(|stream| file.read(stream, MAX_COMPILED as u64)).unwrap_or_default();
+    let names = names.map(|stream| file.read(stream, MAX_COMPILED as u64).into_owned()).unwrap_or_default();
     let mut project = Project { names, ..Project::default() };
     let mut used = HashSet::new();
     let mut position_of: HashMap<String, usize> = HashMap::new();

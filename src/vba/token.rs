@@ -281,8 +281,9 @@ impl<'a> Lexer<'a> {
                 length = length.saturating_add(sign).saturating_add(count);
             }
         }
-        let text = rest.get(..length).unwrap_or_default().replace(['d', 'D'], "e");
-        self.push(Kind::Number(text.parse().unwrap_or(0.0)));
+        let text = rest.get(..length).unwrap_or_default();
+        let number = text.parse().or_else(|_| text.replace(['d', 'D'], "e").parse());
+        self.push(Kind::Number(number.unwrap_or(0.0)));
         self.advance(length);
         self.skip_type_suffix();
     }

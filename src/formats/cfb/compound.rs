@@ -7,6 +7,7 @@
 //! ends after as many sectors as the file has, and all reads of one file share a budget, so the
 //! time is linear in the file's length whatever the directory says.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
@@ -74,7 +75,7 @@ pub struct CompoundFile<'a> {
     sector_size: usize,
     fat: Vec<u32>,
     mini_fat: Vec<u32>,
-    mini_stream: Vec<u8>,
+    mini_stream: Cow<'a, [u8]>,
     entries: Vec<Entry>,
     /// The first stream of each name (in lower case) in each storage.
     streams: HashMap<(Option<usize>, String), usize>,
@@ -92,7 +93,7 @@ impl<'a> CompoundFile<'a> {
             sector_size: header.sector_size,
             fat: Vec::new(),
             mini_fat: Vec::new(),
-            mini_stream: Vec::new(),
+            mini_stream: Cow::default(),
             entries: Vec::new(),
             streams: HashMap::new(),
             reads_left: Cell::new(reads),
@@ -139,7 +140,7 @@ impl<'a> CompoundFile<'a> {
     }
 
     /// Reads a stream: as much as its chain has, at most its declared size and `max` octets.
-    pub fn read(&self, entry: &Entry, max: u64) -> Vec<u8> {
+    pub fn read(&self, entry: &Entry, max: u64) -> Cow<'a, [u8]> {
         let size = entry.size.min(max);
         if entry.size < MINI_STREAM_CUTOFF {
             let content = self.read_mini_sectors(entry.start, size);
@@ -156,10 +157,15 @@ impl<'a> CompoundFile<'a> {
     }
 
     fn sector(&self, number: u32) -> Option<&'a [u8]> {
+        self.sectors(number, 1)
+    }
+
+    /// `count` sectors from `first` on, as far as the file has them.
+    fn sectors(&self, first: u32, count: usize) -> Option<&'a [u8]> {
         // The header takes the place of the sector before number 0.
-        let start = (number as usize).checked_add(1)?.checked_mul(self.sector_size)?;
-        let end = start.checked_add(self.sector_size)?.min(self.bytes.len());
-        self.bytes.get(start..end).filter(|sector| !sector.is_empty())
+        let start = (first as usize).checked_add(1)?.checked_mul(self.sector_size)?;
+        let end = start.checked_add(count.checked_mul(self.sector_size)?)?.min(self.bytes.len());
+        self.bytes.get(start..end).filter(|sectors| !sectors.is_empty())
     }
 
     fn sector_count(&self) -> usize {
@@ -176,48 +182,69 @@ impl<'a> CompoundFile<'a> {
         .filter(|next| *next < MAXREGSECT)
     }
 
-    /// The content of the chain that starts at `start`, at most `size` octets.
-    fn read_sectors(&self, start: u32, size: u64) -> Vec<u8> {
-        let mut content = Vec::new();
+    /// The content of the chain that starts at `start`, at most `size` octets. Sectors that follow
+    /// one another in the file, as most writers lay them out, are not copied.
+    fn read_sectors(&self, start: u32, size: u64) -> Cow<'a, [u8]> {
+        let mut content: Cow<'a, [u8]> = Cow::default();
+        let mut left = self.sector_count();
         let mut next = Some(start).filter(|start| *start < MAXREGSECT);
-        for _ in 0..self.sector_count() {
+        while let Some(first) = next.filter(|_| left > 0) {
             let wanted = usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(content.len());
-            let Some(sector) = next.and_then(|number| self.sector(number)) else { break };
-            if !self.append(&mut content, sector, wanted) {
+            let count = self.run_length(first, left.min(wanted.div_ceil(self.sector_size)));
+            let octets = self.charged(self.sectors(first, count).unwrap_or_default(), wanted);
+            if octets.is_empty() {
                 break;
             }
-            next = next.and_then(|number| self.next_sector(number));
+            append(&mut content, octets);
+            left = left.saturating_sub(count);
+            next =
+                u32::try_from(count).ok().and_then(|count| self.next_sector(first.checked_add(count)?.checked_sub(1)?));
         }
         content
     }
 
+    /// How many sectors of the chain, at most `max`, stand one behind the other from `first` on.
+    fn run_length(&self, first: u32, max: usize) -> usize {
+        let mut count = 1_usize;
+        let mut last = first;
+        while count < max
+            && let Some(next) = self.next_sector(last)
+            && last.checked_add(1) == Some(next)
+            && self.sectors(next, 1).is_some()
+        {
+            count = count.saturating_add(1);
+            last = next;
+        }
+        count
+    }
+
     /// The same for a chain of the mini FAT ([MS-CFB] 2.4).
-    fn read_mini_sectors(&self, start: u32, size: u64) -> Vec<u8> {
-        let mut content = Vec::new();
+    fn read_mini_sectors(&self, start: u32, size: u64) -> Cow<'a, [u8]> {
+        let mut content: Cow<'a, [u8]> = Cow::default();
         let mut next = Some(start).filter(|start| *start < MAXREGSECT);
         for _ in 0..self.mini_stream.len().div_ceil(MINI_SECTOR) {
             let wanted = usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(content.len());
             let sector = next.and_then(|number| {
                 let start = (number as usize).checked_mul(MINI_SECTOR)?;
                 let end = start.checked_add(MINI_SECTOR)?.min(self.mini_stream.len());
-                self.mini_stream.get(start..end).filter(|sector| !sector.is_empty())
+                self.mini_stream.get(start..end)
             });
-            let Some(sector) = sector else { break };
-            if !self.append(&mut content, sector, wanted) {
+            let octets = self.charged(sector.unwrap_or_default(), wanted);
+            if octets.is_empty() {
                 break;
             }
+            content.to_mut().extend_from_slice(octets);
             next = next.and_then(|number| self.mini_fat.get(number as usize).copied().filter(|n| *n < MAXREGSECT));
         }
         content
     }
 
-    /// Appends what is wanted of `sector`; `false` when nothing more can come.
-    fn append(&self, content: &mut Vec<u8>, sector: &[u8], wanted: usize) -> bool {
+    /// What is wanted of `octets`, as far as the budget for reads allows.
+    fn charged<'b>(&self, octets: &'b [u8], wanted: usize) -> &'b [u8] {
         let allowed = usize::try_from(self.reads_left.get()).unwrap_or(usize::MAX);
-        let count = sector.len().min(wanted).min(allowed);
-        content.extend_from_slice(sector.get(..count).unwrap_or_default());
-        self.reads_left.set(self.reads_left.get().saturating_sub(count as u64));
-        count > 0 && count < wanted
+        let octets = octets.get(..wanted.min(allowed)).unwrap_or(octets);
+        self.reads_left.set(self.reads_left.get().saturating_sub(octets.len() as u64));
+        octets
     }
 
     /// [MS-CFB] 2.3, 2.5: the FAT, whose sectors the header and the DIFAT chain list.
@@ -306,6 +333,15 @@ impl Header {
             first_difat_sector: u32_at(68),
             difat: numbers(bytes.get(76..bytes.len().min(512)).unwrap_or_default()),
         }
+    }
+}
+
+/// Appends octets to a content, which is copied only if it comes from several places.
+fn append<'a>(content: &mut Cow<'a, [u8]>, octets: &'a [u8]) {
+    if content.is_empty() {
+        *content = Cow::Borrowed(octets);
+    } else {
+        content.to_mut().extend_from_slice(octets);
     }
 }
 

@@ -39,12 +39,12 @@ pub fn extract(file: &CompoundFile<'_>, part: &Part, scan: &mut Scan) {
             break;
         }
         let child = if stream.name == "\u{1}Ole10Native" {
-            ole_native(file.read(stream, scan.room())).map(|child| (Origin::Embedded, child))
+            ole_native(file.read(stream, scan.room()).into_owned()).map(|child| (Origin::Embedded, child))
         } else if stream.is_named("__substg1.0_37010102") {
             let names = attachment_names(file, stream);
             Some((
                 Origin::Attachment,
-                Child { names, bytes: Bytes::from(file.read(stream, scan.room())), ..Child::default() },
+                Child { names, bytes: Bytes::from(file.read(stream, scan.room()).into_owned()), ..Child::default() },
             ))
         } else if let Some(declared) = message_body(stream) {
             Some((Origin::Body, body(file, stream, declared, scan)))
@@ -52,7 +52,7 @@ pub fn extract(file: &CompoundFile<'_>, part: &Part, scan: &mut Scan) {
             embedded_sources.push(stream);
             None
         } else if is_file(&file.read(stream, 16)) {
-            let bytes = Bytes::from(file.read(stream, scan.room()));
+            let bytes = Bytes::from(file.read(stream, scan.room()).into_owned());
             Some((Origin::Embedded, Child { names: vec![Name::plain(file.path(stream))], bytes, ..Child::default() }))
         } else {
             None
@@ -160,7 +160,7 @@ fn message_body(stream: &Entry) -> Option<&'static str> {
 fn body(file: &CompoundFile<'_>, stream: &Entry, declared: &str, scan: &Scan) -> Child {
     let content = file.read(stream, scan.room());
     let is_wide = stream.name.ends_with("001F") || stream.name.ends_with("001f");
-    let bytes = if is_wide { wide(&content).into_bytes() } else { content };
+    let bytes = if is_wide { wide(&content).into_bytes() } else { content.into_owned() };
     Child { declared: Some(declared.to_owned()), bytes: Bytes::from(bytes), ..Child::default() }
 }
 
