@@ -110,7 +110,7 @@ impl Index {
     /// Octets of all content in the folder.
     pub(super) fn stored_bytes(&self, folder: &Folder) -> Result<u64, StoreError> {
         self.refresh_if_behind(folder)?;
-        match self.with(|connection| connection.query_row(STORED, [], |row| row.get::<_, i64>(0))) {
+        match self.with(|connection| connection.prepare_cached(STORED)?.query_row([], |row| row.get::<_, i64>(0))) {
             Some(bytes) => Ok(unsigned(bytes)),
             None => {
                 let contents = folder.files()?.into_iter().filter(|(_, kind)| *kind == Kind::Content);

@@ -120,9 +120,9 @@ impl Quarantine {
         }
         let noted = |lacks: bool| self.lacking.store(if lacks { message.size() } else { 0 }, Ordering::Relaxed);
         let _reserved = self.reserve(message.size()).inspect_err(|error| noted(error.is_no_space()))?;
-        let stored = self.folder.write_content(id, message).and_then(|sha256| {
+        let stored = self.folder.write_content(id, message).and_then(|(content, sha256)| {
             let entry = Entry::new(new, state, Timestamp::now(), message.size(), sha256);
-            self.folder.publish(&entry).map(|locked| (entry, locked))
+            self.folder.publish(&entry, &content).map(|locked| (entry, locked))
         });
         noted(stored.as_ref().is_err_and(StoreError::is_no_space));
         let (entry, locked) = stored.inspect_err(|_| self.folder.abandon(id))?;
