@@ -190,23 +190,22 @@ impl<'a> CompoundFile<'a> {
         let mut next = Some(start).filter(|start| *start < MAXREGSECT);
         while let Some(first) = next.filter(|_| left > 0) {
             let wanted = usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(content.len());
-            let count = self.run_length(first, left.min(wanted.div_ceil(self.sector_size)));
+            let (count, last) = self.run(first, left.min(wanted.div_ceil(self.sector_size)));
             let octets = self.charged(self.sectors(first, count).unwrap_or_default(), wanted);
             if octets.is_empty() {
                 break;
             }
             append(&mut content, octets);
             left = left.saturating_sub(count);
-            next =
-                u32::try_from(count).ok().and_then(|count| self.next_sector(first.checked_add(count)?.checked_sub(1)?));
+            next = self.next_sector(last);
         }
         content
     }
 
-    /// How many sectors of the chain, at most `max`, stand one behind the other from `first` on.
-    fn run_length(&self, first: u32, max: usize) -> usize {
-        let mut count = 1_usize;
-        let mut last = first;
+    /// How many sectors of the chain, at most `max`, stand one behind the other from `first` on, and
+    /// which is the last of them.
+    fn run(&self, first: u32, max: usize) -> (usize, u32) {
+        let (mut count, mut last) = (1_usize, first);
         while count < max
             && let Some(next) = self.next_sector(last)
             && last.checked_add(1) == Some(next)
@@ -215,7 +214,7 @@ impl<'a> CompoundFile<'a> {
             count = count.saturating_add(1);
             last = next;
         }
-        count
+        (count, last)
     }
 
     /// The same for a chain of the mini FAT ([MS-CFB] 2.4).
