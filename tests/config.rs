@@ -56,8 +56,13 @@ fn broken_sections_and_values() {
         // Words
         ("on_error = \"pas\"", "1:12", "unknown on_error `pas`", "`pass`?"),
         ("[[listener]]\nkind = \"stmp\"", "2:8", "unknown kind `stmp`", "`smtp`?"),
-        ("[[listener]]\nkind = \"milter\"", "2:8", "kind `milter` are not available yet", "\"smtp\""),
-        ("[[listener]]\nkind = \"lmtp\"", "2:8", "kind `lmtp` are not available yet", "\"smtp\""),
+        (
+            "[[listener]]\nnext_hop_protocol = \"lmtp\"",
+            "2:21",
+            "an smtp listener cannot have an lmtp next hop",
+            "kind = \"lmtp\", or a next hop that speaks SMTP",
+        ),
+        ("[[listener]]\nnext_hop_protocol = \"esmtp\"", "2:21", "unknown next_hop_protocol `esmtp`", "smtp"),
         ("[[listener]]\nmode = \"after_queue\"", "2:8", "unknown mode `after_queue`", "`after-queue`?"),
         ("[[listener]]\nrefusals = \"none\"", "2:12", "unknown refusals `none`", "\"relay\" or \"all-or-none\""),
         ("[[listener]]\nbare_newlines = \"normalise\"", "2:17", "unknown bare_newlines", "`normalize`?"),

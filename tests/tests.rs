@@ -14,6 +14,8 @@ mod deploy;
 mod durability;
 /// Recipients with different fates.
 mod line;
+/// LMTP on both sides.
+mod lmtp;
 /// The milter over real sockets.
 mod milter;
 /// Awkward messages.

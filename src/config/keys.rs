@@ -12,7 +12,9 @@ use ipnet::IpNet;
 use crate::config::diagnostics::Problem;
 use crate::config::rules::{RULE, WHEN};
 use crate::config::walk::{Field, Key, Walk, one_of};
-use crate::config::{BareNewlines, Config, Endpoint, HoldIn, LogFormat, NoticeLanguage, OnError, Refusals, values};
+use crate::config::{
+    BareNewlines, Config, Endpoint, HoldIn, LogFormat, NextHopProtocol, NoticeLanguage, OnError, Refusals, values,
+};
 
 /// A `[section]` with fixed keys.
 pub struct Section {
@@ -351,6 +353,8 @@ pub(super) struct ListenerDraft {
     pub mode: Option<Side>,
     pub listen: Option<Endpoint>,
     pub next_hop: Option<Endpoint>,
+    /// `None` for `auto`.
+    pub next_hop_protocol: Option<NextHopProtocol>,
     pub refusals: Refusals,
     pub bare_newlines: BareNewlines,
     pub xforward_networks: Option<Vec<IpNet>>,
@@ -400,6 +404,18 @@ pub(super) const LISTENER: &[Key<ListenerDraft>] = &[
         read: |walk, field, draft| {
             draft.places.insert("next_hop", field.span());
             draft.next_hop = walk.parsed(field, str::parse);
+        },
+    },
+    Key {
+        name: "next_hop_protocol",
+        wants: "\"auto\", \"smtp\" or \"lmtp\"",
+        default: "\"auto\"",
+        doc: "What the next hop speaks. auto: behind an lmtp listener LMTP, or SMTP where LHLO is not known; else SMTP. For smtp and lmtp.",
+        read: |walk, field, draft| {
+            let choices =
+                [("auto", None), ("smtp", Some(NextHopProtocol::Smtp)), ("lmtp", Some(NextHopProtocol::Lmtp))];
+            draft.places.insert("next_hop_protocol", field.span());
+            walk.choice(field, &choices, &mut draft.next_hop_protocol);
         },
     },
     Key {

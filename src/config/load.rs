@@ -13,7 +13,7 @@ use crate::config::diagnostics::{Diagnostics, Problem, Source};
 use crate::config::keys::{Kind, LISTENER, ListenerDraft, SECTIONS, Side};
 use crate::config::rules::{self, Placed};
 use crate::config::walk::Walk;
-use crate::config::{Config, Endpoint, Listener, values};
+use crate::config::{Config, Endpoint, Listener, NextHopProtocol, values};
 use crate::plan::Transport;
 use crate::policy::Policy;
 use crate::policy::decision::Action;
@@ -246,6 +246,10 @@ fn read_listeners(walk: &mut Walk, value: &Spanned<DeValue<'_>>) -> Vec<PlacedLi
     listeners
 }
 
+/// The keys of a proxy: a milter's MTA does all that.
+const NOT_OF_A_MILTER: &[&str] =
+    &["mode", "next_hop", "next_hop_protocol", "refusals", "bare_newlines", "xforward_networks"];
+
 /// The listener that a draft makes: the defaults of its kind, and what the file says.
 fn finish_listener(walk: &mut Walk, draft: ListenerDraft, header: Range<usize>) -> PlacedListener {
     let transport = match (draft.kind, draft.mode) {
@@ -258,20 +262,19 @@ fn finish_listener(walk: &mut Walk, draft: ListenerDraft, header: Range<usize>) 
     let (foreign, kind, expected): (&[&str], _, _) = match draft.kind {
         Kind::Smtp => (&["release_to", "hold_in"], "smtp", "next_hop"),
         Kind::Lmtp => (&["release_to", "hold_in"], "lmtp", "next_hop"),
-        Kind::Milter => {
-            (&["mode", "next_hop", "refusals", "bare_newlines", "xforward_networks"], "milter", "listen and release_to")
-        }
+        Kind::Milter => (NOT_OF_A_MILTER, "milter", "listen and release_to"),
     };
     for (key, place) in foreign.iter().filter_map(|key| draft.places.get_key_value(key)) {
         let message = format!("`{key}` has no meaning for a listener of kind `{kind}`");
         walk.push(Problem::error(place.clone(), message).expected(expected));
     }
-    if draft.kind == Kind::Lmtp {
-        let place = draft.places.get("kind").cloned().unwrap_or(header.clone());
-        let problem = Problem::error(place, format!("listeners of kind `{kind}` are not available yet"));
-        walk.push(problem.expected("\"smtp\""));
-    }
     let place = |key: &str| draft.places.get(key).cloned();
+    if let (Kind::Smtp, Some(NextHopProtocol::Lmtp)) = (draft.kind, draft.next_hop_protocol) {
+        let message = "an smtp listener cannot have an lmtp next hop: that says of each recipient whether it has the \
+            message, which one reply cannot pass on";
+        let problem = Problem::error(place("next_hop_protocol").unwrap_or(header.clone()), message);
+        walk.push(problem.expected("kind = \"lmtp\", or a next hop that speaks SMTP"));
+    }
     let defaults = Listener::of(transport);
     PlacedListener {
         listen: place("listen").unwrap_or(header.clone()),
@@ -280,6 +283,7 @@ fn finish_listener(walk: &mut Walk, draft: ListenerDraft, header: Range<usize>) 
             transport,
             listen: draft.listen.unwrap_or(defaults.listen),
             next_hop: draft.next_hop.unwrap_or(defaults.next_hop),
+            next_hop_protocol: draft.next_hop_protocol.unwrap_or(defaults.next_hop_protocol),
             refusals: draft.refusals,
             bare_newlines: draft.bare_newlines,
             xforward_networks: draft.xforward_networks.unwrap_or(defaults.xforward_networks),

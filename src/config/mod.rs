@@ -80,6 +80,8 @@ pub struct Listener {
     pub listen: Endpoint,
     /// `next_hop`; of a milter `release_to`, where released mail goes.
     pub next_hop: Endpoint,
+    /// `next_hop_protocol`, never more than the listener can answer for.
+    pub next_hop_protocol: NextHopProtocol,
     /// `refusals`
     pub refusals: Refusals,
     /// `bare_newlines`
@@ -98,6 +100,17 @@ pub enum HoldIn {
     Store,
     /// In the MTA's queue (Postfix: on hold), if all recipients' copies are to be held and it offers that.
     Mta,
+}
+
+/// What the next hop is spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextHopProtocol {
+    /// SMTP (RFC 5321).
+    Smtp,
+    /// LMTP (RFC 2033).
+    Lmtp,
+    /// LMTP, and SMTP if it does not know LHLO.
+    LmtpOrSmtp,
 }
 
 /// What a recipient that the next hop refuses means.
@@ -251,6 +264,11 @@ impl Listener {
             transport,
             listen,
             next_hop: loopback(10026),
+            next_hop_protocol: if transport.answers_each() {
+                NextHopProtocol::LmtpOrSmtp
+            } else {
+                NextHopProtocol::Smtp
+            },
             refusals: Refusals::default(),
             bare_newlines: BareNewlines::default(),
             xforward_networks: loopback_networks(),

@@ -12,10 +12,11 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::config::{Endpoint, Timeouts};
+use crate::config::{Endpoint, NextHopProtocol, Timeouts};
 use crate::envelope::{Octets, Path};
 use crate::message::{Edits, Message, Piece};
 use crate::net::Stream;
+use crate::smtp::Protocol;
 use crate::smtp::command::MAX_XFORWARD_LINE;
 use crate::smtp::data::DataWriter;
 use crate::smtp::reply::{Malformed, Reply, ReplyParser};
@@ -33,7 +34,7 @@ pub enum Stage {
     Connect,
     /// Its 220.
     Banner,
-    /// EHLO or HELO.
+    /// EHLO, LHLO or HELO.
     Hello,
     /// XFORWARD
     Xforward,
@@ -119,6 +120,8 @@ impl fmt::Display for Lost {
 /// What the next hop offers, as far as it matters here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
+    /// What it speaks.
+    pub protocol: Protocol,
     /// SIZE: offered at all, and the largest message if it says one (0 means no limit, RFC 1870 4).
     pub size: Option<u64>,
     /// 8BITMIME
@@ -134,9 +137,9 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// From the reply to EHLO; its first line is a greeting.
-    pub fn from_ehlo(reply: &Reply) -> Self {
-        let mut capabilities = Self::default();
+    /// From the reply to EHLO or LHLO; its first line is a greeting.
+    pub fn from_hello(protocol: Protocol, reply: &Reply) -> Self {
+        let mut capabilities = Self { protocol, ..Self::default() };
         for text in reply.texts().skip(1) {
             let line = String::from_utf8_lossy(text).to_ascii_uppercase();
             let mut words = line.split_ascii_whitespace();
@@ -184,17 +187,28 @@ impl Client {
         Ok(client)
     }
 
-    /// EHLO, and HELO if that is not known (RFC 5321 4.1.4). `Ok(Err(reply))` is its refusal.
+    /// Greets it in the first of the protocols that it knows, and with HELO if it knows SMTP only by
+    /// that (RFC 5321 4.1.4). `Ok(Err(reply))` is its refusal.
     ///
     /// # Errors
     /// The next hop is lost.
-    pub async fn hello(&mut self, name: &Octets) -> Result<Result<Capabilities, Reply>, Lost> {
-        let ehlo = self.command(Stage::Hello, &[b"EHLO ", &name.0]).await?;
-        if ehlo.is_positive() {
-            return Ok(Ok(Capabilities::from_ehlo(&ehlo)));
+    pub async fn hello(&mut self, name: &Octets, protocols: &[Protocol]) -> Result<Result<Capabilities, Reply>, Lost> {
+        let mut refusals = Vec::new();
+        for protocol in protocols {
+            let reply = self.command(Stage::Hello, &[protocol.hello().as_bytes(), b" ", &name.0]).await?;
+            if reply.is_positive() {
+                return Ok(Ok(Capabilities::from_hello(*protocol, &reply)));
+            }
+            if reply.class() != 5 {
+                return Ok(Err(reply));
+            }
+            refusals.push(reply);
         }
-        if !matches!(ehlo.code(), 500 | 502) {
-            return Ok(Err(ehlo));
+        // HELO is for SMTP servers that know no EHLO. One that knows it and refuses us does not refuse
+        // us less for another greeting.
+        let smtp = protocols.contains(&Protocol::Smtp);
+        if let Some(reply) = refusals.into_iter().find(|reply| !smtp || !is_unknown_command(reply)) {
+            return Ok(Err(reply));
         }
         let helo = self.command(Stage::Hello, &[b"HELO ", &name.0]).await?;
         Ok(if helo.is_positive() { Ok(Capabilities::default()) } else { Err(helo) })
@@ -284,19 +298,50 @@ impl Client {
         self.idle(Stage::Content)
     }
 
-    /// Sends the final dot: from here on the message may be the next hop's.
+    /// Sends the final dot to an SMTP server: from here on the message may be the next hop's.
     ///
     /// # Errors
     /// The next hop is lost, and nobody knows whether it took the message.
-    pub async fn end_of_data(&mut self, mut writer: DataWriter) -> Result<Reply, Lost> {
+    pub async fn end_of_data(&mut self, writer: DataWriter) -> Result<Reply, Lost> {
+        let mut replies = Vec::new();
+        self.end_of_data_each(writer, Protocol::Smtp, 1, &mut replies).await?;
+        replies.pop().ok_or(Lost { stage: Stage::EndOfData, cause: Cause::Closed })
+    }
+
+    /// As [`Client::end_of_data`], in either protocol. Puts its replies into
+    /// `replies` as they come: one, or in LMTP one for each of the `recipients` that it accepted, in
+    /// their order.
+    ///
+    /// # Errors
+    /// The next hop is lost, and nobody knows whether it took the message for those without a reply.
+    pub async fn end_of_data_each(
+        &mut self,
+        mut writer: DataWriter,
+        protocol: Protocol,
+        recipients: usize,
+        replies: &mut Vec<Reply>,
+    ) -> Result<(), Lost> {
         let mut wire = Vec::new();
         writer.end(&mut wire);
         self.send(Stage::EndOfData, &wire).await?;
-        let reply = self.reply(Stage::EndOfData, self.timeouts.next_hop_end).await?;
-        match reply.class() {
-            2 | 4 | 5 => Ok(reply),
-            _ => Err(Lost { stage: Stage::EndOfData, cause: Cause::Unexpected(reply) }),
+        let expected = match protocol {
+            Protocol::Smtp => 1,
+            Protocol::Lmtp => recipients,
+        };
+        for _ in 0..expected {
+            let reply = self.reply(Stage::EndOfData, self.timeouts.next_hop_end).await?;
+            match (protocol, reply.code()) {
+                // It goes, and the replies that are missing do not come.
+                (Protocol::Lmtp, 421) => {}
+                _ if reply.is_positive() || reply.is_refusal() => {
+                    replies.push(reply);
+                    continue;
+                }
+                _ => {}
+            }
+            return Err(Lost { stage: Stage::EndOfData, cause: Cause::Unexpected(reply) });
         }
+        Ok(())
     }
 
     /// Says goodbye. Nothing depends on the answer.
@@ -371,6 +416,22 @@ impl Client {
     }
 }
 
+impl NextHopProtocol {
+    /// The protocols to try, in order.
+    pub fn to_try(self) -> &'static [Protocol] {
+        match self {
+            NextHopProtocol::Smtp => &[Protocol::Smtp],
+            NextHopProtocol::Lmtp => &[Protocol::Lmtp],
+            NextHopProtocol::LmtpOrSmtp => &[Protocol::Lmtp, Protocol::Smtp],
+        }
+    }
+}
+
+/// Whether a server does not know a command (RFC 5321 4.2.4).
+fn is_unknown_command(reply: &Reply) -> bool {
+    matches!(reply.code(), 500 | 502)
+}
+
 /// `MAIL FROM:<path> parameters`
 fn path_command<'a>(verb: &'a [u8], path: &'a Path) -> [&'a [u8]; 4] {
     let space: &[u8] = if path.parameters.0.is_empty() { b"" } else { b" " };
@@ -435,11 +496,14 @@ mod tests {
     fn capabilities_are_read_from_ehlo() {
         let reply =
             Reply::new(250, "mx\nsize 100\n8bitmime\nDSN\nAUTH PLAIN\nXFORWARD NAME addr\nCHUNKING\nPIPELINING");
-        let capabilities = Capabilities::from_ehlo(&reply);
+        let capabilities = Capabilities::from_hello(Protocol::Lmtp, &reply);
         let xforward = vec!["NAME".to_owned(), "ADDR".to_owned()];
-        let expected = Capabilities { size: Some(100), eight_bit: true, utf8: false, dsn: true, auth: true, xforward };
+        let protocol = Protocol::Lmtp;
+        let (size, eight_bit) = (Some(100), true);
+        let expected = Capabilities { protocol, size, eight_bit, utf8: false, dsn: true, auth: true, xforward };
         assert_eq!(capabilities, expected);
-        assert_eq!(Capabilities::from_ehlo(&Reply::new(250, "SIZE\nSIZE")).size, Some(0));
-        assert_eq!(Capabilities::from_ehlo(&Reply::new(250, "DSN")), Capabilities::default());
+        let from_ehlo = |text| Capabilities::from_hello(Protocol::Smtp, &Reply::new(250, text));
+        assert_eq!(from_ehlo("SIZE\nSIZE").size, Some(0));
+        assert_eq!(from_ehlo("DSN"), Capabilities::default());
     }
 }

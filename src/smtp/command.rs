@@ -20,6 +20,8 @@ pub enum Command {
     Ehlo(Octets),
     /// HELO with its argument.
     Helo(Octets),
+    /// LHLO with its argument (RFC 2033 4.1).
+    Lhlo(Octets),
     /// MAIL FROM.
     Mail(Path),
     /// RCPT TO.
@@ -56,8 +58,9 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
     let (verb, rest) = line.split_at_checked(end).unwrap_or((line, b""));
     let argument = rest.trim_ascii();
     match verb.to_ascii_uppercase().as_slice() {
-        b"EHLO" => hello(argument).map(Command::Ehlo),
-        b"HELO" => hello(argument).map(Command::Helo),
+        b"EHLO" => hello("EHLO", argument).map(Command::Ehlo),
+        b"HELO" => hello("HELO", argument).map(Command::Helo),
+        b"LHLO" => hello("LHLO", argument).map(Command::Lhlo),
         b"MAIL" => path(argument, b"FROM:").map(Command::Mail),
         b"RCPT" => recipient(argument).map(Command::Rcpt),
         b"DATA" => alone(argument, Command::Data),
@@ -69,7 +72,7 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         b"VRFY" => Ok(Command::Vrfy),
         b"XFORWARD" => xforward(line.len(), argument).map(Command::Xforward),
         b"EXPN" | b"ETRN" | b"TURN" | b"ATRN" | b"AUTH" | b"STARTTLS" | b"BDAT" | b"XCLIENT" | b"SEND" | b"SOML"
-        | b"SAML" | b"LHLO" => Ok(Command::NotOffered),
+        | b"SAML" => Ok(Command::NotOffered),
         _ => Err(Reply::new(500, "5.5.2 command not recognized")),
     }
 }
@@ -99,9 +102,9 @@ fn parameter(octets: &[u8]) -> Parameter<'_> {
     Parameter { octets, keyword: String::from_utf8_lossy(keyword).to_ascii_uppercase(), value }
 }
 
-fn hello(argument: &[u8]) -> Result<Octets, Reply> {
+fn hello(verb: &str, argument: &[u8]) -> Result<Octets, Reply> {
     if argument.is_empty() {
-        return Err(bad_argument("EHLO hostname"));
+        return Err(bad_argument(&format!("{verb} hostname")));
     }
     Ok(Octets::from(argument))
 }
@@ -231,6 +234,7 @@ mod tests {
         let rows: &[(&str, Command)] = &[
             ("ehlo Mx.example.jp", Command::Ehlo(Octets::from("Mx.example.jp"))),
             ("HELO  [192.0.2.1] ", Command::Helo(Octets::from("[192.0.2.1]"))),
+            ("lhlo a", Command::Lhlo(Octets::from("a"))),
             ("MAIL FROM:<>", mail("<>", "")),
             ("mail from:<A@b> size=10  BODY=8BITMIME ", mail("<A@b>", "size=10  BODY=8BITMIME")),
             ("MAIL FROM: <a@b>", mail("<a@b>", "")),

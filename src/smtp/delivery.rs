@@ -9,6 +9,7 @@ use crate::config::{Endpoint, Timeouts};
 use crate::envelope::{Envelope, Octets, Path};
 use crate::message::{Edits, Message};
 use crate::smtp::client::{Capabilities, Client, Lost};
+use crate::smtp::{Protocol, Reply};
 use crate::store::{Delivery, Failure, Outcome, Refusal};
 
 /// A next hop for released messages.
@@ -49,42 +50,81 @@ async fn deliver(
 ) -> Result<Outcome, Failure> {
     let unreachable = |lost: Lost| Failure::Unreachable(lost.to_string());
     let mut client = Client::connect(endpoint, timeouts).await.map_err(unreachable)?;
-    let greeted = client.hello(&own_name()).await.map_err(unreachable)?;
+    // LMTP servers do not know EHLO, so this finds out what it speaks, also where `--to` names it.
+    let greeted = client.hello(&own_name(), &[Protocol::Smtp, Protocol::Lmtp]).await.map_err(unreachable)?;
     let offered = greeted.map_err(|reply| refused(reply.code(), reply.text()))?;
     let reply = client.mail(&offerable(&envelope.sender, &offered)).await.map_err(unreachable)?;
     if !reply.is_positive() {
         return Err(refused(reply.code(), reply.text()));
     }
-    let refusals = recipients(&mut client, envelope, &offered).await?;
+    let (accepted, refusals) = recipients(&mut client, envelope, &offered).await?;
     if let Err(reply) = client.data().await.map_err(unreachable)? {
         return Err(refused(reply.code(), reply.text()));
     }
     let writer = client.content(message, &Edits::default()).await.map_err(unreachable)?;
     client.awaits_dot().map_err(unreachable)?;
     before_dot(&refusals).map_err(|error| Failure::Unreachable(error.to_string()))?;
-    let reply = client.end_of_data(writer).await.map_err(|lost| Failure::Unknown(lost.to_string()))?;
-    if !reply.is_positive() {
-        return Err(refused(reply.code(), reply.text()));
+    let mut replies = Vec::new();
+    let answered = client.end_of_data_each(writer, offered.protocol, accepted.len(), &mut replies).await;
+    let outcome = outcome(offered.protocol, accepted, refusals, replies, answered.err())?;
+    if outcome.unanswered.is_empty() {
+        client.quit().await;
     }
-    client.quit().await;
-    Ok(Outcome { reply: reply.text(), refused: refusals })
+    Ok(outcome)
 }
 
-/// RCPT for each; an error if nobody is taken.
-async fn recipients(client: &mut Client, envelope: &Envelope, offered: &Capabilities) -> Result<Vec<Refusal>, Failure> {
-    let mut refusals = Vec::new();
+/// What the replies to the final dot say: in SMTP one about everybody, in LMTP one about each.
+fn outcome(
+    protocol: Protocol,
+    accepted: Vec<Path>,
+    mut refused: Vec<Refusal>,
+    replies: Vec<Reply>,
+    lost: Option<Lost>,
+) -> Result<Outcome, Failure> {
+    let Some(first) = replies.first() else {
+        return Err(Failure::Unknown(lost.map_or_else(|| "no recipients".to_owned(), |lost| lost.to_string())));
+    };
+    let taken = replies.iter().find(|reply| reply.is_positive());
+    if taken.is_none() && lost.is_none() {
+        let deferred = replies.iter().find(|reply| reply.class() == 4).unwrap_or(first);
+        return Err(self::refused(deferred.code(), deferred.text()));
+    }
+    let reply = taken.unwrap_or(first).text();
+    let mut unanswered = Vec::new();
+    if protocol == Protocol::Lmtp {
+        let mut replies = replies.iter();
+        for recipient in accepted {
+            match replies.next() {
+                Some(reply) if reply.is_positive() => {}
+                Some(reply) => refused.push(Refusal { recipient, reply: reply.text() }),
+                None => unanswered.push(recipient),
+            }
+        }
+    }
+    Ok(Outcome { reply, refused, unanswered })
+}
+
+/// RCPT for each: who is accepted, and who is not; an error if nobody is.
+async fn recipients(
+    client: &mut Client,
+    envelope: &Envelope,
+    offered: &Capabilities,
+) -> Result<(Vec<Path>, Vec<Refusal>), Failure> {
+    let (mut accepted, mut refusals) = (Vec::new(), Vec::new());
     let mut last = None;
     for recipient in &envelope.recipients {
         let reply = client.recipient(&offerable(recipient, offered)).await;
         let reply = reply.map_err(|lost| Failure::Unreachable(lost.to_string()))?;
-        if !reply.is_positive() {
+        if reply.is_positive() {
+            accepted.push(recipient.clone());
+        } else {
             refusals.push(Refusal { recipient: recipient.clone(), reply: reply.text() });
             last = Some(reply);
         }
     }
     match last {
         Some(reply) if refusals.len() == envelope.recipients.len() => Err(refused(reply.code(), reply.text())),
-        Some(_) | None => Ok(refusals),
+        Some(_) | None => Ok((accepted, refusals)),
     }
 }
 

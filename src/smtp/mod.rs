@@ -1,4 +1,4 @@
-//! The SMTP proxy (RFC 5321): takes a message from the server in front, asks what to do with it,
+//! The SMTP and LMTP proxy (RFC 5321, RFC 2033): takes a message from the server in front, asks what to do with it,
 //! hands it to the next hop and relays the next hop's answer.
 //!
 //! ```text
@@ -7,7 +7,7 @@
 //! ```
 //! Nothing is queued here: a message is answered positively only after the handler said so, and the
 //! handler only after the next hop did, or after it holds the message durably.
-//! Not here: STARTTLS, XCLIENT, CHUNKING, LMTP.
+//! Not here: STARTTLS, XCLIENT, CHUNKING.
 
 pub mod client;
 pub mod command;
@@ -20,3 +20,23 @@ pub mod session;
 
 pub use relay::Transaction;
 pub use reply::Reply;
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// SMTP: one reply to a message.
+    #[default]
+    Smtp,
+    /// LMTP: after a message one reply for each recipient (RFC 2033 4.2).
+    Lmtp,
+}
+
+impl Protocol {
+    /// The command that begins a session.
+    pub fn hello(self) -> &'static str {
+        match self {
+            Protocol::Smtp => "EHLO",
+            Protocol::Lmtp => "LHLO",
+        }
+    }
+}

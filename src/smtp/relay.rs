@@ -7,10 +7,11 @@
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::{Endpoint, Timeouts};
+use crate::config::{Endpoint, NextHopProtocol, Timeouts};
 use crate::envelope::{Octets, Path};
 use crate::marks::Changes;
 use crate::message::{Edits, Message};
+use crate::smtp::Protocol;
 use crate::smtp::client::{Capabilities, Cause, Client, Lost, Stage};
 use crate::smtp::reply::Reply;
 use crate::transaction::{Addressees, Forwarded, Onward};
@@ -19,6 +20,7 @@ use crate::transaction::{Addressees, Forwarded, Onward};
 #[derive(Debug)]
 pub struct Relay {
     next_hop: Endpoint,
+    protocol: NextHopProtocol,
     timeouts: Timeouts,
     /// What the client said in EHLO: the next hop is told the same.
     name: Octets,
@@ -34,9 +36,10 @@ pub struct Relay {
 
 impl Relay {
     /// Not connected yet.
-    pub fn new(next_hop: Endpoint, timeouts: Timeouts) -> Self {
+    pub fn new(next_hop: Endpoint, protocol: NextHopProtocol, timeouts: Timeouts) -> Self {
         Self {
             next_hop,
+            protocol,
             timeouts,
             name: Octets::default(),
             capabilities: Capabilities::default(),
@@ -161,7 +164,7 @@ impl Relay {
 
     async fn connect(&self) -> Result<Result<(Client, Capabilities), Reply>, Lost> {
         let mut client = Client::connect(&self.next_hop, &self.timeouts).await?;
-        let greeted = client.hello(&self.name).await?;
+        let greeted = client.hello(&self.name, self.protocol.to_try()).await?;
         Ok(greeted.map(|capabilities| (client, capabilities)))
     }
 
@@ -201,15 +204,15 @@ impl Onward for Transaction<'_> {
     /// all recipients are to get the message: XFORWARD, MAIL, and RCPT must then be accepted as they
     /// were before. After the final dot nothing is repeated.
     async fn forward(&mut self, message: &Message, changes: &Changes, to: &Addressees, deadline: Instant) -> Forwarded {
-        let mut dot_sent = false;
+        let mut progress = Progress::default();
         let edits = changes.edits();
-        let forwarding = self.try_forward(message, &edits, to, &mut dot_sent);
-        let outcome = match timeout_at(deadline, forwarding).await {
-            Ok(Ok(forwarded)) => return forwarded,
-            Ok(Err(what)) => what,
-            Err(_) => "no time left before the reply deadline".to_owned(),
+        let forwarding = self.try_forward(message, &edits, to, &mut progress);
+        let lost = match timeout_at(deadline, forwarding).await {
+            Ok(Ok(())) => None,
+            Ok(Err(what)) => Some(what),
+            Err(_) => Some("no time left before the reply deadline".to_owned()),
         };
-        Forwarded::Lost { after_dot: dot_sent, what: outcome }
+        progress.forwarded(to, lost)
     }
 }
 
@@ -219,30 +222,38 @@ impl Transaction<'_> {
         message: &Message,
         edits: &Edits,
         to: &Addressees,
-        dot_sent: &mut bool,
-    ) -> Result<Forwarded, String> {
+        progress: &mut Progress,
+    ) -> Result<(), String> {
         let Prepared { mut client, refusals } = match self.data(to).await? {
             Data::Go(prepared) => prepared,
             Data::Refused(client, reply) => {
                 self.relay.connection = Some(client);
-                return Ok(Forwarded::all(&reply, to));
+                progress.all = Some(reply);
+                return Ok(());
             }
         };
+        let accepted = refusals.iter().filter(|refusal| refusal.is_none()).count().saturating_add(to.given.len());
+        progress.refusals = refusals;
         let writer = client.content(message, edits).await.map_err(|lost| lost.to_string())?;
         client.awaits_dot().map_err(|lost| lost.to_string())?;
-        *dot_sent = true;
-        let reply = client.end_of_data(writer).await.map_err(|lost| lost.to_string())?;
+        progress.dot_sent = true;
+        let protocol = self.relay.capabilities.protocol;
+        let answered = client.end_of_data_each(writer, protocol, accepted, &mut progress.replies).await;
+        answered.map_err(|lost| lost.to_string())?;
         self.relay.open = false;
-        self.relay.connection = (reply.code() != 421).then_some(client);
-        let given = to.given.iter().map(|_| reply.clone());
-        let added = refusals.into_iter().map(|refusal| refusal.unwrap_or_else(|| reply.clone()));
-        Ok(Forwarded::Answered(given.chain(added).collect()))
+        let leaves = progress.replies.iter().any(|reply| reply.code() == 421);
+        self.relay.connection = (!leaves).then_some(client);
+        if protocol == Protocol::Smtp {
+            progress.all = progress.replies.pop();
+        }
+        Ok(())
     }
 
     /// Up to the reply to DATA, on the connection as it is if possible, else by doing it again.
     async fn data(&mut self, to: &Addressees) -> Result<Data, String> {
         let wanted = self.choose(&to.given)?;
-        let everybody = wanted.len() == self.relay.recipients.len();
+        // In this order the next hop knows them, and answers for them.
+        let everybody = to.given.iter().copied().eq(0..self.relay.recipients.len());
         if let Some(mut client) = self.relay.connection.take() {
             let prepared = if everybody && self.relay.open {
                 Ok(Ok(client))
@@ -288,6 +299,42 @@ impl Transaction<'_> {
             return Err(Lost { stage, cause: Cause::Unexpected(reply) });
         }
         Ok(Err(format!("the next hop accepted the envelope before, now it says {:?}", reply.text())))
+    }
+}
+
+/// How far a message came.
+#[derive(Default)]
+struct Progress {
+    /// For each added addressee, what the next hop said against it at RCPT.
+    refusals: Vec<Option<Reply>>,
+    dot_sent: bool,
+    /// What it said to all that it had accepted.
+    all: Option<Reply>,
+    /// What it said to one after the other.
+    replies: Vec<Reply>,
+}
+
+impl Progress {
+    /// The next hop's word about each addressee. Once it has answered for the first, it is too late to
+    /// take that back: those whose reply is missing are asked to try again.
+    fn forwarded(self, to: &Addressees, lost: Option<String>) -> Forwarded {
+        let Self { refusals, dot_sent, all, replies } = self;
+        if let Some(what) = lost {
+            if replies.is_empty() {
+                return Forwarded::Lost { after_dot: dot_sent, what };
+            }
+            tracing::warn!(answered = replies.len(), %what, "deferring the recipients that the next hop did not answer for");
+        }
+        let mut replies = replies.into_iter();
+        let mut next = || {
+            let reply = all.clone().or_else(|| replies.next());
+            reply.unwrap_or_else(|| Reply::new(451, "4.4.2 lost connection with the next server, try again later"))
+        };
+        let mut words: Vec<Reply> = to.given.iter().map(|_| next()).collect();
+        for (index, _) in to.added.iter().enumerate() {
+            words.push(refusals.get(index).cloned().flatten().unwrap_or_else(&mut next));
+        }
+        Forwarded::Answered(words)
     }
 }
 

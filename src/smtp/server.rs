@@ -1,4 +1,4 @@
-//! SMTP sessions on sockets: reads, drives [`Session`] and [`Relay`], spools content, calls the
+//! SMTP and LMTP sessions on sockets: reads, drives [`Session`] and [`Relay`], spools content, calls the
 //! [`Handler`], and ends sessions at a shutdown.
 
 use std::future::{Future, poll_fn};
@@ -19,6 +19,7 @@ use crate::config::{self, Config};
 use crate::envelope::Envelope;
 use crate::message::{Message, Spool};
 use crate::net::{self, Permits, Shutdown, Stream};
+use crate::smtp::Protocol;
 use crate::smtp::relay::Relay;
 use crate::smtp::reply::Reply;
 use crate::smtp::session::{ContentRefusal, RefusalCause, Session, SessionEnd, SessionLimits, Settings, Step};
@@ -89,7 +90,9 @@ impl<H: Handler> Connection<H> {
         shutdown: &Shutdown,
     ) -> Self {
         let config = handler.config();
+        let answers_each = listener.transport.answers_each();
         let settings = Settings {
+            protocol: if answers_each { Protocol::Lmtp } else { Protocol::Smtp },
             name: own_name(stream.local_ip()),
             peer,
             trusted,
@@ -101,7 +104,7 @@ impl<H: Handler> Connection<H> {
             stream,
             peer,
             session: Session::new(settings, session_limits(&config)),
-            relay: Relay::new(listener.next_hop.clone(), config.timeouts.clone()),
+            relay: Relay::new(listener.next_hop.clone(), listener.next_hop_protocol, config.timeouts.clone()),
             spool: None,
             out: BytesMut::new(),
             listener: Arc::clone(listener),
@@ -132,7 +135,9 @@ impl<H: Handler> Connection<H> {
 
     /// Ends the session wherever it is.
     fn leave(&mut self, why: &str, end: SessionEnd) -> SessionEnd {
-        Reply::new(421, why).write(&mut self.out);
+        for _ in 0..self.session.replies_owed() {
+            Reply::new(421, why).write(&mut self.out);
+        }
         end
     }
 

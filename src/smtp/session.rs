@@ -1,4 +1,5 @@
-//! One SMTP session with a client, without I/O: octets in, [`Step`]s out (RFC 5321 4.1.4).
+//! One SMTP or LMTP session with a client, without I/O: octets in, [`Step`]s out (RFC 5321 4.1.4,
+//! RFC 2033).
 //!
 //! Whoever drives it does each step before asking for the next, so pipelined input (RFC 2920) is
 //! consumed in order whatever the segmentation. Steps that need an answer say which method takes it.
@@ -11,6 +12,7 @@ use memchr::memchr;
 
 use crate::config::{BareNewlines, Refusals};
 use crate::envelope::{Client, Envelope, Octets, Path};
+use crate::smtp::Protocol;
 use crate::smtp::client::Capabilities;
 use crate::smtp::command::{self, Command, XFORWARD_ATTRIBUTES, decode_xtext};
 use crate::smtp::data::DataReceiver;
@@ -141,6 +143,8 @@ impl SessionEnd {
 /// What a session is told about itself.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What is spoken.
+    pub protocol: Protocol,
     /// What we call ourselves in the banner.
     pub name: String,
     /// The peer, `None` on a Unix socket.
@@ -151,6 +155,16 @@ pub struct Settings {
     pub refusals: Refusals,
     /// `bare_newlines`
     pub bare_newlines: BareNewlines,
+}
+
+impl Settings {
+    fn banner(&self) -> Reply {
+        let protocol = match self.protocol {
+            Protocol::Smtp => "ESMTP",
+            Protocol::Lmtp => "LMTP",
+        };
+        Reply::new(220, &format!("{} {protocol} Sekisho", self.name))
+    }
 }
 
 /// The limits of the next message. Taken anew for each, so that a reload acts at the next MAIL.
@@ -192,8 +206,10 @@ enum State {
     Mail(Mail),
     /// Content is arriving.
     Content(Mail, Content),
-    /// The next hop or the handler has to answer.
+    /// The next hop has to answer MAIL.
     Waiting(Mail),
+    /// The handler has a message; so many replies are owed for it.
+    Handling(usize),
     /// Nothing more will happen.
     Closed(SessionEnd),
 }
@@ -218,7 +234,7 @@ struct Content {
 impl Session {
     /// A new session; its first step is the banner.
     pub fn new(settings: Settings, limits: SessionLimits) -> Self {
-        let banner = Reply::new(220, &format!("{} ESMTP Sekisho", settings.name));
+        let banner = settings.banner();
         Self {
             settings,
             limits,
@@ -237,6 +253,14 @@ impl Session {
     /// Where octets from the client go.
     pub fn input(&mut self) -> &mut BytesMut {
         &mut self.input
+    }
+
+    /// Replies that the client awaits for a message whose final dot has come.
+    pub fn replies_owed(&self) -> usize {
+        match self.state {
+            State::Handling(owed) => owed,
+            _ => 1,
+        }
     }
 
     /// Between two messages: the time for a new configuration.
@@ -262,7 +286,7 @@ impl Session {
             }
             let moved = match &self.state {
                 State::Closed(end) => return Step::Close(*end),
-                State::Waiting(_) => false,
+                State::Waiting(_) | State::Handling(_) => false,
                 State::Content(..) => self.take_content(),
                 State::Greeted | State::Ready | State::Mail(_) => self.take_command(),
             };
@@ -324,10 +348,8 @@ impl Session {
 
     /// What became of the message ([`Step::Complete`]).
     pub fn handled(&mut self, answer: Answer) {
-        let replies = match answer {
-            Answer::All(reply) => vec![reply],
-            Answer::Each(replies) => replies,
-        };
+        let State::Handling(owed) = self.state else { return };
+        let replies = replies(answer, owed);
         if replies.iter().any(Reply::is_positive) {
             self.errors = 0;
         }
@@ -396,8 +418,9 @@ impl Session {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Ehlo(name) => self.hello(name, true),
-            Command::Helo(name) => self.hello(name, false),
+            Command::Ehlo(name) => self.hello(Protocol::Smtp, name, true),
+            Command::Helo(name) => self.hello(Protocol::Smtp, name, false),
+            Command::Lhlo(name) => self.hello(Protocol::Lmtp, name, true),
             Command::Mail(sender) => self.mail(sender),
             Command::Rcpt(recipient) => self.recipient(recipient),
             Command::Data => self.data(),
@@ -411,7 +434,13 @@ impl Session {
         }
     }
 
-    fn hello(&mut self, name: Octets, extended: bool) {
+    fn hello(&mut self, protocol: Protocol, name: Octets, extended: bool) {
+        if protocol != self.settings.protocol {
+            return self.idle_reply(match self.settings.protocol {
+                Protocol::Smtp => Reply::new(502, "5.5.1 this is SMTP, send EHLO"),
+                Protocol::Lmtp => Reply::new(500, "5.5.1 this is LMTP, send LHLO"),
+            });
+        }
         if self.helo.is_some() {
             self.errors = self.errors.saturating_add(1);
         }
@@ -424,7 +453,7 @@ impl Session {
 
     /// The reply to EHLO: what is handled here, and of the rest what the next hop offers.
     fn hello_text(&self) -> String {
-        let Capabilities { size, eight_bit, utf8, dsn, auth: _, xforward: _ } = &self.capabilities;
+        let Capabilities { size, eight_bit, utf8, dsn, .. } = &self.capabilities;
         if !self.extended {
             return self.settings.name.clone();
         }
@@ -451,7 +480,10 @@ impl Session {
         match self.state {
             State::Ready => {}
             State::Mail(_) => return self.idle_reply(Reply::new(503, "5.5.1 nested MAIL command")),
-            _ => return self.idle_reply(Reply::new(503, "5.5.1 send HELO or EHLO first")),
+            _ => {
+                let verb = self.settings.protocol.hello();
+                return self.idle_reply(Reply::new(503, &format!("5.5.1 send {verb} first")));
+            }
         }
         match self.sender_for_next_hop(sender) {
             Ok(sender) => {
@@ -600,18 +632,22 @@ impl Session {
     fn end_of_content(&mut self) {
         let refusal = self.refusal_of_content();
         let State::Content(mail, content) = std::mem::replace(&mut self.state, State::Ready) else { return };
+        let owed = match self.settings.protocol {
+            Protocol::Smtp => 1,
+            Protocol::Lmtp => mail.recipients.len(),
+        };
         let envelope = Box::new(self.envelope(mail));
         match refusal {
             Some(cause) => {
                 self.xforward.clear();
                 let size = content.receiver.size();
                 self.steps.push_back(Step::Refused(envelope, ContentRefusal { size, cause }));
-                self.reply(cause.reply());
+                (0..owed).for_each(|_| self.reply(cause.reply()));
                 self.steps.push_back(Step::Reset);
             }
             None => {
                 self.steps.push_back(Step::Complete(envelope));
-                self.state = State::Waiting(Mail::default());
+                self.state = State::Handling(owed);
             }
         }
     }
@@ -656,6 +692,21 @@ impl Session {
     }
 }
 
+/// As many replies as are owed. If the answer has another number, nobody is told of a success that
+/// others do not share.
+fn replies(answer: Answer, owed: usize) -> Vec<Reply> {
+    let reply = match answer {
+        Answer::All(reply) => reply,
+        Answer::Each(replies) if replies.len() == owed => return replies,
+        Answer::Each(replies) => {
+            let refusal = replies.iter().find(|reply| !reply.is_positive());
+            let shared = refusal.or(replies.first().filter(|_| replies.len() > owed)).cloned();
+            shared.unwrap_or_else(|| Reply::new(451, "4.3.0 internal error"))
+        }
+    };
+    vec![reply; owed]
+}
+
 /// `192.0.2.1` or `IPv6:2001:db8::1`
 fn parse_address(text: &str) -> Option<IpAddr> {
     let prefixed = text.get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case("IPv6:"));
@@ -679,6 +730,7 @@ mod tests {
 
     fn settings() -> Settings {
         Settings {
+            protocol: Protocol::Smtp,
             name: "[127.0.0.1]".to_owned(),
             peer: Some(IpAddr::from([127, 0, 0, 1])),
             trusted: true,
@@ -689,7 +741,9 @@ mod tests {
 
     fn everything() -> Capabilities {
         let xforward = vec!["NAME".to_owned()];
-        Capabilities { size: Some(0), eight_bit: true, utf8: true, dsn: true, auth: true, xforward }
+        let size = Some(0);
+        let protocol = Protocol::Smtp;
+        Capabilities { protocol, size, eight_bit: true, utf8: true, dsn: true, auth: true, xforward }
     }
 
     /// A session with a next hop that answers a path such as `<550@x>` with that code, and a handler

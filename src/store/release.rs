@@ -3,7 +3,8 @@
 //! 1. Under the entry's lock, `releasing` is written, durably. Up to the final dot everything can be
 //!    cut off and done again: no server takes a message without its final dot (RFC 5321 4.1.1.4).
 //! 2. Directly before the final dot, `dot_sent_at` is written, durably.
-//! 3. The next hop's reply decides: 2xx is `released`, anything else is held again, with a note.
+//! 3. The next hop's reply decides: 2xx is `released`, anything else is held again, with a note. In LMTP
+//!    each recipient has a reply of its own: those refused stay held, the others are not sent to again.
 //!
 //! Cut off between 2 and 3, nobody here can know whether the message was taken (RFC 1047): it is not
 //! sent again unless a person has looked and says so.
@@ -13,7 +14,7 @@ use std::io;
 
 use jiff::Timestamp;
 
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Path};
 use crate::message::Message;
 use crate::store::folder::{Locked, sha256};
 use crate::store::{Entry, Quarantine, QuarantineId, Refusal, Release, State, StoreError};
@@ -35,13 +36,16 @@ pub trait Delivery {
     ) -> Result<Outcome, Failure>;
 }
 
-/// The next hop took the message.
+/// The next hop took the message, for some at least.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Its reply to the final dot. Text from outside: hostile.
     pub reply: String,
-    /// The recipients that it refused before.
+    /// The recipients that it refused, before the dot or (LMTP) after it.
     pub refused: Vec<Refusal>,
+    /// Recipients for whom it was lost after the dot, when it had answered for others (LMTP): it may
+    /// have taken the message for them.
+    pub unanswered: Vec<Path>,
 }
 
 /// The next hop did not take the message, or nobody knows.
@@ -218,8 +222,8 @@ impl Quarantine {
         request: &ReleaseRequest,
         outcome: Outcome,
     ) -> Result<Released, ReleaseError> {
-        let (id, Outcome { reply, refused }) = (entry.id, outcome);
-        let recipients = entry.held.len().saturating_sub(refused.len());
+        let (id, Outcome { reply, refused, unanswered }) = (entry.id, outcome);
+        let recipients = entry.held.len().saturating_sub(refused.len()).saturating_sub(unanswered.len());
         let by = &request.by;
         tracing::info!(%id, recipients, refused = refused.len(), next_hop = request.next_hop, ?reply, by, "released");
         entry.note(
@@ -228,6 +232,9 @@ impl Quarantine {
         );
         if let Some(release) = &mut entry.release {
             release.reply = Some(reply.clone());
+        }
+        if !unanswered.is_empty() {
+            return Err(self.partly_unknown(locked, entry, refused, unanswered));
         }
         self.finish(locked, entry, &refused).map_err(|source| ReleaseError::NotNoted { id, source })?;
         Ok(Released::Sent { recipients, reply, refused })
@@ -263,6 +270,23 @@ impl Quarantine {
             Ok(()) => ReleaseError::NotSent { id, failure },
             Err(error) => ReleaseError::Store(error),
         }
+    }
+
+    /// The connection broke after replies about some recipients: those who have it are not sent to
+    /// again; the others' outcome is unknown, and the refused wait with them.
+    fn partly_unknown(
+        &self,
+        locked: &mut Locked,
+        entry: &mut Entry,
+        refused: Vec<Refusal>,
+        unanswered: Vec<Path>,
+    ) -> ReleaseError {
+        let refused_paths = refused.iter().map(|refusal| refusal.recipient.clone());
+        entry.held = refused_paths.chain(unanswered).collect();
+        if let Some(release) = &mut entry.release {
+            release.refused = refused;
+        }
+        self.unknown(locked, entry, "it answered for some recipients only")
     }
 
     /// The connection broke after the final dot.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sekisho::config::{BareNewlines, Config, Endpoint, Listener, Refusals, ServiceLimits, Timeouts};
+use sekisho::config::{Config, Endpoint, Listener, ServiceLimits, Timeouts};
 use sekisho::limits::Limits;
 use sekisho::marks::Changes;
 use sekisho::message::SpoolPolicy;
@@ -50,6 +50,8 @@ type Key = (usize, &'static str);
 
 #[derive(Debug, Default)]
 struct HopState {
+    /// Knows LHLO and not EHLO, and answers for each recipient.
+    lmtp: bool,
     /// For the n-th connection (from 0), at this point.
     acts: HashMap<Key, Act>,
     /// On every connection.
@@ -104,6 +106,17 @@ impl Hop {
             }
         });
         hop
+    }
+
+    /// A next hop that speaks LMTP.
+    pub async fn start_lmtp() -> Self {
+        let hop = Self::start().await;
+        hop.state.lock().unwrap().lmtp = true;
+        hop
+    }
+
+    fn is_lmtp(&self) -> bool {
+        self.state.lock().unwrap().lmtp
     }
 
     /// What to do on the n-th connection (from 0) at this point.
@@ -197,7 +210,11 @@ impl Hop {
             self.state.lock().unwrap().lines.push((number, line.clone()));
             let verb = line.get(..4).unwrap_or(&line).to_ascii_uppercase();
             match verb.as_str() {
+                "EHLO" if self.is_lmtp() => self.answer(stream, number, "EHLO", "500 5.5.1 LMTP here").await?,
                 "EHLO" => self.answer(stream, number, "EHLO", EHLO).await?,
+                "LHLO" if self.is_lmtp() => self.answer(stream, number, "LHLO", EHLO).await?,
+                "LHLO" => self.answer(stream, number, "LHLO", "500 5.5.2 unknown command").await?,
+                "HELO" if self.is_lmtp() => self.answer(stream, number, "HELO", "500 5.5.1 LMTP here").await?,
                 "MAIL" => {
                     sender = line[10..].to_owned();
                     recipients.clear();
@@ -258,9 +275,12 @@ impl Hop {
         }
         let content = unstuff(&wire);
         if !matches!(self.act(number, "END"), Some(Act::Say(text)) if !text.starts_with('2')) {
+            let recipients = recipients.clone();
             self.state.lock().unwrap().messages.push(Received { sender, recipients, content, wire });
         }
-        self.answer(stream, number, "END", "250 2.0.0 queued as 4711").await
+        let each = recipients.iter().map(|recipient| format!("250 2.1.5 {recipient} has it"));
+        let lmtp = each.collect::<Vec<_>>().join("\r\n");
+        self.answer(stream, number, "END", if self.is_lmtp() { &lmtp } else { "250 2.0.0 queued as 4711" }).await
     }
 }
 
@@ -314,6 +334,14 @@ impl Client {
         client
     }
 
+    /// Connects and says LHLO.
+    pub async fn lhlo(address: SocketAddr) -> Self {
+        let mut client = Self::connect(address).await;
+        assert!(client.reply().await.contains(" LMTP "));
+        assert!(client.ask("LHLO client.example").await.starts_with("250-"));
+        client
+    }
+
     pub async fn send(&mut self, octets: &[u8]) {
         self.stream.write_all(octets).await.unwrap();
     }
@@ -353,6 +381,15 @@ impl Client {
         for recipient in recipients {
             self.expect(&format!("RCPT TO:{recipient}"), "250").await;
         }
+    }
+
+    /// As [`Client::message`]; so many replies, and none more.
+    pub async fn lmtp_message(&mut self, content: &[u8], count: usize) -> Vec<String> {
+        let mut replies = vec![self.message(content).await];
+        for _ in 1..count {
+            replies.push(self.reply().await);
+        }
+        replies
     }
 
     /// DATA, content (which is stuffed), the final dot; the reply.
@@ -477,6 +514,11 @@ impl Handler for Fake {
         let changes = self.changes.lock().unwrap().clone();
         let to = Addressees { given: recipients, added: Vec::new() };
         match onward.forward(&mail.message, &changes, &to, mail.deadline()).await {
+            Forwarded::Answered(replies) if mail.transport.answers_each() => {
+                let mut each = vec![Reply::new(250, "2.0.0 held"); mail.envelope.recipients.len()];
+                to.given.iter().zip(replies).for_each(|(index, reply)| each[*index] = reply);
+                Answer::Each(each)
+            }
             Forwarded::Answered(replies) => Answer::All(replies[0].clone()),
             Forwarded::Lost { after_dot, what } => {
                 self.lost.lock().unwrap().push((after_dot, what));
@@ -537,14 +579,17 @@ pub fn config() -> Config {
 /// A listener on a free port in front of `next_hop`.
 pub fn listener(next_hop: SocketAddr) -> Listener {
     Listener {
-        transport: Transport::BeforeQueue,
         listen: Endpoint::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
         next_hop: Endpoint::Tcp(next_hop),
-        refusals: Refusals::Relay,
-        bare_newlines: BareNewlines::Reject,
         xforward_networks: vec!["127.0.0.0/8".parse().unwrap()],
-        hold_in: sekisho::config::HoldIn::Store,
+        ..Listener::of(Transport::BeforeQueue)
     }
+}
+
+/// An LMTP listener on a free port in front of `next_hop`.
+pub fn lmtp_listener(next_hop: SocketAddr) -> Listener {
+    let transport = Transport::LmtpAfterQueue;
+    Listener { next_hop_protocol: Listener::of(transport).next_hop_protocol, transport, ..listener(next_hop) }
 }
 
 /// A proxy that runs.

@@ -295,7 +295,7 @@ impl Delivery for Client {
         stream.get_mut().write_all(&Self::stuffed(message)).map_err(lost)?;
         before_dot(&refused).map_err(lost)?;
         match Self::command(&mut stream, ".") {
-            Ok(reply) if reply.starts_with('2') => Ok(Outcome { reply, refused }),
+            Ok(reply) if reply.starts_with('2') => Ok(Outcome { reply, refused, unanswered: Vec::new() }),
             Ok(reply) if reply.starts_with('4') => Err(Failure::Deferred(reply)),
             Ok(reply) => Err(Failure::Refused(reply)),
             Err(failure) => Err(Failure::Unknown(failure.to_string())),
