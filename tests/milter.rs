@@ -335,6 +335,24 @@ fn a_message_over_the_limit_is_refused_at_its_end() {
 }
 
 #[test]
+fn small_packets_over_tcp_do_not_wait_for_delayed_acknowledgements() {
+    let filter = Filter::tcp(config());
+    let mut mta = filter.mta(ALL);
+    mta.nagle();
+    let mut times = Vec::new();
+    for _ in 0..40 {
+        let start = Instant::now();
+        mta.envelope("1", "<a@b>", &["<c@d>"]);
+        assert_eq!(mta.content(LETTER), accepted());
+        mta.send(b'A', b"");
+        times.push(start.elapsed());
+    }
+    // The first ones are quick in any case. On a busy machine some are slow for other reasons.
+    let quickest = times.iter().skip(20).min().unwrap();
+    assert!(*quickest < Duration::from_millis(30), "{times:?}");
+}
+
+#[test]
 fn garbage_ends_its_own_session_only() {
     let filter = Filter::tcp(impatient());
     let mut random = fastrand::Rng::with_seed(11);

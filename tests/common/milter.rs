@@ -91,6 +91,13 @@ impl Mta {
         self.raw(&frame(command, data)).expect("to write");
     }
 
+    /// Sends small packets one behind the acknowledgement of the other (Nagle), as Postfix does.
+    pub fn nagle(&self) {
+        if let Socket::Tcp(stream) = &self.socket {
+            stream.set_nodelay(false).expect("an option");
+        }
+    }
+
     /// Ends the own half of the connection.
     pub fn end_sending(&self) {
         match &self.socket {
