@@ -11,9 +11,12 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, Endpoint};
+use crate::config::load::meet;
+use crate::config::{self, Config, Endpoint, SocketFile};
 use crate::http::{self, Pages};
 use crate::metrics::{Metrics, QuarantineOperation, QuarantineUse};
 use crate::milter::{self, gate::Gate};
@@ -22,11 +25,14 @@ use crate::pipeline::Pipeline;
 use crate::plan::Transport;
 use crate::smtp::server;
 use crate::store::{Quarantine, StoreError};
+use crate::systemd::{Missing, Sockets, Vital};
 
 /// How often the quarantine's gauges are brought up to date.
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// Every how many of those the quarantine is tidied: 10 minutes.
 const UPKEEP_EVERY: u32 = 40;
+/// How long accept loops may take to remove their sockets. They do nothing else by then.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// Why the daemon did not start. Tells the admin what to do.
 #[derive(Debug)]
@@ -39,6 +45,10 @@ pub enum StartError {
     Quarantine(StoreError),
     /// An address cannot be listened on.
     Listen(String, io::Error),
+    /// A socket that systemd should have passed is not there.
+    Systemd(Missing),
+    /// A listener's mail would come back to a listener: the next hop, the listener's address.
+    Circle(Endpoint, Endpoint),
 }
 
 impl fmt::Display for StartError {
@@ -55,13 +65,30 @@ impl fmt::Display for StartError {
                 path.display()
             ),
             StartError::Quarantine(error) => write!(f, "{error}"),
-            StartError::Listen(address, error) => {
-                write!(
-                    f,
-                    "cannot listen on {address}: {error}; is something else listening there, or does the address not exist here?"
-                )
-            }
+            StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}{}", advice(error)),
+            StartError::Systemd(missing) => write!(f, "{missing}"),
+            StartError::Circle(next_hop, listen) => write!(
+                f,
+                "mail would go round in circles: the next hop {next_hop} is the socket {listen} that systemd passed to us; \
+                 correct next_hop, or ListenStream= in the .socket unit"
+            ),
         }
+    }
+}
+
+/// What to do about an address that cannot be listened on.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; something else listens there: stop it, or take another address",
+        io::ErrorKind::AddrNotAvailable => "; this host does not have the address: correct `listen`",
+        // Such an error says itself what to do.
+        _ if error.get_ref().is_some() => "",
+        io::ErrorKind::NotFound => "; create the folder for the user sekisho runs as",
+        io::ErrorKind::PermissionDenied => {
+            "; a port below 1024 needs root or a socket of systemd (listen = \"systemd:NAME\"), a Unix socket a folder \
+             that sekisho may write to"
+        }
+        _ => "",
     }
 }
 
@@ -75,18 +102,22 @@ pub struct Daemon {
     /// Ends upkeep and HTTP, after the sessions.
     end: CancellationToken,
     listening: Vec<Endpoint>,
+    vital: Vital,
     http: Option<SocketAddr>,
+    /// Accept loops, which remove their sockets when they end.
+    loops: JoinSet<()>,
     quarantine_folder: PathBuf,
     /// Held as long as the daemon runs.
     _lock: fs::File,
 }
 
 impl Daemon {
-    /// Starts everything; mail is taken once this returns.
+    /// Starts everything; mail is taken once this returns. Sockets that systemd passed are used where the
+    /// configuration names them or their addresses.
     ///
     /// # Errors
     /// Nothing runs then, and the error says what to do.
-    pub async fn start(config: Config, state_dir: &Path) -> Result<Self, StartError> {
+    pub async fn start(config: Config, state_dir: &Path, mut passed: Sockets) -> Result<Self, StartError> {
         let lock = lock(state_dir)?;
         let spool = state_dir.join("spool");
         fs::create_dir_all(&spool).map_err(|error| StartError::State(spool.clone(), error))?;
@@ -96,31 +127,59 @@ impl Daemon {
         metrics.set_rules(config.policy.rule_names());
         metrics.config_loaded(true);
 
-        let sockets = bind(&config, state_dir)?;
+        let sockets = bind(&config, state_dir, &mut passed)?;
+        let http_sockets = bind_http(&config, &mut passed)?;
+        for socket in passed.unused() {
+            tracing::warn!(
+                "the socket {socket} of systemd is used by no listener: remove it from the .socket unit, or name it in `listen`"
+            );
+        }
+        drop(passed);
         let config = Arc::new(ArcSwap::from_pointee(config));
         let pipeline =
             Arc::new(Pipeline::new(Arc::clone(&config), Arc::clone(&quarantine), Arc::clone(&metrics), spool.clone()));
         let (shutdown, end) = (Shutdown::new(), CancellationToken::new());
-        let http = start_http(&config.load(), &metrics, &quarantine, &spool, &shutdown, &end).await?;
+        let pages = pages(&metrics, &quarantine, &spool, &shutdown);
         let permits = Permits::new();
-        let mut listening = Vec::new();
+        let mut loops = JoinSet::new();
+        let http = start_http(http_sockets, pages, &end, &mut loops)?;
+        let mut vital = Vital { loops: Vec::new(), shutdown: shutdown.clone() };
         for (socket, listener) in sockets {
             let endpoint = socket.endpoint().map_err(|error| StartError::Listen(listener.listen.to_string(), error))?;
             tracing::info!(listen = %endpoint, mode = listener.transport.name(), next_hop = %listener.next_hop, "listening");
-            listening.push(endpoint);
-            serve(socket, listener, &pipeline, &permits, &shutdown);
+            vital.loops.push((endpoint, socket.pulse()));
+            serve(socket, listener, &pipeline, &permits, &shutdown, &mut loops);
         }
         tokio::spawn(upkeep(Arc::clone(&quarantine), Arc::clone(&metrics), end.clone()));
         metrics.ready(true);
         let shown = http.map(|address| address.to_string());
         let shown = shown.or_else(|| config.load().http.as_ref().map(ToString::to_string));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), http = shown.as_deref().unwrap_or("off"), "ready");
-        Ok(Self { config, metrics, shutdown, end, listening, http, quarantine_folder, _lock: lock })
+        let listening = vital.loops.iter().map(|(endpoint, _)| endpoint.clone()).collect();
+        Ok(Self { config, metrics, shutdown, end, listening, vital, http, loops, quarantine_folder, _lock: lock })
     }
 
     /// Where mail is taken, in the order of the configuration; port 0 has become the real one.
     pub fn listening(&self) -> &[Endpoint] {
         &self.listening
+    }
+
+    /// What must be alive for mail to be taken.
+    pub fn vital(&self) -> &Vital {
+        &self.vital
+    }
+
+    /// Where mail is taken and by how many rules, in one line.
+    pub fn summary(&self) -> String {
+        let places: Vec<String> = self.listening.iter().map(ToString::to_string).collect();
+        let rules = self.config.load().policy.rules().count();
+        let noun = if rules == 1 { "rule" } else { "rules" };
+        format!("taking mail on {}; {rules} {noun} of your own", places.join(", "))
+    }
+
+    /// Sessions that run.
+    pub fn sessions(&self) -> usize {
+        self.shutdown.sessions()
     }
 
     /// Where metrics and health are.
@@ -150,7 +209,7 @@ impl Daemon {
     }
 
     /// Stops: no new sessions, messages behind their final dot are finished, then everything ends.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.metrics.ready(false);
         let limit = self.config.load().timeouts.shutdown;
         tracing::info!(sessions = self.shutdown.sessions(), "stopping");
@@ -158,6 +217,8 @@ impl Daemon {
             tracing::warn!(limit_s = limit.as_secs(), "sessions that did not end in time were cut with 421");
         }
         self.end.cancel();
+        let ended = async { while self.loops.join_next().await.is_some() {} };
+        let _ = timeout(LAST_CALL, ended).await;
         tracing::info!("stopped");
     }
 }
@@ -196,67 +257,103 @@ fn serve(
     pipeline: &Arc<Pipeline>,
     permits: &Arc<Permits>,
     shutdown: &Shutdown,
+    loops: &mut JoinSet<()>,
 ) {
     let (listener, pipeline) = (Arc::new(listener), Arc::clone(pipeline));
     let (permits, shutdown) = (Arc::clone(permits), shutdown.clone());
     match listener.transport {
         Transport::Milter => {
             let gate = Arc::new(Gate::new(pipeline, listener));
-            tokio::spawn(milter::server::serve(socket, gate, permits, shutdown));
+            loops.spawn(milter::server::serve(socket, gate, permits, shutdown));
         }
         Transport::BeforeQueue | Transport::AfterQueue | Transport::LmtpBeforeQueue | Transport::LmtpAfterQueue => {
-            tokio::spawn(server::serve(socket, listener, pipeline, permits, shutdown));
+            loops.spawn(server::serve(socket, listener, pipeline, permits, shutdown));
         }
     }
 }
 
-/// All addresses or none. A relative Unix path lies in the state folder.
-fn bind(config: &Config, state_dir: &Path) -> Result<Vec<(net::Listener, config::Listener)>, StartError> {
-    let bind = |listener: &config::Listener| {
+/// All addresses or none. A relative Unix path lies in the state folder. A listener whose name stands for several sockets of systemd has them all.
+fn bind(
+    config: &Config,
+    state_dir: &Path,
+    passed: &mut Sockets,
+) -> Result<Vec<(net::Listener, config::Listener)>, StartError> {
+    let mut bound = Vec::new();
+    for listener in &config.listeners {
         let mut listener = listener.clone();
         if let Endpoint::Unix(path) = &mut listener.listen {
             *path = state_dir.join(&path);
         }
-        match net::Listener::bind(&listener.listen) {
-            Ok(socket) => Ok((socket, listener)),
-            Err(error) => Err(StartError::Listen(listener.listen.to_string(), error)),
+        let sockets = bind_one(&listener.listen, &listener.socket, passed)?;
+        bound.extend(sockets.into_iter().map(|socket| (socket, listener.clone())));
+    }
+    // The configuration was checked for circles, but does not know the addresses behind names.
+    for (_, listener) in &bound {
+        for (socket, _) in &bound {
+            let at = socket.endpoint().map_err(|error| StartError::Listen(listener.listen.to_string(), error))?;
+            if meet(&listener.next_hop, &at) {
+                return Err(StartError::Circle(listener.next_hop.clone(), at));
+            }
         }
-    };
-    config.listeners.iter().map(bind).collect()
+    }
+    Ok(bound)
 }
 
-/// Metrics and health.
-async fn start_http(
-    config: &Config,
-    metrics: &Arc<Metrics>,
-    quarantine: &Arc<Quarantine>,
-    spool: &Path,
-    shutdown: &Shutdown,
-    end: &CancellationToken,
-) -> Result<Option<SocketAddr>, StartError> {
-    let Some(endpoint) = &config.http else { return Ok(None) };
-    let failed = |error| StartError::Listen(endpoint.to_string(), error);
+/// What systemd passed for this place, else a socket of our own.
+fn bind_one(listen: &Endpoint, file: &SocketFile, passed: &mut Sockets) -> Result<Vec<net::Listener>, StartError> {
+    let claimed = passed.claim(listen).map_err(StartError::Systemd)?;
+    if !claimed.is_empty() {
+        return Ok(claimed);
+    }
+    let bound = net::Listener::bind_with(listen, file);
+    bound.map(|socket| vec![socket]).map_err(|error| StartError::Listen(listen.to_string(), error))
+}
+
+fn bind_http(config: &Config, passed: &mut Sockets) -> Result<Vec<net::Listener>, StartError> {
+    let Some(listen) = &config.http else { return Ok(Vec::new()) };
+    bind_one(listen, &SocketFile::default(), passed)
+}
+
+/// What metrics and health are made from.
+fn pages(metrics: &Arc<Metrics>, quarantine: &Arc<Quarantine>, spool: &Path, shutdown: &Shutdown) -> Pages {
     let (quarantine, spool, draining) = (Arc::clone(quarantine), spool.to_owned(), shutdown.clone());
     let readiness = move || {
         let running = if draining.is_draining() { Err("stopping".to_owned()) } else { Ok(()) };
         let quarantine = quarantine.check().map_err(|error| error.to_string());
         vec![("running", running), ("quarantine", quarantine), ("spool", check_spool(&spool))]
     };
-    let pages = Pages { metrics: Arc::clone(metrics), readiness: Arc::new(readiness) };
-    let end = end.clone().cancelled_owned();
-    match endpoint {
-        Endpoint::Tcp(address) => {
-            let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
-            let address = listener.local_addr().map_err(failed)?;
-            tokio::spawn(http::run(listener, pages, end));
-            Ok(Some(address))
+    Pages { metrics: Arc::clone(metrics), readiness: Arc::new(readiness) }
+}
+
+/// Serves metrics and health; the first TCP address they are on.
+fn start_http(
+    sockets: Vec<net::Listener>,
+    pages: Pages,
+    end: &CancellationToken,
+    loops: &mut JoinSet<()>,
+) -> Result<Option<SocketAddr>, StartError> {
+    let mut address = None;
+    for socket in sockets {
+        let endpoint = socket.endpoint().map_err(|error| StartError::Listen("[http] listen".to_owned(), error))?;
+        if let Endpoint::Tcp(tcp) = endpoint {
+            address = address.or(Some(tcp));
         }
-        Endpoint::Unix(path) => {
-            let listener = net::bind_unix(path).map_err(failed)?;
-            tokio::spawn(http::run(listener, pages, end));
-            Ok(None)
-        }
+        loops.spawn(serve_http(socket, pages.clone(), end.clone()));
     }
+    Ok(address)
+}
+
+async fn serve_http(socket: net::Listener, pages: Pages, end: CancellationToken) {
+    let (socket, ours) = socket.into_parts();
+    let end = end.cancelled_owned();
+    let served = match socket {
+        net::Socket::Tcp(listener) => http::run(listener, pages, end).await,
+        net::Socket::Unix(listener) => http::run(listener, pages, end).await,
+    };
+    if let Err(error) = served {
+        tracing::error!(%error, "metrics and health are no longer served");
+    }
+    net::remove(ours.as_deref());
 }
 
 /// Whether large messages can be kept while they arrive.

@@ -20,7 +20,7 @@
 //! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
 //! | Judging | [`verdict`], [`policy`] |
 //! | The edges | [`milter`], [`smtp`], [`net`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
-//! | The program | [`daemon`], [`config`], [`cli`] |
+//! | The program | [`daemon`], [`systemd`], [`config`], [`cli`] |
 //!
 //! # What always holds
 //!
@@ -80,6 +80,7 @@ pub mod scan;
 pub mod smtp;
 pub mod store;
 pub mod strip;
+pub mod systemd;
 pub mod telemetry;
 pub mod terminal;
 pub mod transaction;

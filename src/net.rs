@@ -1,7 +1,7 @@
 //! Sockets: listening and connecting over TCP and Unix sockets, an accept loop that never ends on an
 //! error, connection limits, and the two steps of a shutdown. Knows nothing about SMTP or milters.
 //!
-//! Not here: sockets handed over by systemd.
+//! Sockets that systemd passes come from [`crate::systemd`].
 
 use std::collections::HashMap;
 use std::fs;
@@ -20,16 +20,15 @@ use bytes::BufMut;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Endpoint;
+use crate::config::{Endpoint, SocketFile};
 
 /// Connections the system keeps for us while all permits are taken. As Postfix's and Linux's usual.
 const BACKLOG: u32 = 1024;
-/// Who may connect to a Unix socket: owner and group (Postfix is put into the group).
-const UNIX_MODE: u32 = 0o660;
 /// The pauses of an accept loop that meets errors, such as running out of descriptors (EMFILE).
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -58,6 +57,8 @@ impl Stream {
                 Ok(Stream::Tcp(stream))
             }
             Endpoint::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            // No configuration lets such an endpoint be a next hop.
+            Endpoint::Systemd(_) => Err(io::ErrorKind::AddrNotAvailable.into()),
         }
     }
 
@@ -133,49 +134,110 @@ impl AsyncWrite for Stream {
 
 /// A socket that listens.
 #[derive(Debug)]
-pub enum Listener {
-    /// TCP, IPv4 or IPv6 (then without IPv4: what was configured is what listens).
+pub struct Listener {
+    socket: Socket,
+    endpoint: Endpoint,
+    /// The file of a Unix socket that we made ourselves and remove at the end.
+    ours: Option<PathBuf>,
+    pulse: Pulse,
+    questions: mpsc::Receiver<Question>,
+}
+
+/// What a [`Listener`] accepts on.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP, IPv4 or IPv6 (then without IPv4, unless systemd made it: what was configured is what listens).
     Tcp(TcpListener),
-    /// A Unix socket and where it is.
-    Unix(UnixListener, PathBuf),
+    /// A Unix socket.
+    Unix(UnixListener),
+}
+
+/// Asks an accept loop whether it still goes round; only the loop itself can answer.
+#[derive(Clone, Debug)]
+pub struct Pulse(mpsc::Sender<Question>);
+
+type Question = oneshot::Sender<()>;
+
+impl Pulse {
+    /// True once the loop has answered, false if it is gone. Does not return while the loop is stuck.
+    pub async fn felt(&self) -> bool {
+        let (question, answer) = oneshot::channel();
+        self.0.send(question).await.is_ok() && answer.await.is_ok()
+    }
 }
 
 impl Listener {
-    /// Begins to listen. A Unix socket that a killed daemon left behind is replaced.
+    /// Begins to listen. A Unix socket that a killed daemon left behind is replaced; a new one is the
+    /// daemon's own, and its group may use it.
     ///
     /// # Errors
     /// The address is in use, or as the system says.
     pub fn bind(endpoint: &Endpoint) -> io::Result<Self> {
+        Self::bind_with(endpoint, &SocketFile::default())
+    }
+
+    /// As [`Listener::bind`], with the owner, group and mode of a Unix socket's file.
+    ///
+    /// # Errors
+    /// The address is in use, or as the system says; a file's owner and group are explained.
+    pub fn bind_with(endpoint: &Endpoint, file: &SocketFile) -> io::Result<Self> {
         match endpoint {
-            Endpoint::Tcp(address) => bind_tcp(*address).map(Listener::Tcp),
-            Endpoint::Unix(path) => bind_unix(path).map(|listener| Listener::Unix(listener, path.clone())),
+            Endpoint::Tcp(address) => {
+                let listener = bind_tcp(*address)?;
+                let bound = Endpoint::Tcp(listener.local_addr()?);
+                Ok(Self::new(Socket::Tcp(listener), bound, None))
+            }
+            Endpoint::Unix(path) => {
+                let listener = bind_unix(path, file)?;
+                Ok(Self::new(Socket::Unix(listener), endpoint.clone(), Some(path.clone())))
+            }
+            Endpoint::Systemd(_) => Err(io::ErrorKind::AddrNotAvailable.into()),
         }
+    }
+
+    /// A socket that was made elsewhere and listens; its file, if it has one, stays when we end.
+    pub(crate) fn passed(socket: Socket, endpoint: Endpoint) -> Self {
+        Self::new(socket, endpoint, None)
+    }
+
+    fn new(socket: Socket, endpoint: Endpoint, ours: Option<PathBuf>) -> Self {
+        let (pulse, questions) = mpsc::channel(1);
+        Self { socket, endpoint, ours, pulse: Pulse(pulse), questions }
     }
 
     /// Where it listens; port 0 has become the real one.
     ///
     /// # Errors
-    /// As the system says.
+    /// None that are known.
     pub fn endpoint(&self) -> io::Result<Endpoint> {
-        match self {
-            Listener::Tcp(listener) => listener.local_addr().map(Endpoint::Tcp),
-            Listener::Unix(_, path) => Ok(Endpoint::Unix(path.clone())),
-        }
+        Ok(self.endpoint.clone())
     }
 
+    /// How to ask the accept loop that will take this listener whether it is alive.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
+    /// The socket alone, for a server with an accept loop of its own, and the file to remove at its end.
+    pub(crate) fn into_parts(self) -> (Socket, Option<PathBuf>) {
+        (self.socket, self.ours)
+    }
+}
+
+impl Socket {
     /// The next connection, and the peer's address if it has one.
     ///
     /// # Errors
     /// As the system says; the next call may succeed.
-    pub async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+    async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
-            Listener::Tcp(listener) => {
+            Socket::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 // Fails only if the peer has gone already; the session will notice.
                 let _ = stream.set_nodelay(true);
                 Ok((Stream::Tcp(stream), Some(address.ip().to_canonical())))
             }
-            Listener::Unix(listener, _) => {
+            Socket::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 Ok((Stream::Unix(stream), None))
             }
@@ -194,10 +256,9 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Listens on a Unix socket; one that a killed daemon left behind is replaced.
-///
-/// # Errors
-/// The socket is in use, the path is something else, or as the system says.
-pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+fn bind_unix(path: &Path, file: &SocketFile) -> io::Result<UnixListener> {
+    let owner = file.owner.as_deref().map(user_id).transpose()?;
+    let group = file.group.as_deref().map(group_id).transpose()?;
     if let Ok(metadata) = fs::symlink_metadata(path)
         && metadata.file_type().is_socket()
     {
@@ -207,8 +268,46 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
         }
     }
     let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(UNIX_MODE))?;
+    let permitted =
+        give(path, owner, group, file).and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(file.mode)));
+    if let Err(error) = permitted {
+        let _ = fs::remove_file(path);
+        return Err(error);
+    }
     Ok(listener)
+}
+
+/// Gives the file of a socket to its owner and group.
+fn give(path: &Path, owner: Option<u32>, group: Option<u32>, file: &SocketFile) -> io::Result<()> {
+    if owner.is_none() && group.is_none() {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(path, owner, group).map_err(|error| {
+        let (owner, group) = (file.owner.as_deref().unwrap_or("-"), file.group.as_deref().unwrap_or("-"));
+        let why = format!(
+            "it cannot be given to owner {owner}, group {group} ({error}): only root may give it to another owner, and \
+             only a member to a group; let systemd make the socket (SocketUser=, SocketGroup=, SocketMode= in a .socket \
+             unit, listen = \"systemd:NAME\" here)"
+        );
+        io::Error::new(error.kind(), why)
+    })
+}
+
+/// A user's number.
+fn user_id(name: &str) -> io::Result<u32> {
+    let unknown = || unknown("user", name, "socket_owner");
+    name.parse().ok().or_else(|| uzers::get_user_by_name(name).map(|user| user.uid())).ok_or_else(unknown)
+}
+
+/// A group's number.
+fn group_id(name: &str) -> io::Result<u32> {
+    let unknown = || unknown("group", name, "socket_group");
+    name.parse().ok().or_else(|| uzers::get_group_by_name(name).map(|group| group.gid())).ok_or_else(unknown)
+}
+
+fn unknown(what: &str, name: &str, key: &str) -> io::Error {
+    let why = format!("there is no {what} `{name}` on this host; correct {key}, or create the {what}");
+    io::Error::new(io::ErrorKind::NotFound, why)
 }
 
 /// The two steps of a shutdown: first no new work, then an end to what remains.
@@ -265,18 +364,24 @@ impl Shutdown {
 }
 
 /// Accepts connections until the daemon shuts down, and gives each to `serve` in a task of its own.
-/// A Unix socket's file is removed at the end.
+/// The file of a Unix socket of our own is removed at the end.
 pub async fn accept_loop<F, S>(listener: Listener, shutdown: &Shutdown, mut serve: F)
 where
     F: FnMut(Stream, Option<IpAddr>) -> Option<S>,
     S: Future<Output = ()> + Send + 'static,
 {
+    let Listener { socket, endpoint: _, ours, pulse: _pulse, mut questions } = listener;
     let mut pause = SHORTEST_PAUSE;
     loop {
         let accepted = tokio::select! {
             biased;
             () = shutdown.draining() => break,
-            accepted = listener.accept() => accepted,
+            Some(question) = questions.recv() => {
+                // Whoever asked may have stopped waiting.
+                let _ = question.send(());
+                continue;
+            }
+            accepted = socket.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -292,8 +397,13 @@ where
             }
         }
     }
-    if let Listener::Unix(listener, path) = listener {
-        drop(listener);
+    drop(socket);
+    remove(ours.as_deref());
+}
+
+/// Removes the file of a socket that we made.
+pub(crate) fn remove(ours: Option<&Path>) {
+    if let Some(path) = ours {
         let _ = fs::remove_file(path);
     }
 }
@@ -389,12 +499,53 @@ mod tests {
         let living = Listener::bind(&endpoint).unwrap();
         assert_eq!(Listener::bind(&endpoint).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(living);
-        let Listener::Unix(_, path) = Listener::bind(&endpoint).unwrap() else { panic!("unix") };
-        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, UNIX_MODE);
+        let again = Listener::bind(&endpoint).unwrap();
+        let path = again.ours.clone().unwrap();
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o660);
         let file = folder.path().join("file");
         fs::write(&file, "kept").unwrap();
         Listener::bind(&Endpoint::Unix(file.clone())).unwrap_err();
         assert_eq!(fs::read(&file).unwrap(), b"kept");
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_belongs_to_whom_the_configuration_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let bind = |file: SocketFile| Listener::bind_with(&Endpoint::Unix(path.clone()), &file);
+        let own = fs::metadata(folder.path()).unwrap();
+        let (uid, gid) = (std::os::unix::fs::MetadataExt::uid(&own), std::os::unix::fs::MetadataExt::gid(&own));
+        let file = SocketFile { owner: Some(uid.to_string()), group: Some(gid.to_string()), mode: 0o606 };
+        let listener = bind(file).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o606);
+        drop(listener);
+        for (owner, group, needle) in [
+            (Some("no-such-user"), None, "there is no user `no-such-user` on this host; correct socket_owner"),
+            (None, Some("no-such-group"), "there is no group `no-such-group` on this host; correct socket_group"),
+        ] {
+            let file = SocketFile { owner: owner.map(str::to_owned), group: group.map(str::to_owned), mode: 0o660 };
+            let error = bind(file).unwrap_err().to_string();
+            assert!(error.starts_with(needle), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_loop_that_goes_round_has_a_pulse() {
+        let shutdown = Shutdown::new();
+        let bind = || Listener::bind(&Endpoint::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+        let listener = bind();
+        let pulse = listener.pulse();
+        let waiting = timeout(Duration::from_millis(20), pulse.felt()).await;
+        assert!(waiting.is_err(), "nobody accepts yet");
+        let stopper = shutdown.clone();
+        let serve = |_, _| -> Option<std::future::Ready<()>> { None };
+        let running = tokio::spawn(async move { accept_loop(listener, &stopper, serve).await });
+        for _ in 0..3 {
+            assert!(pulse.felt().await);
+        }
+        running.abort();
+        let _ = running.await;
+        assert!(!pulse.felt().await, "the loop is gone");
     }
 
     #[tokio::test]

@@ -38,6 +38,8 @@ mod scan;
 mod smtp;
 /// Parts cut out of messages.
 mod strip;
+/// Sockets from systemd, and what it is told.
+mod systemd;
 /// Macros loud and quiet.
 mod vba;
 /// Levels and sentences.

@@ -16,6 +16,7 @@ use crate::smtp::Protocol;
 use crate::smtp::client::Client;
 use crate::smtp::reply::Reply;
 use crate::store::{Quarantine, QuarantineId};
+use crate::systemd::Sockets;
 use crate::terminal::escaped;
 
 mod samples;
@@ -89,7 +90,7 @@ async fn demonstrate(arguments: &Arguments) -> Result<bool, Box<dyn std::error::
         sink.address()
     );
     let config = Config::parse(&text, "demo").map_err(|mistakes| mistakes.to_string())?;
-    let daemon = Daemon::start(config, state.path()).await?;
+    let daemon = Daemon::start(config, state.path(), Sockets::none()).await?;
     let mut out = io::stdout();
     let mut rows = Vec::new();
     for (sample, message) in samples::all()? {
@@ -250,7 +251,7 @@ fn this_program() -> String {
 fn try_it(daemon: &Daemon, out: &mut dyn Write) -> io::Result<()> {
     let smtp: Option<SocketAddr> = daemon.listening().iter().find_map(|endpoint| match endpoint {
         Endpoint::Tcp(address) => Some(*address),
-        Endpoint::Unix(_) => None,
+        Endpoint::Unix(_) | Endpoint::Systemd(_) => None,
     });
     if let Some(smtp) = smtp {
         writeln!(out, "\nTry it (Ctrl-C ends the daemon):")?;

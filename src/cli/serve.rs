@@ -8,6 +8,7 @@ use crate::cli::{DEFAULT_CONFIG, DEFAULT_STATE, exit};
 use crate::config::Config;
 use crate::config::load::LoadError;
 use crate::daemon::{Daemon, StartError};
+use crate::systemd::{self, Sockets};
 use crate::telemetry::Telemetry;
 
 /// `sekisho serve`
@@ -23,10 +24,13 @@ pub struct Arguments {
 
 /// Runs until a signal ends it; returns the exit status.
 pub fn run(arguments: &Arguments) -> u8 {
+    // First of all: nothing else may have taken the descriptors' numbers.
+    let passed = Sockets::passed();
     let telemetry = Telemetry::start();
     let config = match load(arguments.config.as_deref()) {
         Ok(config) => config,
         Err(status) => {
+            systemd::failed("the configuration cannot be used; `sekisho check` shows every mistake");
             tracing::error!(
                 "not started: the configuration cannot be used; `sekisho check` shows every mistake in its line"
             );
@@ -44,28 +48,32 @@ pub fn run(arguments: &Arguments) -> u8 {
             return exit::SOFTWARE;
         }
     };
-    let status = runtime.block_on(serve(config, arguments, &telemetry));
+    let status = runtime.block_on(serve(config, arguments, passed, &telemetry));
     // A scan that does not end must not keep the process.
     runtime.shutdown_background();
     status
 }
 
-async fn serve(config: Config, arguments: &Arguments, telemetry: &Telemetry) -> u8 {
+async fn serve(config: Config, arguments: &Arguments, passed: Sockets, telemetry: &Telemetry) -> u8 {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
         tracing::error!("signals cannot be received");
         return exit::SOFTWARE;
     };
-    let daemon = match Daemon::start(config, &arguments.state_dir).await {
+    let daemon = match Daemon::start(config, &arguments.state_dir, passed).await {
         Ok(daemon) => daemon,
         Err(error) => {
             tracing::error!("{error}");
+            systemd::failed(&error.to_string());
             return match error {
                 StartError::State(..) | StartError::Running(_) | StartError::Quarantine(_) => exit::CANNOT_CREATE,
-                StartError::Listen(..) => exit::UNAVAILABLE,
+                StartError::Listen(..) | StartError::Systemd(_) => exit::UNAVAILABLE,
+                StartError::Circle(..) => exit::CONFIG,
             };
         }
     };
+    tokio::spawn(systemd::feed_watchdog(daemon.vital().clone()));
+    systemd::ready(&daemon.summary());
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -73,19 +81,25 @@ async fn serve(config: Config, arguments: &Arguments, telemetry: &Telemetry) -> 
             _ = hangup.recv() => reload(&daemon, arguments.config.as_deref(), telemetry),
         }
     }
+    systemd::stopping(&format!("finishing {} sessions", daemon.sessions()));
     daemon.stop().await;
     exit::OK
 }
 
 /// A bad file leaves the old configuration in force.
 fn reload(daemon: &Daemon, path: Option<&Path>, telemetry: &Telemetry) {
+    systemd::reloading();
     let applied = load(path).map_err(|_| ()).and_then(|config| {
         telemetry.configure(&config.log).map_err(|error| tracing::error!("{error}"))?;
         Ok(config)
     });
     match applied {
-        Ok(config) => daemon.reload(config),
+        Ok(config) => {
+            daemon.reload(config);
+            systemd::ready(&daemon.summary());
+        }
         Err(()) => {
+            systemd::ready("the file has errors (see the log): the configuration from before the reload runs on");
             daemon.reload_failed();
             tracing::error!(
                 "the new configuration cannot be used: the old one runs on; mend the file and reload again"

@@ -13,7 +13,8 @@ use crate::config::diagnostics::Problem;
 use crate::config::rules::{RULE, WHEN};
 use crate::config::walk::{Field, Key, Walk, one_of};
 use crate::config::{
-    BareNewlines, Config, Endpoint, HoldIn, LogFormat, NextHopProtocol, NoticeLanguage, OnError, Refusals, values,
+    BareNewlines, Config, Endpoint, HoldIn, LogFormat, NextHopProtocol, NoticeLanguage, OnError, Refusals, SocketFile,
+    values,
 };
 
 /// A `[section]` with fixed keys.
@@ -36,6 +37,8 @@ const SIZE: &str = "a size like \"50 MiB\"";
 const INTEGER: &str = "an integer";
 const NETWORKS: &str = "networks like \"192.0.2.0/24\"";
 const ENDPOINT: &str = "\"ADDRESS:PORT\" or \"unix:/path\"";
+const LISTEN: &str = "\"ADDRESS:PORT\", \"unix:/path\" or \"systemd:NAME\"";
+const ACCOUNT: &str = "a name like \"postfix\", or a number in quotes";
 
 /// The top of the file and its plain sections.
 pub const SECTIONS: &[Section] = &[
@@ -66,11 +69,11 @@ pub const SECTIONS: &[Section] = &[
         name: "http",
         keys: &[Key {
             name: "listen",
-            wants: "\"ADDRESS:PORT\", \"unix:/path\" or \"off\"",
+            wants: "\"ADDRESS:PORT\", \"unix:/path\", \"systemd:NAME\" or \"off\"",
             default: "\"127.0.0.1:9125\"",
             doc: "Metrics and health. Without authentication, so keep it on this host.",
             read: |walk, field, config| {
-                let parse = |text: &str| if text == "off" { Ok(None) } else { text.parse().map(Some) };
+                let parse = |text: &str| if text == "off" { Ok(None) } else { values::listen(text).map(Some) };
                 if let Some(endpoint) = walk.parsed(field, parse) {
                     config.http = endpoint;
                 }
@@ -352,6 +355,7 @@ pub(super) struct ListenerDraft {
     pub kind: Kind,
     pub mode: Option<Side>,
     pub listen: Option<Endpoint>,
+    pub socket: SocketFile,
     pub next_hop: Option<Endpoint>,
     /// `None` for `auto`.
     pub next_hop_protocol: Option<NextHopProtocol>,
@@ -388,12 +392,44 @@ pub(super) const LISTENER: &[Key<ListenerDraft>] = &[
     },
     Key {
         name: "listen",
-        wants: ENDPOINT,
+        wants: LISTEN,
         default: "\"127.0.0.1:10025\"",
-        doc: "Where Postfix hands mail over. The default of lmtp is 127.0.0.1:10024, of milter the socket milter.sock in the state folder.",
+        doc: "Where Postfix hands mail over. The default of lmtp is 127.0.0.1:10024, of milter the socket milter.sock in the state folder. systemd:NAME is a socket of a .socket unit, by its FileDescriptorName.",
         read: |walk, field, draft| {
             draft.places.insert("listen", field.span());
-            draft.listen = walk.parsed(field, str::parse);
+            draft.listen = walk.parsed(field, values::listen);
+        },
+    },
+    Key {
+        name: "socket_owner",
+        wants: ACCOUNT,
+        default: "",
+        doc: "Who owns the file of a Unix socket; without it, the daemon's user. Needs root.",
+        read: |walk, field, draft| {
+            draft.places.insert("socket_owner", field.span());
+            draft.socket.owner = walk.parsed(field, values::account);
+        },
+    },
+    Key {
+        name: "socket_group",
+        wants: ACCOUNT,
+        default: "",
+        doc: "The group of that file, Postfix's for instance; without it, the daemon's group. Needs a member of the group, or root.",
+        read: |walk, field, draft| {
+            draft.places.insert("socket_group", field.span());
+            draft.socket.group = walk.parsed(field, values::account);
+        },
+    },
+    Key {
+        name: "socket_mode",
+        wants: "octal digits like \"0660\"",
+        default: "\"0660\"",
+        doc: "The permissions of that file: whoever may write to it may connect.",
+        read: |walk, field, draft| {
+            draft.places.insert("socket_mode", field.span());
+            if let Some(mode) = walk.parsed(field, values::socket_mode) {
+                draft.socket.mode = mode;
+            }
         },
     },
     Key {

@@ -13,7 +13,7 @@ use crate::config::diagnostics::{Diagnostics, Problem, Source};
 use crate::config::keys::{Kind, LISTENER, ListenerDraft, SECTIONS, Side};
 use crate::config::rules::{self, Placed};
 use crate::config::walk::Walk;
-use crate::config::{Config, Endpoint, Listener, NextHopProtocol, values};
+use crate::config::{Config, Endpoint, Listener, NextHopProtocol, SocketFile, values};
 use crate::plan::Transport;
 use crate::policy::Policy;
 use crate::policy::decision::Action;
@@ -231,6 +231,8 @@ fn section_expected(key: Range<usize>, name: &str) -> Problem {
 struct PlacedListener {
     listener: Listener,
     listen: Range<usize>,
+    /// A key about a Unix socket's file that says something of its own.
+    socket: Option<Range<usize>>,
     next_hop: Range<usize>,
 }
 
@@ -278,10 +280,14 @@ fn finish_listener(walk: &mut Walk, draft: ListenerDraft, header: Range<usize>) 
     let defaults = Listener::of(transport);
     PlacedListener {
         listen: place("listen").unwrap_or(header.clone()),
+        socket: (draft.socket != SocketFile::default())
+            .then(|| place("socket_owner").or(place("socket_group")).or(place("socket_mode")))
+            .flatten(),
         next_hop: place("next_hop").or_else(|| place("release_to")).unwrap_or(header),
         listener: Listener {
             transport,
             listen: draft.listen.unwrap_or(defaults.listen),
+            socket: draft.socket,
             next_hop: draft.next_hop.unwrap_or(defaults.next_hop),
             next_hop_protocol: draft.next_hop_protocol.unwrap_or(defaults.next_hop_protocol),
             refusals: draft.refusals,
@@ -309,6 +315,16 @@ fn check_listeners(
             let message = format!("the listener in line {line} listens on {} already", other.listener.listen);
             walk.push(Problem::error(draft.listen.clone(), message).expected("another address or port"));
         }
+        if let Some(span) = draft.socket.clone().filter(|_| !matches!(listen, Endpoint::Unix(_))) {
+            let (message, expected) = match listen {
+                Endpoint::Systemd(_) => (
+                    "systemd makes this listener's socket, and gives it owner, group and mode",
+                    "SocketUser=, SocketGroup= and SocketMode= in the .socket unit",
+                ),
+                _ => ("this listener has no Unix socket, hence no file to own", "listen = \"unix:/path\""),
+            };
+            walk.push(Problem::warning(span, message).expected(expected));
+        }
         let next_hop = &draft.listener.next_hop;
         if drafts.iter().any(|other| meet(next_hop, &other.listener.listen)) {
             let message = format!("mail would go round in circles: {next_hop} is one of our own listeners");
@@ -328,7 +344,7 @@ fn check_listeners(
 }
 
 /// Whether both are the same place; a wildcard address is every address of the host.
-fn meet(a: &Endpoint, b: &Endpoint) -> bool {
+pub(crate) fn meet(a: &Endpoint, b: &Endpoint) -> bool {
     match (a, b) {
         (Endpoint::Tcp(a), Endpoint::Tcp(b)) => {
             let wild = |address: &SocketAddr| address.ip().is_unspecified();
@@ -336,7 +352,9 @@ fn meet(a: &Endpoint, b: &Endpoint) -> bool {
             a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || wild(a) && near(b) || wild(b) && near(a))
         }
         (Endpoint::Unix(a), Endpoint::Unix(b)) => a == b,
-        (Endpoint::Tcp(_), Endpoint::Unix(_)) | (Endpoint::Unix(_), Endpoint::Tcp(_)) => false,
+        (Endpoint::Systemd(a), Endpoint::Systemd(b)) => a == b,
+        // What systemd passes is known only at the start.
+        (Endpoint::Tcp(_) | Endpoint::Unix(_) | Endpoint::Systemd(_), _) => false,
     }
 }
 

@@ -62,13 +62,28 @@ pub enum OnError {
     Pass,
 }
 
-/// A place to listen on or connect to: `127.0.0.1:10025`, `[::1]:10025`, `unix:/path`.
+/// A place to listen on or connect to: `127.0.0.1:10025`, `[::1]:10025`, `unix:/path`; to listen on
+/// also `systemd:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// TCP, IPv4 or IPv6.
     Tcp(SocketAddr),
     /// A Unix stream socket.
     Unix(PathBuf),
+    /// The sockets that systemd passes under this name (`FileDescriptorName=`). Nothing to connect to:
+    /// `next_hop` does not take it.
+    Systemd(String),
+}
+
+/// `socket_owner`, `socket_group`, `socket_mode`: the file of a Unix socket that we make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketFile {
+    /// A user's name or number; `None`: who runs the daemon.
+    pub owner: Option<String>,
+    /// A group's name or number; `None`: the daemon's.
+    pub group: Option<String>,
+    /// Permissions. 0660: owner and group may connect.
+    pub mode: u32,
 }
 
 /// One `[[listener]]`.
@@ -78,6 +93,8 @@ pub struct Listener {
     pub transport: Transport,
     /// `listen`. A relative Unix path lies in the state folder.
     pub listen: Endpoint,
+    /// `socket_owner`, `socket_group`, `socket_mode`
+    pub socket: SocketFile,
     /// `next_hop`; of a milter `release_to`, where released mail goes.
     pub next_hop: Endpoint,
     /// `next_hop_protocol`, never more than the listener can answer for.
@@ -263,6 +280,7 @@ impl Listener {
         Self {
             transport,
             listen,
+            socket: SocketFile::default(),
             next_hop: loopback(10026),
             next_hop_protocol: if transport.answers_each() {
                 NextHopProtocol::LmtpOrSmtp
@@ -274,6 +292,12 @@ impl Listener {
             xforward_networks: loopback_networks(),
             hold_in: HoldIn::default(),
         }
+    }
+}
+
+impl Default for SocketFile {
+    fn default() -> Self {
+        Self { owner: None, group: None, mode: 0o660 }
     }
 }
 

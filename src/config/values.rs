@@ -147,6 +147,7 @@ impl fmt::Display for Endpoint {
         match self {
             Endpoint::Tcp(address) => address.fmt(f),
             Endpoint::Unix(path) => write!(f, "unix:{}", path.display()),
+            Endpoint::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
 }
@@ -189,6 +190,48 @@ impl FromStr for Endpoint {
             None => wrong,
         })
     }
+}
+
+/// Longest `FileDescriptorName=` (sd_listen_fds(3)).
+const MAX_SOCKET_NAME: usize = 255;
+
+/// Where to listen: an [`Endpoint`], or `systemd:NAME` for sockets that systemd passes.
+///
+/// # Errors
+/// Another form.
+pub fn listen(text: &str) -> Result<Endpoint, Wrong> {
+    let Some(name) = text.strip_prefix("systemd:") else {
+        return text
+            .parse()
+            .map_err(|wrong: Wrong| Wrong { expected: format!("{} or \"systemd:NAME\"", wrong.expected), ..wrong });
+    };
+    let fits = (1..=MAX_SOCKET_NAME).contains(&name.len()) && name.chars().all(|c| c.is_ascii_graphic() && c != ':');
+    let expected = "the FileDescriptorName= of a .socket unit";
+    fits.then(|| Endpoint::Systemd(name.to_owned()))
+        .ok_or_else(|| Wrong::new(format!("`{name}` cannot be the name of a socket"), expected))
+}
+
+/// The permissions of a socket's file: `"0660"`.
+///
+/// # Errors
+/// Another form.
+pub fn socket_mode(text: &str) -> Result<u32, Wrong> {
+    let is_octal = (3..=4).contains(&text.len()) && text.chars().all(|c| ('0'..='7').contains(&c));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+    mode.ok_or_else(|| Wrong::new(format!("`{text}` is no file mode"), "octal digits like \"0660\""))
+}
+
+/// A user or a group: its name or its number.
+///
+/// # Errors
+/// Another form.
+pub fn account(text: &str) -> Result<String, Wrong> {
+    let fits = (1..=64).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-$@".contains(c))
+        && !text.starts_with('-');
+    fits.then(|| text.to_owned()).ok_or_else(|| {
+        Wrong::new(format!("`{text}` is no name of a user or group"), "a name like \"postfix\", or a number")
+    })
 }
 
 /// A network: `192.0.2.0/24`, `2001:db8::/32`, or a single address.

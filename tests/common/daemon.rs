@@ -85,6 +85,11 @@ impl Daemon {
         file.write_all(lines.as_bytes()).expect("the configuration");
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running daemon").id()
+    }
+
     /// SIGHUP.
     pub fn reload(&self) {
         let pid = rustix::process::Pid::from_child(self.child.as_ref().expect("a running daemon"));

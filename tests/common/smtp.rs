@@ -580,6 +580,7 @@ pub fn config() -> Config {
 pub fn listener(next_hop: SocketAddr) -> Listener {
     Listener {
         listen: Endpoint::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
+        socket: sekisho::config::SocketFile::default(),
         next_hop: Endpoint::Tcp(next_hop),
         xforward_networks: vec!["127.0.0.0/8".parse().unwrap()],
         ..Listener::of(Transport::BeforeQueue)
