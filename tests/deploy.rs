@@ -29,17 +29,42 @@ fn the_unit_is_exposed_to_less_than_1_5() {
 }
 
 #[test]
-fn systemd_understands_every_line_of_the_unit() {
+fn systemd_understands_every_line_of_the_units() {
     let Some(analyze) = require_tool("systemd-analyze") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     // `verify` looks for the programs and documents, which are not installed here.
     let installed = std::fs::read_to_string(file("systemd/sekisho.service")).expect("the unit");
     let unit = folder.path().join("sekisho.service");
     std::fs::write(&unit, installed.replace("=/usr/bin/sekisho", "=/bin/true")).expect("to write it");
-    let output = run(&analyze, &["verify", "--man=no"], &unit);
-    let complaints: Vec<String> =
-        text(&output).lines().filter(|line| line.contains("sekisho.service")).map(str::to_owned).collect();
-    assert_eq!(complaints, Vec::<String>::new());
+    let mut units = vec![unit];
+    for name in ["sekisho.socket", "sekisho-milter.socket"] {
+        let copy = folder.path().join(name);
+        std::fs::copy(file("systemd").join(name), &copy).expect("to copy it");
+        units.push(copy);
+    }
+    for unit in units {
+        let output = run(&analyze, &["verify", "--man=no"], &unit);
+        let complaints: Vec<String> =
+            text(&output).lines().filter(|line| line.contains("sekisho")).map(str::to_owned).collect();
+        assert_eq!(complaints, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_socket_units_fit_the_configuration() {
+    let unit = |name: &str| std::fs::read_to_string(file("systemd").join(name)).expect(name);
+    let default = sekisho::config::Config::default().listeners[0].listen.to_string();
+    assert!(unit("sekisho.socket").contains(&format!("\nListenStream={default}\n")), "the default listener's address");
+    for (name, socket) in [("smtp", "sekisho.socket"), ("milter", "sekisho-milter.socket")] {
+        let text = unit(socket);
+        assert!(
+            text.contains(&format!("\nFileDescriptorName={name}\n")) && text.contains("\nService=sekisho.service\n")
+        );
+        let listen = format!("[[listener]]\nlisten = \"systemd:{name}\"\n");
+        sekisho::config::Config::parse(&listen, "test").expect("a name");
+    }
+    let service = unit("sekisho.service");
+    assert!(service.contains("\nType=notify\n") && service.contains("\nWatchdogSec="));
 }
 
 #[test]
