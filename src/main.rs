@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use sekisho::cli::{DEFAULT_CONFIG, DEFAULT_STATE, check, demo, exit, quarantine, scan, serve};
+use sekisho::cli::{DEFAULT_CONFIG, DEFAULT_STATE, check, demo, exit, postfix, quarantine, scan, serve};
 use sekisho::config::load::LoadError;
 use sekisho::config::{Config, Endpoint};
 use sekisho::smtp::delivery::NextHop;
@@ -24,6 +24,7 @@ const AFTER_HELP: &str = "\
 First steps:
   sekisho demo                      see what it does, on loopback and in a temporary folder
   sekisho check                     read /etc/sekisho/sekisho.toml as the daemon would
+  sekisho postfix print --mode …    the commands that put it into Postfix; `apply` runs them
   sekisho quarantine list           what is held; `show ID` says why, `release ID` lets it go on";
 
 #[derive(Subcommand)]
@@ -49,6 +50,13 @@ enum Command {
     #[command(after_help = "Exit status: 0 done, 66 no such message, 69 or 75 the next hop did not take it; \
                             docs/quarantine.md has all.")]
     Quarantine(QuarantineArguments),
+    /// Put Sekisho into Postfix's configuration, and take it out again
+    #[command(
+        subcommand,
+        after_help = "Exit status: 0 done, 64 the flags do not fit, 69 there is no Postfix, 77 not permitted, \
+                      78 Postfix's configuration does not allow it; then nothing has changed."
+    )]
+    Postfix(postfix::Command),
 }
 
 #[derive(clap::Args)]
@@ -91,6 +99,7 @@ fn run(command: &Command) -> u8 {
         Command::Scan(arguments) => scan::run(arguments, &mut out, &mut err),
         Command::Check { file, json } => check::run(file, *json, &mut out, &mut err),
         Command::Quarantine(arguments) => Ok(held(arguments, &mut out, &mut err)),
+        Command::Postfix(command) => postfix::run(command, &mut out, &mut err),
     };
     match result {
         Ok(status) => status,

@@ -433,6 +433,7 @@ fn miltertest_agrees() {
         let socket = match &filter.endpoint {
             Endpoint::Tcp(address) => format!("inet:{}@127.0.0.1", address.port()),
             Endpoint::Unix(path) => format!("unix:{}", path.display()),
+            Endpoint::Systemd(name) => panic!("nothing to connect to: {name}"),
         };
         for (version, value) in [("6", " value"), ("2", "value")] {
             let output = Command::new(&miltertest)

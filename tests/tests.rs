@@ -26,6 +26,8 @@ mod policy;
 mod policy_end_to_end;
 /// A real Postfix in front and behind.
 mod postfix;
+/// Postfix set up and restored by a command.
+mod postfix_setup;
 /// The clauses of the protocol that only the whole daemon can show.
 mod protocol;
 /// Held messages, releases, crashes.

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 pub mod exit;
+pub mod postfix;
 pub mod quarantine;
 pub mod scan;
 pub mod serve;

@@ -76,6 +76,7 @@ impl Mta {
         match endpoint {
             Endpoint::Tcp(address) => Self::tcp(*address),
             Endpoint::Unix(path) => Self::unix(path),
+            Endpoint::Systemd(name) => panic!("nothing to connect to: {name}"),
         }
     }
 

@@ -23,6 +23,7 @@ pub struct Postfix {
     port: u16,
     filter_port: u16,
     next_hop_port: u16,
+    written: [String; 2],
 }
 
 impl Postfix {
@@ -35,8 +36,9 @@ impl Postfix {
         }
         let folder = tempfile::Builder::new().prefix("postfix-").tempdir().expect("a folder");
         let (port, filter_port, next_hop_port) = (free_port(), free_port(), free_port());
-        let postfix = Self { folder, port, filter_port, next_hop_port };
+        let mut postfix = Self { folder, port, filter_port, next_hop_port, written: Default::default() };
         postfix.write_configuration(sink.port());
+        postfix.written = postfix.configuration();
         let start = postfix.sh("postfix start");
         assert!(start.status.success(), "{}\n{}", text(&start), postfix.log());
         wait_for("Postfix", Duration::from_secs(10), || super::client::Client::connect(port).is_ok());
@@ -76,6 +78,22 @@ impl Postfix {
     /// `main.cf` and `master.cf`.
     pub fn configuration(&self) -> [String; 2] {
         ["main.cf", "master.cf"].map(|name| fs::read_to_string(self.folder.path().join("etc").join(name)).expect(name))
+    }
+
+    /// The folder of `main.cf`.
+    pub fn config_dir(&self) -> std::path::PathBuf {
+        self.folder.path().join("etc")
+    }
+
+    /// `main.cf` and `master.cf` as they were at the start.
+    pub fn written(&self) -> &[String; 2] {
+        &self.written
+    }
+
+    /// Puts other contents into `main.cf` and `master.cf`.
+    pub fn restore(&self, [main, master]: &[String; 2]) {
+        fs::write(self.config_dir().join("main.cf"), main).expect("main.cf");
+        fs::write(self.config_dir().join("master.cf"), master).expect("master.cf");
     }
 
     /// Runs the recipe that stands behind `<!-- recipe: NAME -->` in `docs`, with our ports in place of
