@@ -2,7 +2,7 @@
 //!
 //! All editing is done by postconf(1), on copies of `main.cf` and `master.cf`; the results replace the files only when
 //! everything is known to fit, and whatever fails afterwards (`postfix check`, `postfix reload`) brings the former
-//! files back. What was changed stands beside them ([`record`]), so that `undo` restores them octet for octet,
+//! files back. What was changed stands beside them (`postfix/record.rs`), so that `undo` restores them octet for octet,
 //! or, if somebody else has edited them since, removes our settings and nothing else.
 
 use std::fmt;

@@ -90,8 +90,14 @@ impl Record {
             }
             None => names.map(|name| (name, None)).into(),
         };
-        let saved = Former(wanted).bring_back(instance);
-        saved.map(|()| former)
+        match Former(wanted).bring_back(instance) {
+            Ok(()) => Ok(former),
+            Err(trouble) => {
+                // Half a record is worse than the one from before.
+                former.bring_back(instance)?;
+                Err(trouble)
+            }
+        }
     }
 
     /// The files without our settings: the former ones if nobody else has touched them since, else the present
