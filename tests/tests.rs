@@ -2,6 +2,8 @@
 
 mod common;
 
+/// Every action in every mode.
+mod actions;
 /// The invariants that a program can check.
 mod architecture;
 /// Compound files, sound and damaged.

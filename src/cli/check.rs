@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_empty_file_is_valid() {
-        assert_eq!(check(Some(""), false), (0, "/sekisho.toml: ok, 0 rules, 1 listener\n".to_owned(), String::new()));
+        assert_eq!(check(Some(""), false), (0, "/sekisho.toml: ok, 0 rules, 2 listeners\n".to_owned(), String::new()));
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn warnings_do_not_fail() {
         let (code, out, err) = check(Some("[timeouts]\nreply_deadline = \"100s\"\n"), false);
-        assert_eq!((code, out.as_str()), (0, "/sekisho.toml: ok, 0 rules, 1 listener, 1 warning\n"));
+        assert_eq!((code, out.as_str()), (0, "/sekisho.toml: ok, 0 rules, 2 listeners, 1 warning\n"));
         assert!(err.contains(":2:18: warning: "), "{err}");
     }
 }

@@ -57,6 +57,11 @@ impl Client {
                 return Ok(reply);
             }
         }
+        self.content(content)
+    }
+
+    /// Content and the final dot; the first reply to it.
+    pub fn content(&mut self, content: &[u8]) -> io::Result<Reply> {
         let mut stuffed = Vec::with_capacity(content.len() + 5);
         for line in content.split_inclusive(|octet| *octet == b'\n') {
             if line.first() == Some(&b'.') {
@@ -69,7 +74,8 @@ impl Client {
         self.reply()
     }
 
-    fn reply(&mut self) -> io::Result<Reply> {
+    /// The next reply.
+    pub fn reply(&mut self) -> io::Result<Reply> {
         let mut text = String::new();
         loop {
             let start = text.len();

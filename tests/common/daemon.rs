@@ -32,12 +32,18 @@ impl Daemon {
 
     /// The same with more of the configuration: whole tables, rules for instance.
     pub fn with(mode: &str, port: u16, next_hop: u16, tables: &str) -> Self {
+        let listener = format!(
+            "[[listener]]\nkind = \"smtp\"\nmode = \"{mode}\"\nlisten = \"127.0.0.1:{port}\"\n\
+             next_hop = \"127.0.0.1:{next_hop}\"\n\n"
+        );
+        Self::of(port, &format!("{listener}{tables}"))
+    }
+
+    /// A daemon that is not running yet, with these tables, of which some listener takes mail at `port`.
+    pub fn of(port: u16, tables: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("sekisho-").tempdir().expect("a folder");
         let http = free_port();
-        let config = format!(
-            "[[listener]]\nkind = \"smtp\"\nmode = \"{mode}\"\nlisten = \"127.0.0.1:{port}\"\n\
-             next_hop = \"127.0.0.1:{next_hop}\"\n\n[http]\nlisten = \"127.0.0.1:{http}\"\n\n[log]\nformat = \"json\"\n\n{tables}"
-        );
+        let config = format!("[http]\nlisten = \"127.0.0.1:{http}\"\n\n[log]\nformat = \"json\"\n\n{tables}");
         fs::write(folder.path().join("sekisho.toml"), config).expect("the configuration");
         Self { folder, port, http, child: None }
     }

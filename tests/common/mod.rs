@@ -16,6 +16,7 @@ pub mod relay;
 pub mod samples;
 pub mod sink;
 pub mod smtp;
+pub mod station;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -102,7 +102,15 @@ fn serve(stream: &TcpStream, taken: &Mutex<Vec<Mail>>) -> std::io::Result<()> {
     }
 }
 
-fn read_data(input: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
+/// One line without its end; `None` if the peer has closed.
+pub fn read_line(input: &mut impl BufRead) -> std::io::Result<Option<String>> {
+    let mut line = String::new();
+    let read = input.read_line(&mut line)?;
+    Ok((read > 0).then(|| line.trim_end().to_owned()))
+}
+
+/// Content up to the final dot, unstuffed.
+pub fn read_data(input: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
     let mut data = Vec::new();
     loop {
         let start = data.len();
