@@ -19,7 +19,7 @@
 //! | What goes along it | [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
 //! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
 //! | Judging | [`verdict`], [`policy`] |
-//! | The edges | [`milter`], [`smtp`], [`net`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
+//! | The edges | [`milter`], [`smtp`], [`net`], [`tls`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
 //! | The program | [`daemon`], [`systemd`], [`config`], [`cli`] |
 //!
 //! # What always holds
@@ -83,6 +83,7 @@ pub mod strip;
 pub mod systemd;
 pub mod telemetry;
 pub mod terminal;
+pub mod tls;
 pub mod transaction;
 pub mod vba;
 pub mod verdict;

@@ -6,9 +6,8 @@
 use std::collections::HashMap;
 use std::fs;
 use std::future::Future;
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -18,10 +17,13 @@ use std::time::Duration;
 
 use bytes::BufMut;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ConnectionCommon, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -42,6 +44,12 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix stream socket.
     Unix(UnixStream),
+    /// Inside TLS, as the server.
+    TlsServer(Box<server::TlsStream<Stream>>),
+    /// Inside TLS, as the client.
+    TlsClient(Box<client::TlsStream<Stream>>),
+    /// A handshake took it and did not give it back: nothing can be said any more.
+    Gone,
 }
 
 impl Stream {
@@ -67,35 +75,96 @@ impl Stream {
     ///
     /// # Errors
     /// `WouldBlock` if nothing is there, or as the system says.
-    pub fn try_read_buf(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
+    pub fn try_read_buf(&mut self, buffer: &mut impl BufMut) -> io::Result<usize> {
         let mut octets = [0; 4096];
-        let (read, _) = recv(self, &mut octets, RecvFlags::DONTWAIT)?;
+        let read = match self {
+            Stream::Tcp(stream) => recv(stream, &mut octets, RecvFlags::DONTWAIT)?.0,
+            Stream::Unix(stream) => recv(stream, &mut octets, RecvFlags::DONTWAIT)?.0,
+            Stream::TlsServer(stream) => {
+                let (inner, tls) = stream.get_mut();
+                try_read_tls(inner, tls, &mut octets)?
+            }
+            Stream::TlsClient(stream) => {
+                let (inner, tls) = stream.get_mut();
+                try_read_tls(inner, tls, &mut octets)?
+            }
+            Stream::Gone => return Err(gone()),
+        };
         buffer.put_slice(octets.get(..read).unwrap_or_default());
         Ok(read)
+    }
+
+    /// Begins TLS as the server. The connection is lost ([`Stream::Gone`]) if this fails or is dropped.
+    ///
+    /// # Errors
+    /// The handshake fails.
+    pub async fn accept_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+        let plain = std::mem::replace(self, Stream::Gone);
+        let stream = TlsAcceptor::from(config).accept(plain).await?;
+        *self = Stream::TlsServer(Box::new(stream));
+        Ok(())
+    }
+
+    /// Begins TLS as the client, with a server of this name; as [`Stream::accept_tls`].
+    ///
+    /// # Errors
+    /// The handshake fails, or the server's certificate is not what is asked for.
+    pub async fn connect_tls(&mut self, config: Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<()> {
+        let plain = std::mem::replace(self, Stream::Gone);
+        let stream = TlsConnector::from(config).connect(name, plain).await?;
+        *self = Stream::TlsClient(Box::new(stream));
+        Ok(())
     }
 
     /// Writes as much as fits without waiting, also on a connection that the reactor has not seen yet.
     ///
     /// # Errors
-    /// `WouldBlock` if nothing fits, or as the system says.
+    /// `WouldBlock` if nothing fits, or as the system says. Not for TLS.
     pub fn try_write(&self, octets: &[u8]) -> io::Result<usize> {
-        Ok(send(self, octets, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match self {
+            Stream::Tcp(stream) => Ok(send(stream, octets, flags)?),
+            Stream::Unix(stream) => Ok(send(stream, octets, flags)?),
+            Stream::TlsServer(_) | Stream::TlsClient(_) | Stream::Gone => Err(gone()),
+        }
     }
 
     /// The own address of a TCP connection.
     pub fn local_ip(&self) -> Option<IpAddr> {
         match self {
             Stream::Tcp(stream) => stream.local_addr().ok().map(|address| address.ip()),
-            Stream::Unix(_) => None,
+            Stream::Unix(_) | Stream::Gone => None,
+            Stream::TlsServer(stream) => stream.get_ref().0.local_ip(),
+            Stream::TlsClient(stream) => stream.get_ref().0.local_ip(),
         }
     }
 }
 
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
+fn gone() -> io::Error {
+    io::Error::from(io::ErrorKind::NotConnected)
+}
+
+/// What has arrived inside TLS, without waiting. Records that carry no data, such as session tickets,
+/// are taken on the way and are no sign of life.
+fn try_read_tls<Side>(stream: &mut Stream, tls: &mut ConnectionCommon<Side>, octets: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match tls.reader().read(octets) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read,
+        }
+        let mut raw = [0; 4096];
+        let read = match stream {
+            Stream::Tcp(stream) => recv(stream, &mut raw, RecvFlags::DONTWAIT)?.0,
+            Stream::Unix(stream) => recv(stream, &mut raw, RecvFlags::DONTWAIT)?.0,
+            Stream::TlsServer(_) | Stream::TlsClient(_) | Stream::Gone => return Err(gone()),
+        };
+        if read == 0 {
+            return Ok(0);
+        }
+        let mut rest = raw.get(..read).unwrap_or_default();
+        while !rest.is_empty() {
+            tls.read_tls(&mut rest)?;
+            tls.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
     }
 }
@@ -105,6 +174,9 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::TlsServer(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::TlsClient(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Gone => Poll::Ready(Err(gone())),
         }
     }
 }
@@ -114,6 +186,9 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, octets),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, octets),
+            Stream::TlsServer(stream) => Pin::new(stream).poll_write(cx, octets),
+            Stream::TlsClient(stream) => Pin::new(stream).poll_write(cx, octets),
+            Stream::Gone => Poll::Ready(Err(gone())),
         }
     }
 
@@ -121,6 +196,9 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::TlsServer(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::TlsClient(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Gone => Poll::Ready(Err(gone())),
         }
     }
 
@@ -128,6 +206,9 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::TlsServer(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::TlsClient(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Gone => Poll::Ready(Err(gone())),
         }
     }
 }

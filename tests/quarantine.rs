@@ -936,7 +936,7 @@ fn every_exit_code_of_the_command() {
     let rows = [
         (list(None, false), 0, ""),
         (list(Some("held"), true), 0, ""),
-        (list(Some("heldd"), false), 64, "states are pending, held"),
+        (list(Some("heldd"), false), 64, "states are pending, unconfirmed, held"),
         (show(id, false, false), 0, ""),
         (show(id, true, false), 0, ""),
         (show(missing, false, false), 66, "no such message"),

@@ -44,6 +44,8 @@ mod smtp;
 mod strip;
 /// Sockets from systemd, and what it is told.
 mod systemd;
+/// STARTTLS on both sides, and XCLIENT.
+mod tls;
 /// Macros loud and quiet.
 mod vba;
 /// Levels and sentences.

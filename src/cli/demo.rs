@@ -195,7 +195,7 @@ fn describe_delivered(copy: &[u8], original: &[u8], row: &mut Row) {
 /// One message over SMTP, with the same client that talks to next hops.
 async fn send(to: &Endpoint, message: &'static [u8]) -> Result<Reply, Box<dyn std::error::Error>> {
     let mut client = Client::connect(to, &Timeouts::default()).await?;
-    client.hello(&Octets::from("demo.example"), &[Protocol::Smtp]).await?.map_err(|reply| reply.text())?;
+    client.hello(&Octets::from("demo.example"), &[Protocol::Smtp], None).await?.map_err(|reply| reply.text())?;
     for reply in
         [client.mail(&envelope::Path::new(SENDER)).await?, client.recipient(&envelope::Path::new(RECIPIENT)).await?]
     {

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustls::pki_types::ServerName;
 
 use crate::config::diagnostics::Problem;
 use crate::config::rules::{RULE, WHEN};
@@ -36,6 +38,7 @@ const DURATION: &str = "a duration like \"90s\"";
 const SIZE: &str = "a size like \"50 MiB\"";
 const INTEGER: &str = "an integer";
 const NETWORKS: &str = "networks like \"192.0.2.0/24\"";
+const FILE: &str = "the absolute path of a file";
 const ENDPOINT: &str = "\"ADDRESS:PORT\" or \"unix:/path\"";
 const LISTEN: &str = "\"ADDRESS:PORT\", \"unix:/path\" or \"systemd:NAME\"";
 const ACCOUNT: &str = "a name like \"postfix\", or a number in quotes";
@@ -349,6 +352,16 @@ pub(super) enum Side {
     After,
 }
 
+/// How much TLS is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum TlsUse {
+    #[default]
+    Off,
+    May,
+    Encrypt,
+    Verify,
+}
+
 /// A `[[listener]]` while it is read: each key that is there, and the places that other checks point at.
 #[derive(Default)]
 pub(super) struct ListenerDraft {
@@ -363,6 +376,13 @@ pub(super) struct ListenerDraft {
     pub bare_newlines: BareNewlines,
     pub xforward_networks: Option<Vec<IpNet>>,
     pub hold_in: HoldIn,
+    pub xclient_networks: Vec<IpNet>,
+    pub tls: TlsUse,
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub next_hop_tls: TlsUse,
+    pub next_hop_tls_ca: Option<PathBuf>,
+    pub next_hop_tls_name: Option<ServerName<'static>>,
     /// Where each key stands that is there.
     pub places: BTreeMap<&'static str, Range<usize>>,
 }
@@ -504,6 +524,79 @@ pub(super) const LISTENER: &[Key<ListenerDraft>] = &[
         read: |walk, field, draft| {
             draft.places.insert("xforward_networks", field.span());
             draft.xforward_networks = Some(walk.list(field, values::network));
+        },
+    },
+    Key {
+        name: "xclient_networks",
+        wants: NETWORKS,
+        default: "[]",
+        doc: "Peers that may take another client's place (XCLIENT): a proxy or a test client that you trust as yourself.",
+        read: |walk, field, draft| {
+            draft.places.insert("xclient_networks", field.span());
+            draft.xclient_networks = walk.list(field, values::network);
+        },
+    },
+    Key {
+        name: "tls",
+        wants: "\"off\", \"may\" or \"encrypt\"",
+        default: "\"off\"",
+        doc: "STARTTLS for clients: not offered, offered, or required (530 to MAIL without it).",
+        read: |walk, field, draft| {
+            let choices = [("off", TlsUse::Off), ("may", TlsUse::May), ("encrypt", TlsUse::Encrypt)];
+            draft.places.insert("tls", field.span());
+            walk.choice(field, &choices, &mut draft.tls);
+        },
+    },
+    Key {
+        name: "tls_cert",
+        wants: FILE,
+        default: "",
+        doc: "For tls: our certificate, and those between it and a root behind it, PEM. A reload (SIGHUP) reads it again.",
+        read: |walk, field, draft| {
+            draft.places.insert("tls_cert", field.span());
+            draft.tls_cert = walk.parsed(field, values::file);
+        },
+    },
+    Key {
+        name: "tls_key",
+        wants: FILE,
+        default: "",
+        doc: "For tls: its private key, PEM. May be the same file.",
+        read: |walk, field, draft| {
+            draft.places.insert("tls_key", field.span());
+            draft.tls_key = walk.parsed(field, values::file);
+        },
+    },
+    Key {
+        name: "next_hop_tls",
+        wants: "\"off\", \"may\", \"encrypt\" or \"verify\"",
+        default: "\"off\"",
+        doc: "STARTTLS with the next hop: never, if it offers it, always, or always and only with a certificate that is right. What cannot be had so is deferred.",
+        read: |walk, field, draft| {
+            let choices =
+                [("off", TlsUse::Off), ("may", TlsUse::May), ("encrypt", TlsUse::Encrypt), ("verify", TlsUse::Verify)];
+            draft.places.insert("next_hop_tls", field.span());
+            walk.choice(field, &choices, &mut draft.next_hop_tls);
+        },
+    },
+    Key {
+        name: "next_hop_tls_ca",
+        wants: FILE,
+        default: "",
+        doc: "For verify: the roots to believe, PEM; without it the system's.",
+        read: |walk, field, draft| {
+            draft.places.insert("next_hop_tls_ca", field.span());
+            draft.next_hop_tls_ca = walk.parsed(field, values::file);
+        },
+    },
+    Key {
+        name: "next_hop_tls_name",
+        wants: "a name like \"mx.example.jp\"",
+        default: "",
+        doc: "For verify: the name that must stand in the next hop's certificate; without it the address of next_hop must.",
+        read: |walk, field, draft| {
+            draft.places.insert("next_hop_tls_name", field.span());
+            draft.next_hop_tls_name = walk.parsed(field, values::server_name);
         },
     },
 ];

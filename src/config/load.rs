@@ -2,21 +2,23 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use rustls::pki_types::ServerName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::diagnostics::{Diagnostics, Problem, Source};
-use crate::config::keys::{Kind, LISTENER, ListenerDraft, SECTIONS, Side};
+use crate::config::keys::{Kind, LISTENER, ListenerDraft, SECTIONS, Side, TlsUse};
 use crate::config::rules::{self, Placed};
 use crate::config::walk::Walk;
-use crate::config::{Config, Endpoint, Listener, NextHopProtocol, SocketFile, values};
+use crate::config::{ClientTls, Config, Endpoint, Listener, NextHopProtocol, ServerTls, SocketFile, values};
 use crate::plan::Transport;
 use crate::policy::Policy;
 use crate::policy::decision::Action;
+use crate::tls::{BadIdentity, Connector, Identity};
 
 /// Largest configuration file. 1 MiB: some ten thousand rules.
 pub const MAX_FILE: u64 = 1 << 20;
@@ -249,8 +251,18 @@ fn read_listeners(walk: &mut Walk, value: &Spanned<DeValue<'_>>) -> Vec<PlacedLi
 }
 
 /// The keys of a proxy: a milter's MTA does all that.
-const NOT_OF_A_MILTER: &[&str] =
-    &["mode", "next_hop", "next_hop_protocol", "refusals", "bare_newlines", "xforward_networks"];
+const NOT_OF_A_MILTER: &[&str] = &[
+    "mode",
+    "next_hop",
+    "next_hop_protocol",
+    "refusals",
+    "bare_newlines",
+    "xforward_networks",
+    "xclient_networks",
+    "tls",
+    "tls_cert",
+    "tls_key",
+];
 
 /// The listener that a draft makes: the defaults of its kind, and what the file says.
 fn finish_listener(walk: &mut Walk, draft: ListenerDraft, header: Range<usize>) -> PlacedListener {
@@ -278,6 +290,8 @@ fn finish_listener(walk: &mut Walk, draft: ListenerDraft, header: Range<usize>) 
         walk.push(problem.expected("kind = \"lmtp\", or a next hop that speaks SMTP"));
     }
     let defaults = Listener::of(transport);
+    let tls = server_tls(walk, &draft, &header);
+    let next_hop_tls = client_tls(walk, &draft, draft.next_hop.as_ref().unwrap_or(&defaults.next_hop));
     PlacedListener {
         listen: place("listen").unwrap_or(header.clone()),
         socket: (draft.socket != SocketFile::default())
@@ -294,7 +308,80 @@ fn finish_listener(walk: &mut Walk, draft: ListenerDraft, header: Range<usize>) 
             bare_newlines: draft.bare_newlines,
             xforward_networks: draft.xforward_networks.unwrap_or(defaults.xforward_networks),
             hold_in: draft.hold_in,
+            xclient_networks: draft.xclient_networks,
+            tls,
+            next_hop_tls,
         },
+    }
+}
+
+/// Says that keys are of no use, since the one that they belong to is not set so.
+fn useless(walk: &mut Walk, draft: &ListenerDraft, keys: &[&str], without: &str) {
+    for (key, place) in keys.iter().filter_map(|key| draft.places.get_key_value(key)) {
+        walk.push(Problem::warning(place.clone(), format!("`{key}` does nothing")).expected(without));
+    }
+}
+
+/// TLS with clients, with the certificate as it is now.
+fn server_tls(walk: &mut Walk, draft: &ListenerDraft, header: &Range<usize>) -> Option<ServerTls> {
+    let place = |key: &str| draft.places.get(key).cloned();
+    if draft.tls == TlsUse::Off {
+        useless(walk, draft, &["tls_cert", "tls_key"], "tls = \"may\" or \"encrypt\" beside it");
+        return None;
+    }
+    let (Some(certificate), Some(key)) = (&draft.tls_cert, &draft.tls_key) else {
+        for (missing, what) in [("tls_cert", "certificate"), ("tls_key", "key")] {
+            if place(missing).is_none() {
+                let at = place("tls").unwrap_or(header.clone());
+                walk.push(
+                    Problem::error(at, format!("`tls` needs a {what}")).expected(format!("`{missing}` beside it")),
+                );
+            }
+        }
+        return None;
+    };
+    let (key_of_file, message) = match Identity::load(certificate, key) {
+        Ok(identity) => return Some(ServerTls { required: draft.tls == TlsUse::Encrypt, identity }),
+        Err(BadIdentity::Certificate(message)) => ("tls_cert", message),
+        Err(BadIdentity::Key(message)) => ("tls_key", message),
+    };
+    let problem = Problem::error(place(key_of_file).unwrap_or(header.clone()), message);
+    walk.push(problem.expected("a PEM file with the certificate, and one with its key"));
+    None
+}
+
+/// TLS with the next hop, with the roots as they are now.
+fn client_tls(walk: &mut Walk, draft: &ListenerDraft, next_hop: &Endpoint) -> Option<ClientTls> {
+    let at = draft.places.get("next_hop_tls").cloned()?;
+    let verify = draft.next_hop_tls == TlsUse::Verify;
+    if !verify {
+        let keys = ["next_hop_tls_ca", "next_hop_tls_name"];
+        useless(walk, draft, &keys, "next_hop_tls = \"verify\" beside it");
+    }
+    if draft.next_hop_tls == TlsUse::Off {
+        return None;
+    }
+    let name = match (&draft.next_hop_tls_name, next_hop) {
+        (Some(name), _) => name.clone(),
+        (None, Endpoint::Tcp(address)) => ServerName::IpAddress(address.ip().into()),
+        (None, Endpoint::Unix(_)) if verify => {
+            let message = "a Unix socket has no name that could stand in a certificate";
+            walk.push(Problem::error(at, message).expected("`next_hop_tls_name` beside it"));
+            return None;
+        }
+        (None, Endpoint::Unix(_) | Endpoint::Systemd(_)) => ServerName::IpAddress(Ipv4Addr::LOCALHOST.into()),
+    };
+    let connector = match verify {
+        true => Connector::verifying(draft.next_hop_tls_ca.as_deref(), name),
+        false => Connector::trusting(name),
+    };
+    match connector {
+        Ok(connector) => Some(ClientTls { required: draft.next_hop_tls != TlsUse::May, connector }),
+        Err(message) => {
+            let place = draft.places.get("next_hop_tls_ca").cloned().unwrap_or(at);
+            walk.push(Problem::error(place, message).expected("next_hop_tls_ca with a PEM file of roots"));
+            None
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::limits::Limits;
 use crate::plan::Transport;
 use crate::policy::Policy;
+use crate::tls::{Connector, Identity};
 
 pub mod diagnostics;
 pub mod keys;
@@ -107,6 +108,30 @@ pub struct Listener {
     pub xforward_networks: Vec<IpNet>,
     /// `hold_in`, of a milter.
     pub hold_in: HoldIn,
+    /// `xclient_networks`: peers that may take another client's place (XCLIENT).
+    pub xclient_networks: Vec<IpNet>,
+    /// `tls`, `tls_cert`, `tls_key`; `None` if off.
+    pub tls: Option<ServerTls>,
+    /// `next_hop_tls` and its keys; `None` if off.
+    pub next_hop_tls: Option<ClientTls>,
+}
+
+/// TLS with clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// Without it, no mail is taken.
+    pub required: bool,
+    /// Our certificate. A reload brings a new one into force for handshakes from then on.
+    pub identity: Identity,
+}
+
+/// TLS with the next hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientTls {
+    /// Without it, nothing is sent.
+    pub required: bool,
+    /// Whom to believe.
+    pub connector: Connector,
 }
 
 /// `hold_in`: where a milter's messages are held.
@@ -291,6 +316,9 @@ impl Listener {
             bare_newlines: BareNewlines::default(),
             xforward_networks: loopback_networks(),
             hold_in: HoldIn::default(),
+            xclient_networks: Vec::new(),
+            tls: None,
+            next_hop_tls: None,
         }
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use rustls::pki_types::ServerName;
+
 use crate::config::Endpoint;
 
 /// Why a text is not a value, and what would be.
@@ -295,6 +297,29 @@ pub fn folder(text: &str) -> Result<PathBuf, Wrong> {
         return Err(Wrong::new(format!("`{text}` is not a folder"), "an absolute path, or one below the state folder"));
     }
     Ok(PathBuf::from(text))
+}
+
+/// A file, by an absolute path.
+///
+/// # Errors
+/// Another form.
+pub fn file(text: &str) -> Result<PathBuf, Wrong> {
+    if !text.starts_with('/') || text.contains('\0') {
+        return Err(Wrong::new(
+            format!("`{text}` is not the path of a file"),
+            "an absolute path like \"/etc/…/x.pem\"",
+        ));
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// The name in a server's certificate: a host name or an address.
+///
+/// # Errors
+/// Another form.
+pub fn server_name(text: &str) -> Result<ServerName<'static>, Wrong> {
+    let name = ServerName::try_from(text.to_owned());
+    name.map_err(|_| Wrong::new(format!("`{text}` is no name of a server"), "a name like \"mx.example.jp\""))
 }
 
 /// `[log] level`: a level, or tracing's directives (`info,sekisho::smtp=debug`).

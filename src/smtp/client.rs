@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::config::{Endpoint, NextHopProtocol, Timeouts};
+use crate::config::{ClientTls, Endpoint, NextHopProtocol, Timeouts};
 use crate::envelope::{Octets, Path};
 use crate::message::{Edits, Message, Piece};
 use crate::net::Stream;
@@ -36,6 +36,8 @@ pub enum Stage {
     Banner,
     /// EHLO, LHLO or HELO.
     Hello,
+    /// STARTTLS and the handshake.
+    StartTls,
     /// XFORWARD
     Xforward,
     /// MAIL
@@ -67,6 +69,8 @@ pub enum Cause {
     Malformed(&'static str),
     /// A well-formed reply that cannot be here, such as 354 to MAIL.
     Unexpected(Reply),
+    /// TLS is required and cannot be had, or its handshake failed.
+    Tls(String),
 }
 
 /// The next hop is lost.
@@ -85,7 +89,7 @@ impl Lost {
         match &self.cause {
             Cause::Io(_) | Cause::Closed => true,
             Cause::Unexpected(reply) => reply.code() == 421,
-            Cause::Timeout | Cause::Malformed(_) => false,
+            Cause::Timeout | Cause::Malformed(_) | Cause::Tls(_) => false,
         }
     }
 }
@@ -98,6 +102,7 @@ impl fmt::Display for Lost {
             Stage::Connect => "connecting",
             Stage::Banner => "its banner",
             Stage::Hello => "EHLO",
+            Stage::StartTls => "STARTTLS",
             Stage::Xforward => "XFORWARD",
             Stage::Mail => "MAIL",
             Stage::Recipient => "RCPT",
@@ -113,6 +118,7 @@ impl fmt::Display for Lost {
             Cause::Timeout => write!(f, "next hop lost at {stage}: no answer in time"),
             Cause::Malformed(what) => write!(f, "next hop lost at {stage}: malformed reply ({what})"),
             Cause::Unexpected(reply) => write!(f, "next hop lost at {stage}: it said {:?}", reply.text()),
+            Cause::Tls(what) => write!(f, "next hop lost at {stage}: {what}"),
         }
     }
 }
@@ -124,6 +130,8 @@ pub struct Capabilities {
     pub protocol: Protocol,
     /// SIZE: offered at all, and the largest message if it says one (0 means no limit, RFC 1870 4).
     pub size: Option<u64>,
+    /// STARTTLS
+    pub starttls: bool,
     /// 8BITMIME
     pub eight_bit: bool,
     /// SMTPUTF8
@@ -145,6 +153,7 @@ impl Capabilities {
             let mut words = line.split_ascii_whitespace();
             match words.next() {
                 Some("SIZE") => capabilities.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0)),
+                Some("STARTTLS") => capabilities.starttls = true,
                 Some("8BITMIME") => capabilities.eight_bit = true,
                 Some("SMTPUTF8") => capabilities.utf8 = true,
                 Some("DSN") => capabilities.dsn = true,
@@ -187,12 +196,53 @@ impl Client {
         Ok(client)
     }
 
-    /// Greets it in the first of the protocols that it knows, and with HELO if it knows SMTP only by
-    /// that (RFC 5321 4.1.4). `Ok(Err(reply))` is its refusal.
+    /// Greets it in the first of the protocols that it knows, and begins TLS if that is wanted and can
+    /// be had. `Ok(Err(reply))` is its refusal.
     ///
     /// # Errors
-    /// The next hop is lost.
-    pub async fn hello(&mut self, name: &Octets, protocols: &[Protocol]) -> Result<Result<Capabilities, Reply>, Lost> {
+    /// The next hop is lost, or TLS is required and cannot be had.
+    pub async fn hello(
+        &mut self,
+        name: &Octets,
+        protocols: &[Protocol],
+        tls: Option<&ClientTls>,
+    ) -> Result<Result<Capabilities, Reply>, Lost> {
+        let greeted = self.greet(name, protocols).await?;
+        match (&greeted, tls) {
+            (Ok(offered), Some(tls)) if self.start_tls(offered.starttls, tls).await? => {
+                // What was said in clear is forgotten (RFC 3207 4.2).
+                let protocol = offered.protocol;
+                self.greet(name, &[protocol]).await
+            }
+            _ => Ok(greeted),
+        }
+    }
+
+    /// STARTTLS and the handshake; false if it goes on in clear, which is allowed then.
+    async fn start_tls(&mut self, offered: bool, tls: &ClientTls) -> Result<bool, Lost> {
+        let lost = |cause| Lost { stage: Stage::StartTls, cause };
+        match (offered, tls.required) {
+            (false, true) => return Err(lost(Cause::Tls("it does not offer TLS, which next_hop_tls requires".into()))),
+            (false, false) => return Ok(false),
+            (true, _) => {}
+        }
+        let reply = self.command(Stage::StartTls, &[b"STARTTLS"]).await?;
+        if reply.code() != 220 {
+            let goes_on = !tls.required && reply.is_refusal() && reply.code() != 421;
+            return if goes_on { Ok(false) } else { Err(lost(Cause::Unexpected(reply))) };
+        }
+        // A reply in clear behind the 220 would be taken for one inside TLS (CVE-2011-0411).
+        self.idle(Stage::StartTls)?;
+        let (config, name) = tls.connector.config();
+        match timeout(self.timeouts.next_hop_command, self.stream.connect_tls(config, name)).await {
+            Ok(Ok(())) => Ok(true),
+            Ok(Err(error)) => Err(lost(Cause::Tls(format!("the TLS handshake failed: {error}")))),
+            Err(_) => Err(lost(Cause::Timeout)),
+        }
+    }
+
+    /// EHLO or LHLO, and HELO if it knows SMTP only by that (RFC 5321 4.1.4).
+    async fn greet(&mut self, name: &Octets, protocols: &[Protocol]) -> Result<Result<Capabilities, Reply>, Lost> {
         let mut refusals = Vec::new();
         for protocol in protocols {
             let reply = self.command(Stage::Hello, &[protocol.hello().as_bytes(), b" ", &name.0]).await?;
@@ -356,18 +406,22 @@ impl Client {
     /// reply could be matched to its command any more.
     fn idle(&mut self, stage: Stage) -> Result<(), Lost> {
         let lost = |cause| Err(Lost { stage, cause });
-        if self.input.is_empty() {
+        let mut spoke = !self.input.is_empty();
+        loop {
+            match self.parser.parse(&mut self.input) {
+                Ok(None) => {}
+                Ok(Some(reply)) if reply.code() == 421 => return lost(Cause::Unexpected(reply)),
+                Ok(Some(_)) | Err(_) => break,
+            }
             match self.stream.try_read_buf(&mut self.input) {
                 Ok(0) => return lost(Cause::Closed),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return lost(Cause::Io(error)),
+                Ok(_) => spoke = true,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return lost(Cause::Io(error)),
+                Err(_) if spoke => break,
+                Err(_) => return Ok(()),
             }
         }
-        match self.parser.parse(&mut self.input) {
-            Ok(Some(reply)) if reply.code() == 421 => lost(Cause::Unexpected(reply)),
-            _ => lost(Cause::Malformed("a reply without a command")),
-        }
+        lost(Cause::Malformed("a reply without a command"))
     }
 
     /// One command and its reply, which is not a 3yz.
@@ -384,7 +438,11 @@ impl Client {
     }
 
     async fn send(&mut self, stage: Stage, octets: &[u8]) -> Result<(), Lost> {
-        match timeout(self.timeouts.next_hop_content, self.stream.write_all(octets)).await {
+        let writing = async {
+            self.stream.write_all(octets).await?;
+            self.stream.flush().await
+        };
+        match timeout(self.timeouts.next_hop_content, writing).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Lost { stage, cause: Cause::Io(error) }),
             Err(_) => Err(Lost { stage, cause: Cause::Timeout }),
@@ -494,13 +552,13 @@ mod tests {
 
     #[test]
     fn capabilities_are_read_from_ehlo() {
-        let reply =
-            Reply::new(250, "mx\nsize 100\n8bitmime\nDSN\nAUTH PLAIN\nXFORWARD NAME addr\nCHUNKING\nPIPELINING");
+        let reply = Reply::new(250, "mx\nsize 100\n8bitmime\nDSN\nAUTH PLAIN\nXFORWARD NAME addr\nCHUNKING\nSTARTTLS");
         let capabilities = Capabilities::from_hello(Protocol::Lmtp, &reply);
         let xforward = vec!["NAME".to_owned(), "ADDR".to_owned()];
         let protocol = Protocol::Lmtp;
         let (size, eight_bit) = (Some(100), true);
-        let expected = Capabilities { protocol, size, eight_bit, utf8: false, dsn: true, auth: true, xforward };
+        let (starttls, utf8, dsn, auth) = (true, false, true, true);
+        let expected = Capabilities { protocol, size, starttls, eight_bit, utf8, dsn, auth, xforward };
         assert_eq!(capabilities, expected);
         let from_ehlo = |text| Capabilities::from_hello(Protocol::Smtp, &Reply::new(250, text));
         assert_eq!(from_ehlo("SIZE\nSIZE").size, Some(0));

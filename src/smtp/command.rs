@@ -1,13 +1,18 @@
-//! One command line of a client (RFC 5321 4.1, RFC 1870, RFC 3461, XFORWARD_README), octets as received.
+//! One command line of a client (RFC 5321 4.1, RFC 1870, RFC 3461, RFC 3207, XFORWARD_README,
+//! XCLIENT_README), octets as received.
 //!
 //! Parameters are parsed only as far as somebody here must know them; what they mean for this
 //! session and this next hop is the session's business.
+
+use std::net::IpAddr;
 
 use crate::envelope::{Octets, Path};
 use crate::smtp::reply::Reply;
 
 /// The XFORWARD attributes (Postfix XFORWARD_README), all of which are taken.
 pub const XFORWARD_ATTRIBUTES: [&str; 7] = ["NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE"];
+/// The XCLIENT attributes (Postfix XCLIENT_README), all of which are taken.
+pub const XCLIENT_ATTRIBUTES: [&str; 8] = ["NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR", "DESTPORT"];
 /// Octets of an XFORWARD value, decoded, and of the whole line with CRLF (XFORWARD_README).
 const MAX_XFORWARD_VALUE: usize = 255;
 /// As above.
@@ -40,6 +45,10 @@ pub enum Command {
     Quit,
     /// XFORWARD: names in upper case, values still xtext.
     Xforward(Vec<(String, Octets)>),
+    /// XCLIENT: as XFORWARD.
+    Xclient(Vec<(String, Octets)>),
+    /// STARTTLS
+    StartTls,
     /// A command of SMTP that is not offered here.
     NotOffered,
 }
@@ -70,9 +79,12 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         b"HELP" => Ok(Command::Help),
         b"VRFY" if argument.is_empty() => Err(bad_argument("VRFY address")),
         b"VRFY" => Ok(Command::Vrfy),
-        b"XFORWARD" => xforward(line.len(), argument).map(Command::Xforward),
-        b"EXPN" | b"ETRN" | b"TURN" | b"ATRN" | b"AUTH" | b"STARTTLS" | b"BDAT" | b"XCLIENT" | b"SEND" | b"SOML"
-        | b"SAML" => Ok(Command::NotOffered),
+        b"XFORWARD" => attributes("XFORWARD", line.len(), argument, is_xforward).map(Command::Xforward),
+        b"XCLIENT" => attributes("XCLIENT", line.len(), argument, is_xclient).map(Command::Xclient),
+        b"STARTTLS" => alone(argument, Command::StartTls),
+        b"EXPN" | b"ETRN" | b"TURN" | b"ATRN" | b"AUTH" | b"BDAT" | b"SEND" | b"SOML" | b"SAML" => {
+            Ok(Command::NotOffered)
+        }
         _ => Err(Reply::new(500, "5.5.2 command not recognized")),
     }
 }
@@ -175,22 +187,55 @@ fn is_esmtp(parameter: &Parameter<'_>) -> bool {
         })
 }
 
-fn xforward(length: usize, argument: &[u8]) -> Result<Vec<(String, Octets)>, Reply> {
+/// The attributes of XFORWARD or XCLIENT.
+fn attributes(
+    verb: &str,
+    length: usize,
+    argument: &[u8],
+    is_good: fn(&str, &[u8]) -> bool,
+) -> Result<Vec<(String, Octets)>, Reply> {
     if length > MAX_XFORWARD_LINE.saturating_sub(2) {
-        return Err(Reply::new(501, "5.5.4 XFORWARD line too long"));
+        return Err(Reply::new(501, &format!("5.5.4 {verb} line too long")));
     }
     let mut attributes = Vec::new();
     for word in argument.split(|&octet| octet == b' ').filter(|word| !word.is_empty()) {
         let Parameter { octets: _, keyword, value } = parameter(word);
         let value = value.filter(|value| is_xforward_value(value));
         match value {
-            Some(value) if XFORWARD_ATTRIBUTES.contains(&keyword.as_str()) => {
-                attributes.push((keyword, Octets::from(value)));
-            }
-            _ => return Err(Reply::new(501, "5.5.4 bad XFORWARD attribute")),
+            Some(value) if is_good(&keyword, value) => attributes.push((keyword, Octets::from(value))),
+            _ => return Err(Reply::new(501, &format!("5.5.4 bad {verb} attribute"))),
         }
     }
-    if attributes.is_empty() { Err(bad_argument("XFORWARD attribute=value...")) } else { Ok(attributes) }
+    if attributes.is_empty() { Err(bad_argument(&format!("{verb} attribute=value..."))) } else { Ok(attributes) }
+}
+
+fn is_xforward(keyword: &str, _value: &[u8]) -> bool {
+    XFORWARD_ATTRIBUTES.contains(&keyword)
+}
+
+/// XCLIENT decides who the client is, so its values are looked at.
+fn is_xclient(keyword: &str, value: &[u8]) -> bool {
+    let Some(decoded) = decode_xtext(value).and_then(|octets| String::from_utf8(octets).ok()) else { return false };
+    let unknown = is_unknown(&decoded);
+    match keyword {
+        "NAME" | "HELO" | "LOGIN" => true,
+        "ADDR" | "DESTADDR" => unknown || parse_address(&decoded).is_some(),
+        "PORT" | "DESTPORT" => unknown || decoded.parse::<u16>().is_ok(),
+        "PROTO" => unknown || matches!(decoded.to_ascii_uppercase().as_str(), "SMTP" | "ESMTP"),
+        _ => false,
+    }
+}
+
+/// Whether a value says that nothing is known.
+pub fn is_unknown(value: &str) -> bool {
+    ["[UNAVAILABLE]", "[TEMPUNAVAIL]"].iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// `192.0.2.1` or `IPv6:2001:db8::1`
+pub fn parse_address(text: &str) -> Option<IpAddr> {
+    let prefixed = text.get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case("IPv6:"));
+    let address = if prefixed { text.get(5..)? } else { text };
+    address.parse().ok()
 }
 
 fn is_xforward_value(value: &[u8]) -> bool {
@@ -251,7 +296,8 @@ mod tests {
             ("HELP me", Command::Help),
             ("VRFY a", Command::Vrfy),
             ("qUIT", Command::Quit),
-            ("STARTTLS", Command::NotOffered),
+            ("STARTTLS", Command::StartTls),
+            ("xclient addr=IPV6:::1", Command::Xclient(vec![("ADDR".to_owned(), Octets::from("IPV6:::1"))])),
             ("BDAT 5 LAST", Command::NotOffered),
             (
                 "XFORWARD name=spike.example ADDR=IPv6:::1",
@@ -298,6 +344,12 @@ mod tests {
             ("QUIT x", 501),
             ("VRFY", 501),
             ("XFORWARD", 501),
+            ("STARTTLS now", 501),
+            ("XCLIENT", 501),
+            ("XCLIENT IDENT=1", 501),
+            ("XCLIENT ADDR=there", 501),
+            ("XCLIENT PORT=65536", 501),
+            ("XCLIENT PROTO=http", 501),
             ("XFORWARD FOO=bar", 501),
             ("XFORWARD NAME", 501),
             ("XFORWARD NAME=", 501),

@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::runtime::Runtime;
 
-use crate::config::{Endpoint, Timeouts};
+use crate::config::{ClientTls, Endpoint, Timeouts};
 use crate::envelope::{Envelope, Octets, Path};
 use crate::message::{Edits, Message};
 use crate::smtp::client::{Capabilities, Client, Lost};
@@ -15,6 +15,7 @@ use crate::store::{Delivery, Failure, Outcome, Refusal};
 /// A next hop for released messages.
 pub struct NextHop {
     endpoint: Endpoint,
+    tls: Option<ClientTls>,
     timeouts: Timeouts,
     runtime: Runtime,
 }
@@ -24,9 +25,9 @@ impl NextHop {
     ///
     /// # Errors
     /// The system gives no event loop.
-    pub fn new(endpoint: Endpoint, timeouts: Timeouts) -> io::Result<Self> {
+    pub fn new(endpoint: Endpoint, tls: Option<ClientTls>, timeouts: Timeouts) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { endpoint, timeouts, runtime })
+        Ok(Self { endpoint, tls, timeouts, runtime })
     }
 }
 
@@ -37,27 +38,32 @@ impl Delivery for NextHop {
         message: &Message,
         before_dot: &mut dyn FnMut(&[Refusal]) -> io::Result<()>,
     ) -> Result<Outcome, Failure> {
-        self.runtime.block_on(deliver(&self.endpoint, &self.timeouts, envelope, message, before_dot))
+        let Self { endpoint, tls, timeouts, runtime } = self;
+        runtime.block_on(async {
+            let unreachable = |lost: Lost| Failure::Unreachable(lost.to_string());
+            let mut client = Client::connect(endpoint, timeouts).await.map_err(unreachable)?;
+            // LMTP servers do not know EHLO, so this finds out what it speaks, also where `--to` names it.
+            let protocols = [Protocol::Smtp, Protocol::Lmtp];
+            let greeted = client.hello(&own_name(), &protocols, tls.as_ref()).await.map_err(unreachable)?;
+            let offered = greeted.map_err(|reply| refused(reply.code(), reply.text()))?;
+            deliver(client, &offered, envelope, message, before_dot).await
+        })
     }
 }
 
 async fn deliver(
-    endpoint: &Endpoint,
-    timeouts: &Timeouts,
+    mut client: Client,
+    offered: &Capabilities,
     envelope: &Envelope,
     message: &Message,
     before_dot: &mut dyn FnMut(&[Refusal]) -> io::Result<()>,
 ) -> Result<Outcome, Failure> {
     let unreachable = |lost: Lost| Failure::Unreachable(lost.to_string());
-    let mut client = Client::connect(endpoint, timeouts).await.map_err(unreachable)?;
-    // LMTP servers do not know EHLO, so this finds out what it speaks, also where `--to` names it.
-    let greeted = client.hello(&own_name(), &[Protocol::Smtp, Protocol::Lmtp]).await.map_err(unreachable)?;
-    let offered = greeted.map_err(|reply| refused(reply.code(), reply.text()))?;
-    let reply = client.mail(&offerable(&envelope.sender, &offered)).await.map_err(unreachable)?;
+    let reply = client.mail(&offerable(&envelope.sender, offered)).await.map_err(unreachable)?;
     if !reply.is_positive() {
         return Err(refused(reply.code(), reply.text()));
     }
-    let (accepted, refusals) = recipients(&mut client, envelope, &offered).await?;
+    let (accepted, refusals) = recipients(&mut client, envelope, offered).await?;
     if let Err(reply) = client.data().await.map_err(unreachable)? {
         return Err(refused(reply.code(), reply.text()));
     }

@@ -7,7 +7,7 @@
 //! ```
 //! Nothing is queued here: a message is answered positively only after the handler said so, and the
 //! handler only after the next hop did, or after it holds the message durably.
-//! Not here: STARTTLS, XCLIENT, CHUNKING.
+//! Not here: AUTH, CHUNKING.
 
 pub mod client;
 pub mod command;

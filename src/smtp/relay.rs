@@ -7,7 +7,7 @@
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::{Endpoint, NextHopProtocol, Timeouts};
+use crate::config::{ClientTls, Endpoint, Listener, NextHopProtocol, Timeouts};
 use crate::envelope::{Octets, Path};
 use crate::marks::Changes;
 use crate::message::{Edits, Message};
@@ -21,6 +21,7 @@ use crate::transaction::{Addressees, Forwarded, Onward};
 pub struct Relay {
     next_hop: Endpoint,
     protocol: NextHopProtocol,
+    tls: Option<ClientTls>,
     timeouts: Timeouts,
     /// What the client said in EHLO: the next hop is told the same.
     name: Octets,
@@ -36,10 +37,11 @@ pub struct Relay {
 
 impl Relay {
     /// Not connected yet.
-    pub fn new(next_hop: Endpoint, protocol: NextHopProtocol, timeouts: Timeouts) -> Self {
+    pub fn new(listener: &Listener, tls: Option<ClientTls>, timeouts: Timeouts) -> Self {
         Self {
-            next_hop,
-            protocol,
+            next_hop: listener.next_hop.clone(),
+            protocol: listener.next_hop_protocol,
+            tls,
             timeouts,
             name: Octets::default(),
             capabilities: Capabilities::default(),
@@ -164,7 +166,7 @@ impl Relay {
 
     async fn connect(&self) -> Result<Result<(Client, Capabilities), Reply>, Lost> {
         let mut client = Client::connect(&self.next_hop, &self.timeouts).await?;
-        let greeted = client.hello(&self.name, self.protocol.to_try()).await?;
+        let greeted = client.hello(&self.name, self.protocol.to_try(), self.tls.as_ref()).await?;
         Ok(greeted.map(|capabilities| (client, capabilities)))
     }
 

@@ -22,7 +22,9 @@ use crate::net::{self, Permits, Shutdown, Stream};
 use crate::smtp::Protocol;
 use crate::smtp::relay::Relay;
 use crate::smtp::reply::Reply;
-use crate::smtp::session::{ContentRefusal, RefusalCause, Session, SessionEnd, SessionLimits, Settings, Step};
+use crate::smtp::session::{
+    ContentRefusal, RefusalCause, Session, SessionEnd, SessionLimits, Settings, Step, TlsOffer,
+};
 use crate::transaction::{Answer, Handler, Mail, session_number};
 
 /// Octets that may wait in a session's input buffer. Reading stops there until they are consumed.
@@ -65,6 +67,11 @@ fn is_trusted(listener: &config::Listener, peer: Option<IpAddr>) -> bool {
     peer.is_none_or(|peer| listener.xforward_networks.iter().any(|network| network.contains(&peer)))
 }
 
+/// Whether a peer may take another client's place: XCLIENT. Nobody on a Unix socket may.
+fn may_xclient(listener: &config::Listener, peer: Option<IpAddr>) -> bool {
+    peer.is_some_and(|peer| listener.xclient_networks.iter().any(|network| network.contains(&peer)))
+}
+
 /// One session and its sockets.
 struct Connection<H> {
     id: u64,
@@ -96,6 +103,12 @@ impl<H: Handler> Connection<H> {
             name: own_name(stream.local_ip()),
             peer,
             trusted,
+            xclient: may_xclient(listener, peer),
+            tls: match &listener.tls {
+                None => TlsOffer::Off,
+                Some(tls) if tls.required => TlsOffer::Required,
+                Some(_) => TlsOffer::May,
+            },
             refusals: listener.refusals,
             bare_newlines: listener.bare_newlines,
         };
@@ -104,7 +117,11 @@ impl<H: Handler> Connection<H> {
             stream,
             peer,
             session: Session::new(settings, session_limits(&config)),
-            relay: Relay::new(listener.next_hop.clone(), listener.next_hop_protocol, config.timeouts.clone()),
+            relay: Relay::new(
+                listener,
+                renewed(&config, listener, |listener| listener.next_hop_tls.clone()),
+                config.timeouts.clone(),
+            ),
             spool: None,
             out: BytesMut::new(),
             listener: Arc::clone(listener),
@@ -188,6 +205,10 @@ impl<H: Handler> Connection<H> {
                 self.spool = None;
                 self.relay.reset().await;
             }
+            Step::StartTls => {
+                self.flush().await?;
+                self.start_tls().await?;
+            }
             Step::Refused(envelope, refusal) => self.refused(*envelope, refusal),
             Step::Complete(envelope) => {
                 self.flush().await?;
@@ -207,8 +228,30 @@ impl<H: Handler> Connection<H> {
         }
     }
 
+    /// The server's side of a handshake. Without it there is nobody to say anything to.
+    async fn start_tls(&mut self) -> Result<(), SessionEnd> {
+        let Some(tls) = renewed(&self.config, &self.listener, |listener| listener.tls.clone()) else {
+            return Err(self.lost(SessionEnd::Fault));
+        };
+        match timeout(self.config.timeouts.client, self.stream.accept_tls(tls.identity.config())).await {
+            Ok(Ok(())) => {
+                self.session.secured();
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                tracing::info!(session = self.id, peer = ?self.peer, %error, "a client's TLS handshake failed");
+                Err(self.lost(SessionEnd::ProtocolError))
+            }
+            Err(_) => Err(self.lost(SessionEnd::Timeout)),
+        }
+    }
+
     async fn flush(&mut self) -> Result<(), SessionEnd> {
-        match timeout(self.config.timeouts.client, self.stream.write_all_buf(&mut self.out)).await {
+        let writing = async {
+            self.stream.write_all_buf(&mut self.out).await?;
+            self.stream.flush().await
+        };
+        match timeout(self.config.timeouts.client, writing).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(self.lost(SessionEnd::Aborted)),
             Err(_) => Err(self.lost(SessionEnd::Timeout)),
@@ -339,11 +382,19 @@ impl<H: Handler> Connection<H> {
     /// the client may never see why: so those of a client that did not say QUIT are read.
     async fn finish(&mut self, end: SessionEnd) -> io::Result<()> {
         self.stream.write_all_buf(&mut self.out).await?;
+        self.stream.flush().await?;
         self.stream.shutdown().await?;
         let mut unread = [0; 4096];
         while end != SessionEnd::Completed && self.stream.read(&mut unread).await? > 0 {}
         Ok(())
     }
+}
+
+/// TLS of a listener: on or off as it was at the start, with the certificates of the configuration in force.
+fn renewed<T>(config: &Config, listener: &config::Listener, tls: impl Fn(&config::Listener) -> Option<T>) -> Option<T> {
+    let now = config.listeners.iter().find(|now| now.listen == listener.listen);
+    let then = tls(listener)?;
+    Some(now.and_then(tls).unwrap_or(then))
 }
 
 fn session_limits(config: &Config) -> SessionLimits {

@@ -14,7 +14,9 @@ use crate::config::{BareNewlines, Refusals};
 use crate::envelope::{Client, Envelope, Octets, Path};
 use crate::smtp::Protocol;
 use crate::smtp::client::Capabilities;
-use crate::smtp::command::{self, Command, XFORWARD_ATTRIBUTES, decode_xtext};
+use crate::smtp::command::{
+    self, Command, XCLIENT_ATTRIBUTES, XFORWARD_ATTRIBUTES, decode_xtext, is_unknown, parse_address,
+};
 use crate::smtp::data::DataReceiver;
 use crate::smtp::reply::Reply;
 use crate::transaction::Answer;
@@ -51,6 +53,8 @@ pub enum Step {
     Complete(Box<Envelope>),
     /// The final dot of a message whose content cannot be taken: for the log. The reply follows.
     Refused(Box<Envelope>, ContentRefusal),
+    /// Flush, and do the server's side of a TLS handshake; if it succeeds: [`Session::secured`].
+    StartTls,
     /// Flush and close.
     Close(SessionEnd),
 }
@@ -151,10 +155,26 @@ pub struct Settings {
     pub peer: Option<IpAddr>,
     /// Whether the peer may send XFORWARD.
     pub trusted: bool,
+    /// Whether the peer may send XCLIENT.
+    pub xclient: bool,
+    /// Whether there is TLS to be had.
+    pub tls: TlsOffer,
     /// `refusals`
     pub refusals: Refusals,
     /// `bare_newlines`
     pub bare_newlines: BareNewlines,
+}
+
+/// STARTTLS in a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsOffer {
+    /// Not known.
+    #[default]
+    Off,
+    /// Offered.
+    May,
+    /// Mail is taken only inside TLS.
+    Required,
 }
 
 impl Settings {
@@ -193,6 +213,10 @@ pub struct Session {
     extended: bool,
     capabilities: Capabilities,
     xforward: Vec<(String, Octets)>,
+    /// What XCLIENT said, until the end of the session.
+    xclient: Vec<(String, Octets)>,
+    /// Inside TLS.
+    secure: bool,
     errors: u32,
 }
 
@@ -246,6 +270,8 @@ impl Session {
             extended: false,
             capabilities: Capabilities::default(),
             xforward: Vec::new(),
+            xclient: Vec::new(),
+            secure: false,
             errors: 0,
         }
     }
@@ -301,6 +327,19 @@ impl Session {
         self.steps.clear();
         self.reply(last);
         self.state = State::Closed(end);
+    }
+
+    /// TLS has begun ([`Step::StartTls`]): nothing that came before it counts (RFC 3207 4.2).
+    pub fn secured(&mut self) {
+        self.secure = true;
+        self.forget_hello();
+    }
+
+    fn forget_hello(&mut self) {
+        self.state = State::Greeted;
+        self.helo = None;
+        self.capabilities = Capabilities::default();
+        self.xforward.clear();
     }
 
     /// The next hop was greeted ([`Step::Hello`]), or this is what the client is told.
@@ -417,6 +456,9 @@ impl Session {
     }
 
     fn obey(&mut self, command: Command) {
+        if self.settings.tls == TlsOffer::Required && !self.secure && needs_tls(&command) {
+            return self.idle_reply(Reply::new(530, "5.7.0 must issue a STARTTLS command first"));
+        }
         match command {
             Command::Ehlo(name) => self.hello(Protocol::Smtp, name, true),
             Command::Helo(name) => self.hello(Protocol::Smtp, name, false),
@@ -426,6 +468,8 @@ impl Session {
             Command::Data => self.data(),
             Command::Rset => self.reset(),
             Command::Xforward(attributes) => self.take_xforward(attributes),
+            Command::Xclient(attributes) => self.take_xclient(attributes),
+            Command::StartTls => self.start_tls(),
             Command::Noop => self.idle_reply(Reply::new(250, "2.0.0 Ok")),
             Command::Help => self.idle_reply(Reply::new(214, "2.0.0 RFC 5321")),
             Command::Vrfy => self.idle_reply(Reply::new(252, "2.0.0 send some mail, the next server will know")),
@@ -464,6 +508,12 @@ impl Session {
                 lines.push(keyword.to_owned());
             }
         }
+        if self.settings.tls != TlsOffer::Off && !self.secure {
+            lines.push("STARTTLS".to_owned());
+        }
+        if self.settings.xclient {
+            lines.push(format!("XCLIENT {}", XCLIENT_ATTRIBUTES.join(" ")));
+        }
         if self.settings.trusted {
             lines.push(format!("XFORWARD {}", XFORWARD_ATTRIBUTES.join(" ")));
         }
@@ -488,7 +538,7 @@ impl Session {
         match self.sender_for_next_hop(sender) {
             Ok(sender) => {
                 self.state = State::Waiting(Mail { sender: sender.clone(), ..Mail::default() });
-                self.steps.push_back(Step::Mail { sender, xforward: self.xforward.clone() });
+                self.steps.push_back(Step::Mail { sender, xforward: self.client_attributes() });
             }
             Err(reply) => self.idle_reply(reply),
         }
@@ -605,6 +655,52 @@ impl Session {
         self.reply(Reply::new(250, "2.0.0 Ok"));
     }
 
+    /// Whose place the peer takes from now on; the session begins anew.
+    fn take_xclient(&mut self, attributes: Vec<(String, Octets)>) {
+        if !self.settings.xclient {
+            return self.idle_reply(Reply::new(550, "5.7.0 not authorized to send XCLIENT"));
+        }
+        if !self.is_between_messages() {
+            return self.idle_reply(Reply::new(503, "5.5.1 XCLIENT inside a transaction"));
+        }
+        for (name, value) in attributes {
+            self.xclient.retain(|(known, _)| *known != name);
+            self.xclient.push((name, value));
+        }
+        self.forget_hello();
+        self.reply(self.settings.banner());
+    }
+
+    fn start_tls(&mut self) {
+        if self.settings.tls == TlsOffer::Off {
+            return self.idle_reply(Reply::new(502, "5.5.1 command not implemented"));
+        }
+        if self.secure {
+            return self.idle_reply(Reply::new(503, "5.5.1 TLS is active already"));
+        }
+        if !self.is_between_messages() {
+            return self.idle_reply(Reply::new(503, "5.5.1 STARTTLS inside a transaction"));
+        }
+        // What came behind it in clear could be anybody's (CVE-2011-0411).
+        self.input.clear();
+        self.reply(Reply::new(220, "2.0.0 ready to start TLS"));
+        self.steps.push_back(Step::StartTls);
+    }
+
+    /// What the next hop is told of the client: what the peer forwarded, or whose place it took.
+    fn client_attributes(&self) -> Vec<(String, Octets)> {
+        if !self.xforward.is_empty() {
+            return self.xforward.clone();
+        }
+        let known = self.xclient.iter().filter(|(name, _)| XFORWARD_ATTRIBUTES.contains(&name.as_str()));
+        known
+            .map(|(name, value)| {
+                let value = if is_unknown(&value.text()) { Octets::from("[UNAVAILABLE]") } else { value.clone() };
+                (name.clone(), value)
+            })
+            .collect()
+    }
+
     /// Takes content from the input; false if there is none.
     fn take_content(&mut self) -> bool {
         let State::Content(_, content) = &mut self.state else { return false };
@@ -679,16 +775,27 @@ impl Session {
             queue_id: self.forwarded("IDENT").flatten(),
             sender: mail.sender,
             recipients: mail.recipients,
-            xforward: self.xforward.clone(),
+            xforward: self.client_attributes(),
         }
     }
 
-    /// An XFORWARD attribute: `Some(None)` if the server in front says that it does not know.
+    /// An attribute of the client by XFORWARD, else by XCLIENT: `Some(None)` if the server in front
+    /// says that it does not know.
     fn forwarded(&self, attribute: &str) -> Option<Option<String>> {
-        let (_, value) = self.xforward.iter().find(|(name, _)| name == attribute)?;
+        let (_, value) = self.xforward.iter().chain(&self.xclient).find(|(name, _)| name == attribute)?;
         let text = String::from_utf8_lossy(&decode_xtext(&value.0)?).into_owned();
-        let unknown = ["[UNAVAILABLE]", "[TEMPUNAVAIL]"].iter().any(|mark| text.eq_ignore_ascii_case(mark));
-        Some((!unknown).then_some(text))
+        Some((!is_unknown(&text)).then_some(text))
+    }
+}
+
+/// RFC 3207 4: what a server that insists on TLS may refuse without it. NOOP, EHLO, STARTTLS and QUIT
+/// it may not.
+fn needs_tls(command: &Command) -> bool {
+    match command {
+        Command::Mail(_) | Command::Rcpt(_) | Command::Data | Command::Vrfy => true,
+        Command::Xforward(_) | Command::Xclient(_) => true,
+        Command::Ehlo(_) | Command::Helo(_) | Command::Lhlo(_) | Command::StartTls | Command::NotOffered => false,
+        Command::Rset | Command::Noop | Command::Help | Command::Quit => false,
     }
 }
 
@@ -705,13 +812,6 @@ fn replies(answer: Answer, owed: usize) -> Vec<Reply> {
         }
     };
     vec![reply; owed]
-}
-
-/// `192.0.2.1` or `IPv6:2001:db8::1`
-fn parse_address(text: &str) -> Option<IpAddr> {
-    let prefixed = text.get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case("IPv6:"));
-    let address = if prefixed { text.get(5..)? } else { text };
-    address.parse().ok()
 }
 
 fn too_large() -> Reply {
@@ -734,6 +834,8 @@ mod tests {
             name: "[127.0.0.1]".to_owned(),
             peer: Some(IpAddr::from([127, 0, 0, 1])),
             trusted: true,
+            xclient: false,
+            tls: TlsOffer::Off,
             refusals: Refusals::Relay,
             bare_newlines: BareNewlines::Reject,
         }
@@ -743,7 +845,7 @@ mod tests {
         let xforward = vec!["NAME".to_owned()];
         let size = Some(0);
         let protocol = Protocol::Smtp;
-        Capabilities { protocol, size, eight_bit: true, utf8: true, dsn: true, auth: true, xforward }
+        Capabilities { protocol, size, starttls: false, eight_bit: true, utf8: true, dsn: true, auth: true, xforward }
     }
 
     /// A session with a next hop that answers a path such as `<550@x>` with that code, and a handler
@@ -813,6 +915,7 @@ mod tests {
                         self.envelope = Some(*envelope);
                         self.session.handled(Answer::All(Reply::new(250, "2.0.0 Ok")));
                     }
+                    Step::StartTls => self.session.secured(),
                     Step::Close(end) => {
                         self.end = Some(end);
                         return;

@@ -32,18 +32,19 @@ impl Daemon {
 
     /// The same with more of the configuration: whole tables, rules for instance.
     pub fn with(mode: &str, port: u16, next_hop: u16, tables: &str) -> Self {
-        let listener = format!(
+        let listeners = format!(
             "[[listener]]\nkind = \"smtp\"\nmode = \"{mode}\"\nlisten = \"127.0.0.1:{port}\"\n\
              next_hop = \"127.0.0.1:{next_hop}\"\n\n"
         );
-        Self::of(port, &format!("{listener}{tables}"))
+        Self::of(port, &listeners, tables)
     }
 
-    /// A daemon that is not running yet, with these tables, of which some listener takes mail at `port`.
-    pub fn of(port: u16, tables: &str) -> Self {
+    /// A daemon that is not running yet, with these `[[listener]]`s, of which one takes mail at `port`.
+    pub fn of(port: u16, listeners: &str, tables: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("sekisho-").tempdir().expect("a folder");
         let http = free_port();
-        let config = format!("[http]\nlisten = \"127.0.0.1:{http}\"\n\n[log]\nformat = \"json\"\n\n{tables}");
+        let config =
+            format!("{listeners}[http]\nlisten = \"127.0.0.1:{http}\"\n\n[log]\nformat = \"json\"\n\n{tables}");
         fs::write(folder.path().join("sekisho.toml"), config).expect("the configuration");
         Self { folder, port, http, child: None }
     }
@@ -83,6 +84,13 @@ impl Daemon {
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("to stop it");
         child.wait().expect("its end")
+    }
+
+    /// Adds keys to its listener, before the start.
+    pub fn set_listener(&self, keys: &str) {
+        let text = fs::read_to_string(self.config()).expect("the configuration");
+        let text = text.replacen("[[listener]]\n", &format!("[[listener]]\n{keys}"), 1);
+        fs::write(self.config(), text).expect("the configuration");
     }
 
     /// Adds lines to its configuration; acts at the next start or [`Daemon::reload`].

@@ -14,15 +14,18 @@ use sekisho::config::{Config, Endpoint, Listener, ServiceLimits, Timeouts};
 use sekisho::limits::Limits;
 use sekisho::marks::Changes;
 use sekisho::message::SpoolPolicy;
-use sekisho::net::{self, Permits, Shutdown};
+use sekisho::net::{self, Permits, Shutdown, Stream};
 use sekisho::plan::Transport;
 use sekisho::smtp::session::{ContentRefusal, SessionEnd};
 use sekisho::smtp::{Reply, server};
+use sekisho::tls::Identity;
 use sekisho::transaction::{Addressees, Answer, Forwarded, Handler, Mail, Onward};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// Nothing on loopback takes longer, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,6 +55,8 @@ type Key = (usize, &'static str);
 struct HopState {
     /// Knows LHLO and not EHLO, and answers for each recipient.
     lmtp: bool,
+    /// Offers STARTTLS.
+    tls: Option<Identity>,
     /// For the n-th connection (from 0), at this point.
     acts: HashMap<Key, Act>,
     /// On every connection.
@@ -115,6 +120,11 @@ impl Hop {
         hop
     }
 
+    /// Offers STARTTLS from now on.
+    pub fn offer_tls(&self, identity: Identity) {
+        self.state.lock().unwrap().tls = Some(identity);
+    }
+
     fn is_lmtp(&self) -> bool {
         self.state.lock().unwrap().lmtp
     }
@@ -175,18 +185,24 @@ impl Hop {
         own.map(|(_, act)| act).or_else(|| state.always.get(at)).cloned()
     }
 
-    async fn converse(self, mut stream: TcpStream, number: usize) {
+    fn offer(&self, secure: bool) -> String {
+        let tls = self.state.lock().unwrap().tls.is_some() && !secure;
+        if tls { format!("250-hop\r\n250-STARTTLS\r\n{EHLO}") } else { EHLO.to_owned() }
+    }
+
+    async fn converse(self, stream: TcpStream, number: usize) {
+        let mut stream = Stream::Tcp(stream);
         let _ = self.talk(&mut stream, number).await;
     }
 
     /// Does the scripted act or says `default`; `None` ends the connection.
-    async fn answer(&self, stream: &mut TcpStream, number: usize, at: &str, default: &str) -> Option<()> {
+    async fn answer(&self, stream: &mut Stream, number: usize, at: &str, default: &str) -> Option<()> {
         let act = self.act(number, at).unwrap_or_else(|| Act::Say(default.to_owned()));
         match act {
-            Act::Say(text) => stream.write_all(format!("{text}\r\n").as_bytes()).await.ok(),
-            Act::Raw(octets) => stream.write_all(&octets).await.ok(),
+            Act::Say(text) => write(stream, format!("{text}\r\n").as_bytes()).await,
+            Act::Raw(octets) => write(stream, &octets).await,
             Act::SayAndClose(text) => {
-                stream.write_all(format!("{text}\r\n").as_bytes()).await.ok()?;
+                write(stream, format!("{text}\r\n").as_bytes()).await?;
                 None
             }
             Act::Close => None,
@@ -201,9 +217,10 @@ impl Hop {
         }
     }
 
-    async fn talk(&self, stream: &mut TcpStream, number: usize) -> Option<()> {
+    async fn talk(&self, stream: &mut Stream, number: usize) -> Option<()> {
         self.answer(stream, number, "CONNECT", "220 hop").await?;
         let mut input = Vec::new();
+        let mut secure = false;
         let (mut sender, mut recipients) = (String::new(), Vec::new());
         loop {
             let line = read_line(stream, &mut input).await?;
@@ -211,8 +228,17 @@ impl Hop {
             let verb = line.get(..4).unwrap_or(&line).to_ascii_uppercase();
             match verb.as_str() {
                 "EHLO" if self.is_lmtp() => self.answer(stream, number, "EHLO", "500 5.5.1 LMTP here").await?,
-                "EHLO" => self.answer(stream, number, "EHLO", EHLO).await?,
-                "LHLO" if self.is_lmtp() => self.answer(stream, number, "LHLO", EHLO).await?,
+                "EHLO" => self.answer(stream, number, "EHLO", &self.offer(secure)).await?,
+                "STAR" => {
+                    self.answer(stream, number, "STARTTLS", "220 2.0.0 go").await?;
+                    let identity = self.state.lock().unwrap().tls.clone();
+                    if let Some(identity) = identity {
+                        stream.accept_tls(identity.config()).await.ok()?;
+                        self.state.lock().unwrap().lines.push((number, "<TLS>".to_owned()));
+                        (secure, input) = (true, Vec::new());
+                    }
+                }
+                "LHLO" if self.is_lmtp() => self.answer(stream, number, "LHLO", &self.offer(secure)).await?,
                 "LHLO" => self.answer(stream, number, "LHLO", "500 5.5.2 unknown command").await?,
                 "HELO" if self.is_lmtp() => self.answer(stream, number, "HELO", "500 5.5.1 LMTP here").await?,
                 "MAIL" => {
@@ -254,7 +280,7 @@ impl Hop {
 
     async fn content(
         &self,
-        stream: &mut TcpStream,
+        stream: &mut Stream,
         number: usize,
         input: &mut Vec<u8>,
         sender: String,
@@ -284,6 +310,11 @@ impl Hop {
     }
 }
 
+async fn write(stream: &mut Stream, octets: &[u8]) -> Option<()> {
+    stream.write_all(octets).await.ok()?;
+    stream.flush().await.ok()
+}
+
 /// Written apart from the code under test: line by line.
 fn unstuff(wire: &[u8]) -> Vec<u8> {
     let body = wire.strip_suffix(b".\r\n").unwrap();
@@ -298,7 +329,7 @@ fn unstuff(wire: &[u8]) -> Vec<u8> {
     content
 }
 
-async fn read_line(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<String> {
+async fn read_line(stream: &mut Stream, input: &mut Vec<u8>) -> Option<String> {
     loop {
         if let Some(at) = input.windows(2).position(|pair| pair == b"\r\n") {
             let line: Vec<u8> = input.drain(..at + 2).collect();
@@ -314,7 +345,7 @@ async fn read_line(stream: &mut TcpStream, input: &mut Vec<u8>) -> Option<String
 
 /// A client that sends what it is told and reads whole replies.
 pub struct Client {
-    pub stream: TcpStream,
+    pub stream: Stream,
     input: Vec<u8>,
 }
 
@@ -323,6 +354,7 @@ impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        let stream = Stream::Tcp(stream);
         Self { stream, input: Vec::new() }
     }
 
@@ -344,6 +376,18 @@ impl Client {
 
     pub async fn send(&mut self, octets: &[u8]) {
         self.stream.write_all(octets).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// STARTTLS and the handshake; nothing may have come behind the 220.
+    pub async fn start_tls(&mut self, config: Arc<ClientConfig>) {
+        self.expect("STARTTLS", "220 ").await;
+        assert!(self.input.is_empty());
+        self.handshake(config).await.unwrap();
+    }
+
+    pub async fn handshake(&mut self, config: Arc<ClientConfig>) -> std::io::Result<()> {
+        timeout(PATIENCE, self.stream.connect_tls(config, ServerName::try_from("mx.test").unwrap())).await.unwrap()
     }
 
     /// One command, one reply (lines joined by `\n`).

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use similar::TextDiff;
 
 use super::modes::{self, Place, Setting};
@@ -18,6 +21,9 @@ const BESIDE: &str = "dynamicmaps.cf";
 
 /// How old a file is that Postfix does not wait for.
 const AGE: Duration = Duration::from_secs(60);
+
+/// How long a command of Postfix may take. `postfix check` of a large queue takes seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The contents of `main.cf` and `master.cf`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,11 +167,8 @@ impl Instance {
 
     /// Whether its master(8) runs.
     pub fn is_running(&self) -> bool {
-        let status = tool("postfix").map(|mut postfix| {
-            let command = postfix.arg("-c").arg(&self.folder).arg("status");
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()
-        });
-        matches!(status, Ok(Ok(status)) if status.success())
+        let output = tool("postfix").and_then(|mut postfix| output(postfix.arg("-c").arg(&self.folder).arg("status")));
+        output.is_ok_and(|output| output.status.success())
     }
 }
 
@@ -192,13 +195,39 @@ fn tool(name: &str) -> Result<Command, Trouble> {
     })
 }
 
+/// Runs a command to its end, or ends it: `postfix` waits for its log daemon, which may be as broken as the rest.
+fn output(command: &mut Command) -> Result<Output, Trouble> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let failed = |error| Trouble::new(exit::UNAVAILABLE, format!("{name} cannot be run: {error}"));
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let child = command.spawn().map_err(failed)?;
+    let pid = Pid::from_child(&child);
+    let (ended, end) = mpsc::channel();
+    let waiting = std::thread::spawn(move || {
+        // Nobody listens if it took too long.
+        let _ = ended.send(child.wait_with_output());
+    });
+    match end.recv_timeout(PATIENCE) {
+        Ok(output) => output.map_err(failed),
+        Err(_) => {
+            // With its children, which hold its output open.
+            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = waiting.join();
+            Err(Trouble::new(
+                exit::UNAVAILABLE,
+                format!(
+                    "`{name}` did not end within {} s: look at Postfix's log daemon (postlogd)",
+                    PATIENCE.as_secs()
+                ),
+            ))
+        }
+    }
+}
+
 /// Runs a command that must succeed.
 fn run(command: &mut Command) -> Result<Output, Trouble> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| Trouble::new(exit::UNAVAILABLE, format!("{name} cannot be run: {error}")))?;
+    let output = output(command)?;
     if output.status.success() {
         return Ok(output);
     }
