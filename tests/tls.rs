@@ -169,6 +169,17 @@ async fn a_handshake_that_fails_or_never_comes_ends_the_session() {
 }
 
 #[tokio::test]
+async fn a_shutdown_does_not_wait_for_a_handshake() {
+    let Some(certificates) = Certificates::new() else { return };
+    let hop = Hop::start().await;
+    let proxy = Proxy::start(certificates.listener(&hop, false), config()).await;
+    let mut client = Client::hello(proxy.address).await;
+    client.expect("STARTTLS", "220").await;
+    assert!(proxy.shutdown.finish(Duration::from_secs(10)).await);
+    assert_eq!(*proxy.handler.ends.lock().unwrap(), [SessionEnd::Shutdown]);
+}
+
+#[tokio::test]
 async fn lmtp_has_tls_too() {
     let Some(certificates) = Certificates::new() else { return };
     let hop = Hop::start_lmtp().await;

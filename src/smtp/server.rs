@@ -233,7 +233,12 @@ impl<H: Handler> Connection<H> {
         let Some(tls) = renewed(&self.config, &self.listener, |listener| listener.tls.clone()) else {
             return Err(self.lost(SessionEnd::Fault));
         };
-        match timeout(self.config.timeouts.client, self.stream.accept_tls(tls.identity.config())).await {
+        let handshake = timeout(self.config.timeouts.client, self.stream.accept_tls(tls.identity.config()));
+        let done = tokio::select! {
+            done = handshake => done,
+            () = self.shutdown.draining() => return Err(self.lost(SessionEnd::Shutdown)),
+        };
+        match done {
             Ok(Ok(())) => {
                 self.session.secured();
                 Ok(())
