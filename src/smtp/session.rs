@@ -943,6 +943,19 @@ mod tests {
     }
 
     #[test]
+    fn as_many_replies_as_are_owed_and_no_success_that_others_do_not_share() {
+        let (ok, no) = (Reply::new(250, "2.0.0 Ok"), Reply::new(550, "5.1.1 no"));
+        let each = |list: &[&Reply]| Answer::Each(list.iter().copied().cloned().collect());
+        let codes = |answer, owed| replies(answer, owed).iter().map(Reply::code).collect::<Vec<_>>();
+        assert_eq!(codes(Answer::All(ok.clone()), 3), [250, 250, 250]);
+        assert_eq!(codes(each(&[&ok, &no]), 2), [250, 550]);
+        assert_eq!(codes(each(&[&ok, &no, &ok]), 1), [550]);
+        assert_eq!(codes(each(&[&ok, &ok]), 1), [250]);
+        assert_eq!(codes(each(&[&ok]), 2), [451, 451]);
+        assert_eq!(codes(each(&[]), 1), [451]);
+    }
+
+    #[test]
     fn commands_have_their_order() {
         check("MAIL FROM:<>\nRCPT TO:<a@b>\nDATA\n", &[503, 503, 503]);
         check("EHLO a\nRCPT TO:<a@b>\nDATA\n", &[250, 503, 503]);
