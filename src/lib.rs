@@ -1,22 +1,22 @@
-//! Sekisho (関所, the checkpoint every traveller had to pass): an SMTP filter that opens every
-//! attachment and explains what it would do.
+//! Sekisho (関所, the checkpoint every traveller had to pass): a milter and SMTP or LMTP
+//! proxy that opens every attachment and explains what it would do.
 //!
 //! # The straight line
 //!
 //! ```text
-//! bytes ─smtp─▶ Message ─mime─▶ Parts ─scan + formats─▶ Report(findings, asks)
+//! bytes ─smtp or milter─▶ Message ─mime─▶ Parts ─scan + formats─▶ Report(findings, asks)
 //!       ─verdict─▶ Verdict, Facts ─policy::decide_each─▶ Decisions ─plan─▶ {reply, hold, forward}
 //!       ─pipeline: store durably, forward, count, one log line─▶ reply
 //! ```
 //!
-//! Read [`pipeline`] first: it is the whole program in one file. [`smtp::server`] calls it when a final
-//! dot has arrived; [`cli::scan`] runs the middle of the line on files.
+//! Read [`pipeline`] first: it is the whole program in one file. [`smtp::server`] and
+//! [`milter::gate`] call it when the end of a message has arrived ([`transaction`] is the seam); [`cli::scan`] runs the middle of the line on files.
 //!
 //! # The map
 //!
 //! | The line | [`pipeline`], [`plan`], [`marks`], [`strip`], [`faults`] |
 //! |---|---|
-//! | What goes along it | [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
+//! | What goes along it | [`transaction`], [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
 //! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
 //! | Judging | [`verdict`], [`policy`] |
 //! | The edges | [`milter`], [`smtp`], [`net`], [`tls`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
