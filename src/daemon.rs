@@ -22,10 +22,10 @@ use crate::metrics::{Metrics, QuarantineOperation, QuarantineUse};
 use crate::milter::{self, gate::Gate};
 use crate::net::{self, Permits, Shutdown};
 use crate::pipeline::Pipeline;
-use crate::plan::Transport;
 use crate::smtp::server;
 use crate::store::{Quarantine, StoreError};
 use crate::systemd::{Missing, Sockets, Vital};
+use crate::transport::Transport;
 
 /// How often the quarantine's gauges are brought up to date.
 const GAUGES_EVERY: Duration = Duration::from_secs(15);

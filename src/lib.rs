@@ -16,7 +16,7 @@
 //!
 //! | The line | [`pipeline`], [`plan`], [`marks`], [`strip`], [`faults`] |
 //! |---|---|
-//! | What goes along it | [`transaction`], [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
+//! | What goes along it | [`transaction`], [`transport`], [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
 //! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
 //! | Judging | [`verdict`], [`policy`] |
 //! | The edges | [`milter`], [`smtp`], [`net`], [`tls`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
@@ -85,5 +85,6 @@ pub mod telemetry;
 pub mod terminal;
 pub mod tls;
 pub mod transaction;
+pub mod transport;
 pub mod vba;
 pub mod verdict;

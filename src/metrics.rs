@@ -21,8 +21,8 @@ use prometheus::{
 use crate::filetype::FileType;
 use crate::finding::{self, FindingId};
 use crate::limits::Limit;
-use crate::plan::Transport;
 use crate::smtp::session::SessionEnd;
+use crate::transport::Transport;
 use crate::verdict::Level;
 
 pub use labels::{DeliveryKind, DeliveryResult, Disposition, QuarantineOperation, ScanError, Stage};

@@ -14,13 +14,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
-use crate::envelope::{Envelope, Path};
+use crate::envelope::Envelope;
 use crate::marks::Changes;
 use crate::message::{Message, SpoolPolicy};
-use crate::plan::Transport;
+use crate::plan::Addressees;
 use crate::smtp::reply::Reply;
 use crate::smtp::session::{ContentRefusal, SessionEnd};
 use crate::store::QuarantineId;
+use crate::transport::Transport;
 
 /// A message whose end has arrived, with everything around it.
 #[derive(Debug)]
@@ -134,37 +135,6 @@ pub trait Onward: Send {
         to: &Addressees,
         deadline: Instant,
     ) -> impl Future<Output = Forwarded> + Send;
-}
-
-/// Who gets the copy that is sent on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Addressees {
-    /// Recipients of the envelope, as indices into its list.
-    pub given: Vec<usize>,
-    /// Others.
-    pub added: Vec<Added>,
-}
-
-/// An addressee that the envelope does not name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Added {
-    /// Who.
-    pub path: Path,
-    /// Somebody's only copy goes there (a redirection): without it nothing is sent to anybody. Else
-    /// (a further copy) the others get theirs all the same.
-    pub required: bool,
-}
-
-impl Addressees {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.given.len().saturating_add(self.added.len())
-    }
-
-    /// Whether nobody is addressed.
-    pub fn is_empty(&self) -> bool {
-        self.given.is_empty() && self.added.is_empty()
-    }
 }
 
 /// What became of a copy that was sent on.

@@ -15,10 +15,10 @@ use crate::config::keys::{Kind, LISTENER, ListenerDraft, SECTIONS, Side, TlsUse}
 use crate::config::rules::{self, Placed};
 use crate::config::walk::Walk;
 use crate::config::{ClientTls, Config, Endpoint, Listener, NextHopProtocol, ServerTls, SocketFile, values};
-use crate::plan::Transport;
 use crate::policy::Policy;
 use crate::policy::decision::Action;
 use crate::tls::{BadIdentity, Connector, Identity};
+use crate::transport::Transport;
 
 /// Largest configuration file. 1 MiB: some ten thousand rules.
 pub const MAX_FILE: u64 = 1 << 20;

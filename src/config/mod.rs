@@ -11,9 +11,9 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::limits::Limits;
-use crate::plan::Transport;
 use crate::policy::Policy;
 use crate::tls::{Connector, Identity};
+use crate::transport::Transport;
 
 pub mod diagnostics;
 pub mod keys;

@@ -13,11 +13,12 @@ use crate::message::{Edits, Message, SpoolPolicy};
 use crate::milter::codec::{Agreed, Modification, Response, action};
 use crate::milter::server::{Judge, Received};
 use crate::milter::session::Answer;
-use crate::plan::Transport;
+use crate::plan::Addressees;
 use crate::smtp::reply::Reply;
 use crate::smtp::session::{ContentRefusal, SessionEnd};
 use crate::store::QuarantineId;
-use crate::transaction::{self, Addressees, Ending, Forwarded, Handler, Mail, Onward};
+use crate::transaction::{self, Ending, Forwarded, Handler, Mail, Onward};
+use crate::transport::Transport;
 
 /// A handler as the judge of one listener's messages.
 pub struct Gate<H> {

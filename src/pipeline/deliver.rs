@@ -12,11 +12,12 @@ use crate::marks;
 use crate::metrics::{DeliveryKind, DeliveryResult, Disposition, QuarantineOperation, Stage};
 use crate::mime;
 use crate::pipeline::{Judged, Pipeline, header_from, left};
-use crate::plan::{Fate, Forward, Plan, Transport};
+use crate::plan::{Fate, Forward, Plan};
 use crate::policy::decision::{Action, Decision};
 use crate::smtp::reply::Reply;
 use crate::store::{self, NewEntry, QuarantineId, State, StoreError};
 use crate::transaction::{Answer, Ending, Forwarded, Mail, Onward};
+use crate::transport::Transport;
 
 /// How a message ended.
 pub(super) struct Outcome {

@@ -11,10 +11,11 @@ use crate::config::{ClientTls, Endpoint, Listener, NextHopProtocol, Timeouts};
 use crate::envelope::{Octets, Path};
 use crate::marks::Changes;
 use crate::message::{Edits, Message};
+use crate::plan::Addressees;
 use crate::smtp::Protocol;
 use crate::smtp::client::{Capabilities, Cause, Client, Lost, Stage};
 use crate::smtp::reply::Reply;
-use crate::transaction::{Addressees, Forwarded, Onward};
+use crate::transaction::{Forwarded, Onward};
 
 /// The next hop of one session.
 #[derive(Debug)]

@@ -105,7 +105,7 @@ pub struct NewEntry {
     pub from: Option<String>,
     /// Where it came in: `127.0.0.1:10025`, `unix:/path`.
     pub listener: String,
-    /// How: [`crate::plan::Transport::name`].
+    /// How: [`crate::transport::Transport::name`].
     pub mode: String,
     /// Where released mail goes: `127.0.0.1:10026`, `unix:/path`.
     pub next_hop: String,

@@ -12,8 +12,8 @@ use crate::filetype::FileType;
 use crate::finding::{FindingId, Reason};
 use crate::hostile::{escape_json, is_hostile, replace};
 use crate::metrics::{Disposition, Stage};
-use crate::plan::Transport;
 use crate::policy::facts::Direction;
+use crate::transport::Transport;
 use crate::verdict::Level;
 
 /// The target of message lines, for `[log] level = "warn,sekisho::message=info"`.

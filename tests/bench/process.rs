@@ -11,9 +11,10 @@ use sekisho::config::{Config, Endpoint};
 use sekisho::marks::Changes;
 use sekisho::message::SpoolPolicy;
 use sekisho::net::{Listener, Permits, Shutdown};
+use sekisho::plan::Addressees;
 use sekisho::smtp::reply::Reply;
 use sekisho::smtp::server;
-use sekisho::transaction::{Addressees, Answer, Forwarded, Handler, Mail, Onward};
+use sekisho::transaction::{Answer, Forwarded, Handler, Mail, Onward};
 
 /// A running daemon; ended when dropped.
 pub struct Daemon {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::instance::Present;
 use super::{Trouble, Wanted, exit};
 use crate::config::{Config, Endpoint, Listener, Timeouts};
-use crate::plan::Transport;
+use crate::transport::Transport;
 
 /// Postfix's `smtpd_proxy_timeout` unless Sekisho's deadline asks for more.
 const PROXY_TIMEOUT: Duration = Duration::from_secs(100);
