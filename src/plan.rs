@@ -89,6 +89,11 @@ impl Addressees {
         self.given.len().saturating_add(self.added.len())
     }
 
+    /// Whether nobody waits for this: only further copies are sent.
+    pub fn is_only_copies(&self) -> bool {
+        self.given.is_empty() && self.added.iter().all(|added| !added.required)
+    }
+
     /// Whether nobody is addressed.
     pub fn is_empty(&self) -> bool {
         self.given.is_empty() && self.added.is_empty()

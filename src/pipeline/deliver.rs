@@ -123,7 +123,11 @@ impl Pipeline {
         let mut replies = match forwarded {
             Forwarded::Answered(replies) => replies,
             Forwarded::Lost { after_dot, what } => {
-                tracing::warn!(%id, after_dot, %what, "deferring: the next hop was lost");
+                if forward.to.is_only_copies() {
+                    tracing::warn!(%id, after_dot, %what, "a further copy was not sent: the next hop was lost");
+                } else {
+                    tracing::warn!(%id, after_dot, %what, "deferring: the next hop was lost");
+                }
                 self.metrics.delivery(DeliveryKind::Forward, DeliveryResult::Lost);
                 return vec![later(id, "4.4.2"); forward.to.len()];
             }
