@@ -73,6 +73,12 @@ pub struct Run {
 }
 
 impl Run {
+    /// A run of so many seconds.
+    pub fn new(seconds: f64, mut latencies: Vec<Duration>) -> Self {
+        latencies.sort();
+        Self { seconds, latencies }
+    }
+
     /// In milliseconds.
     pub fn percentile(&self, percent: usize) -> f64 {
         self.latencies[(self.latencies.len() - 1) * percent / 100].as_secs_f64() * 1e3
@@ -101,9 +107,7 @@ pub fn run(to: SocketAddr, template: &Template, count: usize, sessions: usize) -
         }
     });
     let seconds = start.elapsed().as_secs_f64();
-    let mut latencies = latencies.into_inner().unwrap();
-    latencies.sort();
-    Run { seconds, latencies }
+    Run::new(seconds, latencies.into_inner().unwrap())
 }
 
 /// One message, one connection; panics unless it is accepted.

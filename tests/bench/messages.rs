@@ -17,6 +17,8 @@ pub enum Kind {
     Macro,
     /// The same size as a macro-enabled package.
     Docm,
+    /// A 5 MB document without macros.
+    Large,
 }
 
 impl Kind {
@@ -28,6 +30,7 @@ impl Kind {
             Kind::Docx => "100 KB docx",
             Kind::Macro => "300 KB doc with macro",
             Kind::Docm => "300 KB docm with macro",
+            Kind::Large => "5 MB docx",
         }
     }
 }
@@ -47,6 +50,7 @@ impl Template {
             Kind::Text => Vec::new(),
             Kind::Docx => package(100, None),
             Kind::Macro => compound(300),
+            Kind::Large => package(5000, None),
             Kind::Docm => package(300, Some(office::vba_project(&modules_ref(&modules())))),
         };
         Self { kind, attachment }
@@ -64,7 +68,9 @@ impl Template {
                 .into_bytes();
         }
         let (name, media_type) = match self.kind {
-            Kind::Docx => ("report.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+            Kind::Docx | Kind::Large => {
+                ("report.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document")
+            }
             Kind::Docm => ("invoice.docm", "application/vnd.ms-word.document.macroEnabled.12"),
             Kind::Macro | Kind::Text => ("invoice.doc", "application/msword"),
         };

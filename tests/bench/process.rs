@@ -10,26 +10,39 @@ use std::sync::Arc;
 use sekisho::config::{Config, Endpoint};
 use sekisho::marks::Changes;
 use sekisho::message::SpoolPolicy;
+use sekisho::milter::{self, Judge, Received, Response};
 use sekisho::net::{Listener, Permits, Shutdown};
 use sekisho::plan::Addressees;
 use sekisho::smtp::reply::Reply;
 use sekisho::smtp::server;
-use sekisho::transaction::{Answer, Forwarded, Handler, Mail, Onward};
+use sekisho::transaction::{Answer, Ending, Forwarded, Handler, Mail, Onward};
+use sekisho::transport::Transport;
 
 /// A running daemon; ended when dropped.
 pub struct Daemon {
     child: Child,
-    address: SocketAddr,
+    listening: Vec<Endpoint>,
     _state: tempfile::TempDir,
 }
 
 impl Daemon {
     /// Starts one in front of `sink`, with scanning on or off.
     pub fn start(scanning: bool, sink: SocketAddr) -> Self {
+        Self::of(scanning, 1, &format!("[[listener]]\nlisten = \"127.0.0.1:0\"\nnext_hop = \"{sink}\"\n"))
+    }
+
+    /// Starts one as a milter, on a Unix socket and on TCP.
+    pub fn milter(scanning: bool) -> Self {
+        let listener = |listen| format!("[[listener]]\nkind = \"milter\"\nlisten = \"{listen}\"\n");
+        let socket = std::env::temp_dir().join(format!("sekisho-bench-{}-{scanning}.sock", std::process::id()));
+        let unix = listener(format!("unix:{}", socket.display()));
+        Self::of(scanning, 2, &format!("{unix}{}", listener("127.0.0.1:0".to_owned())))
+    }
+
+    fn of(scanning: bool, listeners: usize, text: &str) -> Self {
         let state = tempfile::tempdir().unwrap();
         let file = state.path().join("sekisho.toml");
-        let text = format!("[[listener]]\nlisten = \"127.0.0.1:0\"\nnext_hop = \"{sink}\"\n[http]\nlisten = \"off\"\n");
-        std::fs::write(&file, text).unwrap();
+        std::fs::write(&file, format!("{text}[http]\nlisten = \"off\"\n")).unwrap();
         let mut command = if scanning {
             let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
             command.arg("serve").arg("--config").arg(&file).arg("--state-dir").arg(state.path());
@@ -41,18 +54,29 @@ impl Daemon {
         };
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines
+        let listening: Vec<Endpoint> = lines
             .by_ref()
             .map_while(Result::ok)
-            .find_map(|line| line.split("listen=").nth(1)?.split([' ', ',']).next()?.parse().ok())
-            .expect("the daemon says where it listens");
+            .filter_map(|line| line.split("listen=").nth(1)?.split([' ', ',']).next()?.parse().ok())
+            .take(listeners)
+            .collect();
+        assert_eq!(listening.len(), listeners, "the daemon says where it listens");
         // The log must be read on, or the daemon would wait for it.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address, _state: state }
+        Self { child, listening, _state: state }
     }
 
+    /// Where it listens.
+    pub fn listening(&self) -> &[Endpoint] {
+        &self.listening
+    }
+
+    /// Where its first listener is.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        match self.listening.first() {
+            Some(Endpoint::Tcp(address)) => *address,
+            other => panic!("TCP, not {other:?}"),
+        }
     }
 
     /// CPU seconds used so far, user and system.
@@ -112,17 +136,40 @@ impl Handler for PassThrough {
     }
 }
 
-/// The proxy without scanning: runs until it is killed.
+impl Judge for PassThrough {
+    type Receipt = ();
+
+    async fn judge(&self, _message: Received) -> (milter::Answer, ()) {
+        (milter::Answer::only(Response::Accept), ())
+    }
+
+    async fn settle(&self, (): (), _ending: Ending) {}
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.0)
+    }
+
+    fn spool(&self) -> SpoolPolicy {
+        Handler::spool(self)
+    }
+}
+
+/// The proxy or milter without scanning: runs until it is killed.
 pub fn relay(file: &str) {
     let config =
         Config::parse(&std::fs::read_to_string(file).unwrap(), file).unwrap_or_else(|errors| panic!("{errors}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let listener = config.listeners[0].clone();
-        let socket = Listener::bind(&listener.listen).unwrap();
-        let Endpoint::Tcp(address) = socket.endpoint().unwrap() else { panic!("TCP") };
-        println!("listen={address}");
         let handler = Arc::new(PassThrough(Arc::new(config)));
-        server::serve(socket, Arc::new(listener), handler, Permits::new(), Shutdown::new()).await;
+        for listener in handler.0.listeners.clone() {
+            let socket = Listener::bind(&listener.listen).unwrap();
+            println!("listen={}", socket.endpoint().unwrap());
+            let (handler, permits, shutdown) = (Arc::clone(&handler), Permits::new(), Shutdown::new());
+            match listener.transport {
+                Transport::Milter => tokio::spawn(milter::server::serve(socket, handler, permits, shutdown)),
+                _ => tokio::spawn(server::serve(socket, Arc::new(listener), handler, permits, shutdown)),
+            };
+        }
+        std::future::pending::<()>().await;
     });
 }

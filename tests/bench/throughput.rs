@@ -1,4 +1,4 @@
-//! What scanning costs: `cargo bench --bench throughput [-- scan|proxy|idle]`.
+//! What scanning costs: `cargo bench --bench throughput [-- scan|proxy|milter|idle]`.
 //!
 //! Every message carries unique attachment bytes, so that no cache can answer. The proxy is measured
 //! as a process of its own (`sekisho serve`), beside the same proxy with a handler that forwards
@@ -16,6 +16,7 @@ use sekisho::verdict::judge;
 mod common;
 mod load;
 mod messages;
+mod milter;
 mod process;
 
 use messages::Kind;
@@ -27,11 +28,13 @@ fn main() {
         Some("relay") => process::relay(arguments.get(1).expect("the configuration")),
         Some("scan") => scanning(),
         Some("proxy") => proxy(),
+        Some("milter") => milters(),
         Some("idle") => idle(),
-        Some(other) => panic!("unknown benchmark `{other}`: scan, proxy or idle"),
+        Some(other) => panic!("unknown benchmark `{other}`: scan, proxy, milter or idle"),
         None => {
             scanning();
             proxy();
+            milters();
             idle();
         }
     }
@@ -114,6 +117,44 @@ fn proxy() {
             if scanning { "on" } else { "off" },
             through - direct
         );
+    }
+}
+
+/// As a milter, over a Unix socket and TCP; "off" is the same server with a judge that accepts.
+fn milters() {
+    println!("\nmilter (CPU and memory are the daemon's alone)");
+    println!(
+        "{:<24} {:>5} {:>5} {:>10} {:>14} {:>9} {:>9} {:>9} {:>12}",
+        "message", "over", "scan", "messages/s", "CPU s per 1000", "RSS MB", "p50 ms", "p99 ms", "1 session ms"
+    );
+    for kind in Kind::ALL.into_iter().chain([Kind::Large]) {
+        let template = messages::Template::new(kind);
+        let count = match kind {
+            Kind::Text => 6000,
+            Kind::Large => 100,
+            _ => 1500,
+        };
+        for scanning in [false, true] {
+            let daemon = Daemon::milter(scanning);
+            for (over, endpoint) in ["unix", "tcp"].into_iter().zip(daemon.listening()) {
+                milter::run(endpoint, &template, 50.min(count), 2);
+                let before = daemon.cpu();
+                let result = milter::run(endpoint, &template, count, 10);
+                let cpu = daemon.cpu() - before;
+                let single = milter::run(endpoint, &template, 200.min(count), 1);
+                println!(
+                    "{:<24} {over:>5} {:>5} {:>10.0} {:>14.2} {:>9.1} {:>9.2} {:>9.2} {:>12.2}",
+                    kind.name(),
+                    if scanning { "on" } else { "off" },
+                    count as f64 / result.seconds,
+                    cpu * 1000.0 / count as f64,
+                    daemon.peak_rss_mb(),
+                    result.percentile(50),
+                    result.percentile(99),
+                    single.percentile(50)
+                );
+            }
+        }
     }
 }
 
