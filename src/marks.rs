@@ -121,6 +121,9 @@ pub struct Changes {
     pub ends_header: bool,
     /// Fields that go or change, in the message's order.
     pub fields: Vec<FieldChange>,
+    /// Where whatever a reader might take for a field of ours stands: those of `fields`, and those behind a
+    /// line that is no field, which a milter's MTA does not know as fields.
+    pub forged: Vec<Range<usize>>,
     /// What is cut out of the body and put into it.
     pub body: Vec<Splice>,
 }
@@ -136,7 +139,9 @@ impl Changes {
         if !top.is_empty() {
             splices.push(Splice { range: 0..0, with: Bytes::from(top) });
         }
-        splices.extend(self.fields.iter().map(|field| match &field.new {
+        splices.extend(self.forged.iter().map(|span| Splice { range: octets(span), with: Bytes::new() }));
+        let others = self.fields.iter().filter(|field| !is_own(&field.name));
+        splices.extend(others.map(|field| match &field.new {
             None => Splice { range: octets(&field.span), with: Bytes::new() },
             Some(value) => Splice { range: octets(&field.value), with: value.clone() },
         }));
@@ -155,9 +160,7 @@ pub fn changes(raw: &[u8], verdict: &Verdict, id: &str, rule: &str, marks: &Mark
     }
     let mut prefix = marks.subject_prefix.as_ref().map(|prefix| fill(prefix));
     let mut seen: HashMap<Vec<u8>, usize> = HashMap::new();
-    let mut any_field = false;
-    for header in mime::fields(raw) {
-        any_field = true;
+    for header in mime::server_fields(raw) {
         let name = raw.get(header.name.clone()).unwrap_or_default();
         let is_subject = name.eq_ignore_ascii_case(b"subject");
         if !is_subject && !is_own(name) {
@@ -178,7 +181,11 @@ pub fn changes(raw: &[u8], verdict: &Verdict, id: &str, rule: &str, marks: &Mark
     if let Some(prefix) = prefix {
         changes.prepend.push(Field::new("Subject", &HeaderText::new(prefix.trim())));
     }
+    let any_field = mime::fields(raw).next().is_some();
     changes.ends_header = !any_field && !raw.is_empty() && !raw.starts_with(b"\r\n");
+    if !changes.ends_header {
+        changes.forged = mime::own_fields(raw, OWN_PREFIX);
+    }
     changes
 }
 
@@ -252,6 +259,23 @@ mod tests {
     fn forged_fields_go_in_any_spelling() {
         let raw = "A: 1\r\nX-SEKISHO-Verdict: clean\r\n folded\r\nx-sekisho-id : 7\r\nB: 2\r\nX-Sekisho-New: x\r\n\r\nX-Sekisho-Id: body\r\n";
         assert_eq!(marked(raw, &Marks::default()), format!("{OURS}A: 1\r\nB: 2\r\n\r\nX-Sekisho-Id: body\r\n"));
+    }
+
+    #[test]
+    fn forged_fields_go_wherever_some_reader_sees_a_header() {
+        for hidden in ["A: 1\r\n \r\n", "A: 1\r\n\t \r\n B\r\n", "A: 1\r\nrubbish\r\n", "From x Mon\r\n"] {
+            let raw = format!("{hidden}X-Sekisho-Verdict: clean\r\n \r\nC: 2\r\n\r\nX-Sekisho-Id: body\r\n");
+            let rest = format!("{hidden}C: 2\r\n\r\nX-Sekisho-Id: body\r\n");
+            assert_eq!(marked(&raw, &Marks::default()), format!("{OURS}{rest}"));
+        }
+        // All of it is body, which nobody may touch.
+        let raw = "no header here\r\nX-Sekisho-Id: body\r\n\r\n";
+        assert_eq!(marked(raw, &Marks::default()), format!("{OURS}\r\n{raw}"));
+        // To a milter's MTA they are fields, to be deleted one by one.
+        let raw = b"A: 1\r\n \r\nX-Sekisho-Id: 2\r\nX-Sekisho-Id: 3\r\n\r\n";
+        let changes = changes(raw, &verdict(Level::Clean, true, ""), "ID", "r", &Marks::default());
+        let known: Vec<usize> = changes.fields.iter().map(|field| field.index).collect();
+        assert_eq!(known, [1, 2]);
     }
 
     #[test]

@@ -73,9 +73,19 @@ pub struct Fields<'a> {
     at: usize,
     end: usize,
     ends: Ends,
+    reading: Reading,
     first: bool,
     done: bool,
     skipped: bool,
+}
+
+/// Whose idea of a header section counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// Mail readers': a line of white space ends it, but no field that describes a part is missed.
+    Readers,
+    /// Mail servers': a line of white space continues a field, and a line that is no field ends the section.
+    Servers,
 }
 
 /// The fields at the top of a message.
@@ -89,10 +99,17 @@ pub fn fields(raw: &[u8]) -> Fields<'_> {
     Fields::new(raw, 0..raw.len(), ends)
 }
 
+/// The fields at the top of a message as mail servers see them (Postfix, and by RFC 5322 4.5 all that take
+/// obsolete folding): a line of white space continues a field and hides none of those behind it.
+pub fn server_fields(raw: &[u8]) -> Fields<'_> {
+    Fields { reading: Reading::Servers, ..fields(raw) }
+}
+
 impl<'a> Fields<'a> {
     /// The fields at the top of `raw[range]`; all offsets are those of `raw`.
     pub(crate) fn new(raw: &'a [u8], range: Range<usize>, ends: Ends) -> Self {
-        Self { raw, at: range.start, end: range.end.min(raw.len()), ends, first: true, done: false, skipped: false }
+        let (at, end, reading) = (range.start, range.end.min(raw.len()), Reading::Readers);
+        Self { raw, at, end, ends, reading, first: true, done: false, skipped: false }
     }
 
     /// Once the iterator has ended: the offset of the body.
@@ -119,7 +136,8 @@ impl<'a> Fields<'a> {
         while let Some(next) = self.line(last.span.end) {
             let text = self.text(&next);
             // A line of nothing but white space ends the section for most readers.
-            if !matches!(text.first(), Some(b' ' | b'\t')) || text.trim_ascii().is_empty() {
+            let blank = self.reading == Reading::Readers && text.trim_ascii().is_empty();
+            if !matches!(text.first(), Some(b' ' | b'\t')) || blank {
                 break;
             }
             last = next;
@@ -134,6 +152,9 @@ impl<'a> Fields<'a> {
     /// Whether a `Content-` field follows before the next empty line. Looks at 64 lines at most:
     /// a header section with more rubbish than that is nobody's.
     fn content_field_follows(&self, mut at: usize) -> bool {
+        if self.reading == Reading::Servers {
+            return false;
+        }
         for _ in 0..64 {
             let Some(next) = self.line(at) else { return false };
             let text = self.text(&next);
@@ -188,11 +209,11 @@ impl Iterator for Fields<'_> {
 }
 
 /// The length of the field name with which a line begins; `None` if the line is no field.
-/// RFC 5322 2.2 allows every printable character but the colon.
+/// RFC 5322 2.2 allows every printable character but the colon; nobody's name has a thousand of them.
 fn name_length(line: &[u8]) -> Option<usize> {
-    let colon = memchr(b':', line.get(..line.len().min(1000)).unwrap_or_default())?;
-    let name = line.get(..colon)?.trim_ascii_end();
-    (!name.is_empty() && name.iter().all(|byte| byte.is_ascii_graphic())).then_some(name.len())
+    let length = line.iter().take(1000).position(|byte| *byte == b':' || !byte.is_ascii_graphic())?;
+    let rest = line.get(length..)?.trim_ascii_start();
+    (length > 0 && rest.first() == Some(&b':')).then_some(length)
 }
 
 /// Whether a line is a field that describes a MIME part.
@@ -318,6 +339,18 @@ mod tests {
         assert_eq!(names(b"A: 1\n \nB: 2\n\nx"), ["A"]);
         assert_eq!(names(b"A: 1\n0M8R4KGx\nAAAA\n"), ["A"]);
         assert_eq!(names(b"A\0B: 1\nC: \0\n\n"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn servers_see_fields_behind_a_line_of_white_space() {
+        let names = |raw: &[u8]| -> Vec<String> {
+            server_fields(raw).map(|f| String::from_utf8_lossy(&raw[f.name]).into_owned()).collect()
+        };
+        assert_eq!(names(b"A: 1\r\n \r\n\t \r\nB: 2\r\n\r\nC: 3\r\n"), ["A", "B"]);
+        assert_eq!(names(b"A: 1\nrubbish\nContent-Type: b\n\nx"), ["A"]);
+        assert_eq!(names(b" \r\nA: 1\r\n\r\n"), Vec::<String>::new());
+        let spaced = [b"A".as_slice(), &[b' '; 5000], b": 1\r\nB: 2\r\n\r\n"].concat();
+        assert_eq!(names(&spaced), ["A", "B"]);
     }
 
     #[test]

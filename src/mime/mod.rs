@@ -23,7 +23,7 @@ use mail_parser::{HeaderName, Message, MessageParser, PartType};
 use crate::limits::Limit;
 use head::Head;
 use header::Ends;
-pub use header::{Field, Fields, fields, has_header, own_fields};
+pub use header::{Field, Fields, fields, has_header, own_fields, server_fields};
 use skeleton::Skeleton;
 use walk::{Entity, Kind, Manner};
 
@@ -164,7 +164,7 @@ pub fn looks_like_message(bytes: &[u8]) -> bool {
 
 /// How many `Received` fields the message has: hops so far (RFC 5321 6.3).
 pub fn received_count(raw: &[u8]) -> usize {
-    fields(raw).filter(|field| field.is(raw, "received")).count()
+    server_fields(raw).filter(|field| field.is(raw, "received")).count()
 }
 
 /// The decoded text of the first field called `name`; hostile.
