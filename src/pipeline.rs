@@ -22,7 +22,7 @@ use crate::message::SpoolPolicy;
 use crate::metrics::{Metrics, ScanError, Stage};
 use crate::mime;
 use crate::part::PartPath;
-use crate::plan::plan;
+use crate::plan::{Transport, plan};
 use crate::policy;
 use crate::policy::decision::Decision;
 use crate::policy::facts::{FACTS_VERSION, Facts};
@@ -165,7 +165,9 @@ impl Pipeline {
     async fn judge(&self, mail: &Mail) -> Result<Judged, Trouble> {
         let message = Arc::clone(&mail.message);
         let scanned = self.scan(mail, move || message.bytes()).await?;
-        let received = mime::received_count(&scanned.raw);
+        // The one on top of what a milter is told is ours.
+        let ours = usize::from(mail.transport == Transport::Milter);
+        let received = mime::received_count(&scanned.raw).saturating_sub(ours);
         if received > MAX_RECEIVED {
             return Err(Trouble::Loop(received));
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::client::{Client, eicar, letter, send};
 use crate::common::daemon::Daemon;
+use crate::common::milter::{ALL, Frame, Mta};
 use crate::common::sink::Sink;
 use crate::common::smtp::{Act, Hop};
 use crate::common::{free_port, wait_for};
@@ -148,4 +149,35 @@ fn sized(mut letter: Vec<u8>, size: usize) -> Vec<u8> {
     letter.extend(std::iter::repeat_n(b'x', rest));
     letter.extend_from_slice(b"\r\n");
     letter
+}
+
+/// What a daemon says to an MTA about a message without a body.
+fn told_by_milter(daemon: &Daemon, header: &[(&str, &str)]) -> Vec<Frame> {
+    let mut mta = Mta::tcp(([127, 0, 0, 1], daemon.port()).into()).unwrap();
+    mta.negotiate(6, ALL);
+    mta.client("client.test", "192.0.2.9", "client.test");
+    mta.envelope("4ABC", "<sender@outside.test>", &["<u@inside.test>"]);
+    for (name, value) in header {
+        mta.event(b'L', &[name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat());
+    }
+    mta.event(b'N', b"");
+    mta.end()
+}
+
+#[test]
+fn a_milter_counts_hops_and_finds_forged_fields_as_the_mta_sees_them() {
+    let port = free_port();
+    let listener = format!("[[listener]]\nkind = \"milter\"\nlisten = \"127.0.0.1:{port}\"\n\n");
+    let mut daemon = Daemon::of(port, &listener, "");
+    daemon.start();
+    let word = |hops: usize| told_by_milter(&daemon, &vec![("Received", " from x"); hops]).pop().unwrap();
+    assert_eq!(word(100).0, b'a');
+    let (letter, reply) = word(101);
+    assert_eq!((letter, &reply[..9]), (b'y', &b"554 5.4.6"[..]));
+
+    // Postfix takes a line of white space for the end of a folded field, not of the header.
+    let forged = told_by_milter(&daemon, &[("A", " 1\n "), ("X-Sekisho-Verdict", " clean"), ("B", " 2")]);
+    let gone = &forged[0];
+    assert_eq!((gone.0, &gone.1[..]), (b'm', &b"\0\0\0\x01X-Sekisho-Verdict\0\0"[..]), "{forged:?}");
+    assert_eq!(forged.iter().map(|frame| frame.0).collect::<Vec<_>>(), b"miia");
 }
