@@ -27,6 +27,9 @@ pub(super) const FIELD_JSON: &str = "json";
 const MAX_TEXT: usize = 256;
 /// Longest explanation, in characters: some sentences.
 const MAX_EXPLANATION: usize = 1000;
+/// Octets of recipients behind which no further one is written in a text log. A line that people read has
+/// room for some twenty.
+const MAX_RECIPIENTS: usize = 600;
 /// Longest JSON in octets; below the journal's 48 KiB a line stays one record. Lists are cut until it fits.
 const MAX_JSON: usize = 40 * 1024;
 /// How many elements of each list are tried, the first that fits wins. 20 says what a message was; the
@@ -133,7 +136,7 @@ pub fn message(line: &MessageLine) {
     tracing::info!(target: TARGET, text = %Text(line), json = %Json(line));
 }
 
-/// `4gXk2p0Z: from=<…>, to=3, verdict=malicious, action=quarantine, …, why="…"`, for people, logcheck and fail2ban.
+/// `4gXk2p0Z: from=<…>, to=3, verdict=malicious, action=quarantine, …, rcpt=<…>,<…>, …, why="…"`, for people, logcheck and fail2ban.
 struct Text<'a>(&'a MessageLine);
 
 impl fmt::Display for Text<'_> {
@@ -156,6 +159,11 @@ impl fmt::Display for Text<'_> {
             quoted(&clip(&line.rule)),
             quoted(&clip(&line.id))
         )?;
+        if let Some(message_id) = &line.message_id {
+            let bare = message_id.strip_prefix('<').and_then(|id| id.strip_suffix('>')).unwrap_or(message_id);
+            write!(f, ", message-id=<{}>", address(bare))?;
+        }
+        write!(f, ", rcpt={}", recipients(&line.to))?;
         write!(f, ", t={:.3}, reply={}", line.duration.as_secs_f64(), quoted(&clip(&line.reply)))?;
         if !line.explanation.is_empty() {
             write!(f, ", why={}", always_quoted(&clip_to(&line.explanation, MAX_EXPLANATION)))?;
@@ -169,6 +177,22 @@ fn address(text: &str) -> String {
     let odd = |c: char| is_hostile(c) || c.is_whitespace() || matches!(c, '<' | '>');
     replace(&clip(text), odd, |out, c| fmt::Write::write_fmt(out, format_args!("⟦U+{:04X}⟧", u32::from(c))))
         .into_owned()
+}
+
+/// `<u@example.jp>,<v@example.jp>`, the first ones; `…` stands for the others.
+fn recipients(to: &[String]) -> String {
+    let mut list = String::new();
+    for recipient in to {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        if list.len() > MAX_RECIPIENTS {
+            list.push('…');
+            break;
+        }
+        list.push_str(&format!("<{}>", address(recipient)));
+    }
+    list
 }
 
 fn always_quoted(text: &str) -> String {
@@ -326,9 +350,21 @@ mod tests {
         assert_eq!(
             text(&sample()),
             "<6>4gXk2p0Z: from=<report@evil.example>, to=3, client=192.0.2.7, size=48213, verdict=malicious, \
-             incomplete=encrypted+limit, action=quarantine, rule=(malicious), id=Q7f3a, t=0.041, \
+             incomplete=encrypted+limit, action=quarantine, rule=(malicious), id=Q7f3a, \
+             message-id=<1@evil.example>, rcpt=<u@example.jp>, t=0.041, \
              reply=\"250 2.0.0 Ok: held as Q7f3a\", why=\"It \\\"starts\\\" a program.\"\n"
         );
+    }
+
+    #[test]
+    fn the_text_names_the_first_recipients() {
+        let recipient = |number: usize| format!("r{number}@example.jp");
+        let with = |count: usize| text(&MessageLine { to: (0..count).map(recipient).collect(), ..sample() });
+        assert!(with(2).contains(", rcpt=<r0@example.jp>,<r1@example.jp>, t="));
+        let many = with(1000);
+        assert!(many.contains("<r20@example.jp>,") && many.contains(">,…, t="), "{many}");
+        assert!(many.len() < 1200, "{many}");
+        assert!(with(0).contains(", rcpt=, t="));
     }
 
     #[test]
