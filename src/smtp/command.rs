@@ -209,8 +209,21 @@ fn attributes(
     if attributes.is_empty() { Err(bad_argument(&format!("{verb} attribute=value..."))) } else { Ok(attributes) }
 }
 
-fn is_xforward(keyword: &str, _value: &[u8]) -> bool {
-    XFORWARD_ATTRIBUTES.contains(&keyword)
+/// What a Postfix behind us would refuse is refused here: passed on, it would cost the message (XFORWARD_README).
+fn is_xforward(keyword: &str, value: &[u8]) -> bool {
+    let decoded = decode_xtext(value).unwrap_or_default();
+    let decoded = String::from_utf8_lossy(&decoded);
+    let unknown = is_unknown(&decoded);
+    match keyword {
+        "ADDR" => unknown || parse_address(&decoded).is_some(),
+        "PORT" => unknown || is_port(&decoded),
+        "SOURCE" => unknown || matches!(decoded.to_ascii_uppercase().as_str(), "LOCAL" | "REMOTE"),
+        _ => XFORWARD_ATTRIBUTES.contains(&keyword),
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|octet| octet.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 /// XCLIENT decides who the client is, so its values are looked at.
@@ -220,7 +233,7 @@ fn is_xclient(keyword: &str, value: &[u8]) -> bool {
     match keyword {
         "NAME" | "HELO" | "LOGIN" => true,
         "ADDR" | "DESTADDR" => unknown || parse_address(&decoded).is_some(),
-        "PORT" | "DESTPORT" => unknown || decoded.parse::<u16>().is_ok(),
+        "PORT" | "DESTPORT" => unknown || is_port(&decoded),
         "PROTO" => unknown || matches!(decoded.to_ascii_uppercase().as_str(), "SMTP" | "ESMTP"),
         _ => false,
     }
@@ -351,6 +364,11 @@ mod tests {
             ("XCLIENT PORT=65536", 501),
             ("XCLIENT PROTO=http", 501),
             ("XFORWARD FOO=bar", 501),
+            ("XFORWARD ADDR=there", 501),
+            ("XFORWARD ADDR=192.0.2", 501),
+            ("XFORWARD PORT=65536", 501),
+            ("XFORWARD PORT=+2B25", 501),
+            ("XFORWARD SOURCE=elsewhere", 501),
             ("XFORWARD NAME", 501),
             ("XFORWARD NAME=", 501),
             ("XFORWARD NAME=a=b", 501),

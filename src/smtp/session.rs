@@ -1139,7 +1139,10 @@ mod tests {
 
     #[test]
     fn xforward_is_for_trusted_peers_outside_of_transactions() {
-        check("XFORWARD NAME=a\nEHLO a\nXFORWARD NAME=a ADDR=b\nXFORWARD PORT=1 FOO=2\n", &[250, 250, 250, 501]);
+        check(
+            "XFORWARD NAME=a\nEHLO a\nXFORWARD NAME=a ADDR=192.0.2.1\nXFORWARD PORT=1 FOO=2\n",
+            &[250, 250, 250, 501],
+        );
         check("EHLO a\nMAIL FROM:<>\nXFORWARD NAME=a\n", &[250, 250, 503]);
         let stranger = Settings { trusted: false, ..settings() };
         assert_eq!(codes(stranger, everything(), "EHLO a\nXFORWARD NAME=a\n"), [250, 550]);
