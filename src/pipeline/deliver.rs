@@ -123,13 +123,14 @@ impl Pipeline {
         let mut replies = match forwarded {
             Forwarded::Answered(replies) => replies,
             Forwarded::Lost { after_dot, what } => {
-                if forward.to.is_only_copies() {
-                    tracing::warn!(%id, after_dot, %what, "a further copy was not sent: the next hop was lost");
-                } else {
-                    tracing::warn!(%id, after_dot, %what, "deferring: the next hop was lost");
-                }
+                let (code, why) = match mail.transport {
+                    _ if forward.to.is_only_copies() => ("4.4.2", "a further copy was not sent"),
+                    Transport::Milter => ("4.3.5", "deferring: what is needed cannot be asked of the MTA"),
+                    _ => ("4.4.2", "deferring: the next hop was lost"),
+                };
+                tracing::warn!(%id, after_dot, %what, "{why}");
                 self.metrics.delivery(DeliveryKind::Forward, DeliveryResult::Lost);
-                return vec![later(id, "4.4.2"); forward.to.len()];
+                return vec![later(id, code); forward.to.len()];
             }
         };
         // About whom nothing was said, nothing is known.
