@@ -22,7 +22,7 @@ use crate::message::SpoolPolicy;
 use crate::metrics::{Metrics, ScanError, Stage};
 use crate::mime;
 use crate::part::PartPath;
-use crate::plan::{Transport, plan};
+use crate::plan::plan;
 use crate::policy;
 use crate::policy::decision::Decision;
 use crate::policy::facts::{FACTS_VERSION, Facts};
@@ -31,6 +31,7 @@ use crate::smtp::session::{ContentRefusal, SessionEnd};
 use crate::store::{Quarantine, QuarantineId};
 use crate::strip::Stripped;
 use crate::transaction::{Answer, Ending, Handler, Mail, Onward};
+use crate::transport::Transport;
 use crate::verdict::{Verdict, judge};
 
 mod deliver;

@@ -1,5 +1,7 @@
 //! With a real Postfix: the commands of docs/postfix.md, and the daemon between them.
 
+mod milter;
+
 use std::time::Duration;
 
 use crate::common::client::{Client, eicar, letter, send};
@@ -12,6 +14,9 @@ const DOCS: &str = include_str!("../docs/postfix.md");
 const FROM: &str = "sender@outside.test";
 const TO: &str = "u@inside.test";
 
+/// All recipes.
+const MODES: [&str; 4] = ["before-queue", "after-queue", "milter", "milter+after-queue"];
+
 /// A Postfix with a recipe applied, a sink behind it, and a daemon that is not running yet.
 struct Stage {
     daemon: Daemon,
@@ -19,11 +24,25 @@ struct Stage {
     sink: Sink,
 }
 
-fn stage(recipe: &str) -> Option<Stage> {
+fn stage(mode: &str) -> Option<Stage> {
     let sink = Sink::start();
     let postfix = Postfix::start(&sink)?;
-    postfix.run_recipe(DOCS, recipe);
-    let daemon = Daemon::new(recipe, postfix.filter_port(), postfix.next_hop_port());
+    postfix.prepare(DOCS, mode);
+    postfix.apply(DOCS, mode);
+    let daemon = postfix.daemon(mode, "");
+    Some(Stage { daemon, postfix, sink })
+}
+
+/// The same, with a daemon that runs already when the recipe is applied. `keys`: more of its listener;
+/// `tables`: more of its configuration.
+fn running(mode: &str, keys: &str, tables: &str) -> Option<Stage> {
+    let sink = Sink::start();
+    let postfix = Postfix::start(&sink)?;
+    postfix.prepare(DOCS, mode);
+    let mut daemon = postfix.daemon(mode, tables);
+    daemon.set_listener(keys);
+    daemon.start();
+    postfix.apply(DOCS, mode);
     Some(Stage { daemon, postfix, sink })
 }
 
@@ -58,14 +77,14 @@ fn the_recipes_carry_mail_through_a_filter_and_back() {
 
 #[test]
 fn the_recipes_can_be_undone() {
-    for recipe in ["before-queue", "after-queue"] {
+    for recipe in MODES {
         let sink = Sink::start();
         let Some(postfix) = Postfix::start(&sink) else { return };
         let before = postfix.configuration().map(|file| words(&file));
-        postfix.run_recipe(DOCS, recipe);
+        postfix.apply(DOCS, recipe);
         assert_ne!(postfix.configuration().map(|file| words(&file)), before, "{recipe} does something");
-        postfix.run_recipe(DOCS, recipe);
-        postfix.run_recipe(DOCS, &format!("{recipe}-undo"));
+        postfix.apply(DOCS, recipe);
+        postfix.undo(DOCS, recipe);
         assert_eq!(postfix.configuration().map(|file| words(&file)), before, "{recipe}");
         assert_eq!(send(postfix.port(), FROM, &[TO], &letter("undone-1")).expect("a session").code, 250);
         sink.wait_for("undone-1");
@@ -89,9 +108,8 @@ fn without_a_filter_nothing_is_lost_and_nobody_is_told_a_thousand_times() {
 
 #[test]
 fn clean_mail_arrives_as_it_was_sent() {
-    for recipe in ["before-queue", "after-queue"] {
-        let Some(mut stage) = stage(recipe) else { return };
-        stage.daemon.start();
+    for recipe in MODES {
+        let Some(stage) = running(recipe, "", "") else { return };
         // A forged field of ours among them: it must not arrive.
         let forged = [b"x-sekisho-verdict : clean; forged\r\n".to_vec(), letter("clean-1")].concat();
         let reply = send(stage.postfix.port(), FROM, &[TO], &forged).expect("a session");
@@ -99,8 +117,8 @@ fn clean_mail_arrives_as_it_was_sent() {
         let mail = stage.sink.wait_for("clean-1");
         assert_untouched(&mail, &letter("clean-1"));
         let text = mail.text();
-        assert!(text.contains("\r\nX-Sekisho-Verdict: clean\r\n"), "{recipe}: {text}");
-        assert!(text.contains("\r\nX-Sekisho-Id: "), "{recipe}: {text}");
+        assert!(text.contains("X-Sekisho-Verdict: clean\r\n"), "{recipe}: {text}");
+        assert!(text.contains("X-Sekisho-Id: "), "{recipe}: {text}");
         assert!(!text.contains("forged"), "{recipe}: {text}");
         let warnings = stage.postfix.warnings();
         assert!(warnings.is_empty(), "{recipe}: {warnings:?}");
@@ -109,9 +127,8 @@ fn clean_mail_arrives_as_it_was_sent() {
 
 #[test]
 fn the_eicar_test_file_is_held() {
-    for recipe in ["before-queue", "after-queue"] {
-        let Some(mut stage) = stage(recipe) else { return };
-        stage.daemon.start();
+    for recipe in MODES {
+        let Some(stage) = running(recipe, "", "") else { return };
         let reply = send(stage.postfix.port(), FROM, &[TO], &eicar("eicar-1")).expect("a session");
         assert_eq!(reply.code, 250, "{recipe}: {}", reply.text);
         let line = stage.daemon.message_with("eicar-1@outside.test");
@@ -128,9 +145,8 @@ fn the_eicar_test_file_is_held() {
 
 #[test]
 fn the_log_names_the_client_that_postfix_saw() {
-    for recipe in ["before-queue", "after-queue"] {
-        let Some(mut stage) = stage(recipe) else { return };
-        stage.daemon.start();
+    for recipe in MODES {
+        let Some(stage) = running(recipe, "", "") else { return };
         let mut client = Client::connect(stage.postfix.port()).expect("a session");
         client.command("EHLO first.test").expect("a reply");
         let reply = client.command(&format!("XCLIENT ADDR={CLIENT} NAME=mail.outside.test HELO=helo.outside.test"));
@@ -141,8 +157,9 @@ fn the_log_names_the_client_that_postfix_saw() {
         assert_eq!(line["client_ip"], CLIENT, "{recipe}: {line}");
         assert_eq!(line["client_name"], "mail.outside.test", "{recipe}: {line}");
         assert_eq!(line["from"], FROM, "{recipe}: {line}");
-        assert_eq!(line["transport"], recipe, "{line}");
-        if recipe == "after-queue" {
+        let transport = if recipe.starts_with("milter") { "milter" } else { recipe };
+        assert_eq!(line["transport"], transport, "{line}");
+        if recipe != "before-queue" {
             let queue_id = line["queue_id"].as_str().expect("a queue id");
             assert!(stage.postfix.log().contains(&format!("{queue_id}: ")), "{queue_id}");
         }

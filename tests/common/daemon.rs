@@ -39,7 +39,8 @@ impl Daemon {
         Self::of(port, &listeners, tables)
     }
 
-    /// A daemon that is not running yet, with these `[[listener]]`s, of which one takes mail at `port`.
+    /// A daemon that is not running yet, with these `[[listener]]`s, of which one takes mail at `port`; 0 if all are
+    /// Unix sockets.
     pub fn of(port: u16, listeners: &str, tables: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("sekisho-").tempdir().expect("a folder");
         let http = free_port();
@@ -66,7 +67,8 @@ impl Daemon {
             if let Some(status) = child.try_wait().expect("its status") {
                 panic!("the daemon ended ({status}):\n{}", self.log());
             }
-            TcpStream::connect(("127.0.0.1", self.port)).is_ok() && self.get("/readyz").starts_with("HTTP/1.1 200")
+            let listens = self.port == 0 || TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+            listens && self.get("/readyz").starts_with("HTTP/1.1 200")
         });
     }
 
@@ -162,6 +164,14 @@ impl Daemon {
             .stdin(Stdio::null())
             .output()
             .expect("to run it")
+    }
+
+    /// What `quarantine list` says, an object for each entry.
+    pub fn entries(&self) -> Vec<serde_json::Value> {
+        let list = self.command(&["quarantine", "list", "--json"]);
+        assert!(list.status.success(), "{}", String::from_utf8_lossy(&list.stderr));
+        let lines = String::from_utf8(list.stdout).expect("JSON");
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
     /// The contents of all held messages: those whose entry (`.json`) exists.

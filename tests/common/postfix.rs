@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
+use super::daemon::Daemon;
 use super::sink::Sink;
 use super::{free_port, require_tool, skip, wait_for};
 
@@ -96,6 +97,54 @@ impl Postfix {
         fs::write(self.config_dir().join("master.cf"), master).expect("master.cf");
     }
 
+    /// Makes what the daemon of a mode needs before it starts: the folder of the milter's socket.
+    pub fn prepare(&self, docs: &str, mode: &str) {
+        if mode.starts_with("milter") {
+            assert_silent(mode, &self.sh(&recipe(docs, "milter-folder").replace("-o sekisho", "-o root")));
+        }
+    }
+
+    /// Runs the recipes of a mode: one, or for the milter with the filter behind the queue, both.
+    pub fn apply(&self, docs: &str, mode: &str) {
+        if mode == "milter+after-queue" {
+            self.run_recipe(docs, "after-queue");
+        }
+        self.run_recipe(docs, mode);
+    }
+
+    /// Undoes what [`Postfix::apply`] did.
+    pub fn undo(&self, docs: &str, mode: &str) {
+        self.run_recipe(docs, &format!("{mode}-undo"));
+        if mode == "milter+after-queue" {
+            self.run_recipe(docs, "after-queue-undo");
+        }
+    }
+
+    /// A daemon that fits a mode's recipes, not running yet. `tables`: more of its configuration.
+    pub fn daemon(&self, mode: &str, tables: &str) -> Daemon {
+        let (filter, back) = (self.filter_port, self.next_hop_port);
+        let milter = format!(
+            "[[listener]]\nkind = \"milter\"\nlisten = \"unix:{}\"\nsocket_group = \"postfix\"\n\
+             release_to = \"127.0.0.1:{back}\"\n\n",
+            self.folder.path().join("spool/sekisho/milter.sock").display()
+        );
+        let behind = format!(
+            "[[listener]]\nkind = \"smtp\"\nmode = \"after-queue\"\nlisten = \"127.0.0.1:{filter}\"\n\
+             next_hop = \"127.0.0.1:{back}\"\n\n"
+        );
+        match mode {
+            "milter" => Daemon::of(0, &milter, tables),
+            "milter+after-queue" => Daemon::of(filter, &format!("{milter}{behind}"), tables),
+            _ => Daemon::with(mode, filter, back, tables),
+        }
+    }
+
+    /// Sets parameters of `main.cf` and makes them act.
+    pub fn set(&self, parameters: &[&str]) {
+        let words: Vec<String> = parameters.iter().map(|parameter| format!("'{parameter}'")).collect();
+        self.change("parameters", &format!("postconf -e {} && postfix reload", words.join(" ")));
+    }
+
     /// Runs the recipe that stands behind `<!-- recipe: NAME -->` in `docs`, with our ports in place of
     /// the usual ones. Every command must succeed and say nothing.
     pub fn run_recipe(&self, docs: &str, name: &str) {
@@ -103,10 +152,28 @@ impl Postfix {
             .replace("10025", &self.filter_port.to_string())
             .replace("10026", &self.next_hop_port.to_string())
             .replace("smtp/inet", &format!("127.0.0.1:{}/inet", self.port));
-        assert_silent(name, &self.sh(&format!("set -e\n{script}")));
+        self.change(name, &script);
+    }
+
+    /// Runs commands of which the last is a reload, and waits for it.
+    fn change(&self, what: &str, script: &str) {
+        let reloads = || self.log().matches("reload -- version").count();
+        let (before, old) = (reloads(), self.servers());
+        assert_silent(what, &self.sh(&format!("set -e\n{NO_WAITING}{script}")));
         wait_for("Postfix after its reload", Duration::from_secs(10), || {
-            super::client::Client::connect(self.port).is_ok()
+            reloads() > before && self.servers().iter().all(|server| !old.contains(server))
         });
+        wait_for("Postfix", Duration::from_secs(10), || super::client::Client::connect(self.port).is_ok());
+    }
+
+    /// Its smtpd processes. One of before a reload takes a session yet, as it was configured then.
+    fn servers(&self) -> Vec<String> {
+        let master = fs::read_to_string(self.folder.path().join("spool/pid/master.pid")).unwrap_or_default();
+        let master = master.trim();
+        let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap_or_default();
+        let is_server =
+            |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "smtpd\n");
+        children.split_whitespace().filter(is_server).map(str::to_owned).collect()
     }
 
     /// How many messages are in the queue.
@@ -213,6 +280,14 @@ fn count_files(folder: &Path) -> usize {
     entries.flatten().map(count).sum()
 }
 
+/// Makes `postconf` in a script leave `main.cf` with an old date, so that nobody waits for its next change (see above).
+const NO_WAITING: &str = r#"
+postconf() {
+    command postconf "$@" || return
+    touch -d '1 minute ago' "$MAIL_CONFIG/main.cf"
+}
+"#;
+
 /// Everything on loopback, no DNS, no local delivery, quick retries.
 const MAIN_CF: &str = "
 compatibility_level = 3.6
@@ -233,6 +308,7 @@ mynetworks = 127.0.0.0/8, 192.0.2.0/24
 smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_authorized_xclient_hosts = 127.0.0.0/8
 smtpd_peername_lookup = no
+local_header_rewrite_clients =
 default_transport = smtp:[127.0.0.1]:SINK
 smtp_dns_support_level = disabled
 smtp_host_lookup = native
@@ -244,9 +320,9 @@ transport_retry_time = 1s
 in_flow_delay = 0
 ";
 
-/// Postfix's usual services, not chrooted, without those that deliver here.
+/// Postfix's usual services, smtpd chrooted as in Debian, without those that deliver here.
 const MASTER_CF: &str = "
-127.0.0.1:PORT inet n - n - - smtpd
+127.0.0.1:PORT inet n - y - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
