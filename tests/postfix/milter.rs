@@ -305,3 +305,28 @@ fn another_milter_goes_on_working() {
     assert_eq!(stage.sink.mails().len(), 2);
     stage.assert_no_warnings();
 }
+
+#[test]
+fn mail_of_local_programs_is_shown_too_where_that_is_wanted() {
+    let Some(stage) = running("milter", "", "") else { return };
+    stage.postfix.set(&["non_smtpd_milters=$smtpd_milters"]);
+    let submit = |content: &[u8], name: &str| {
+        let file = stage.daemon.folder().join(name);
+        std::fs::write(&file, content).expect("a file");
+        let sent = stage.postfix.sh(&format!("sendmail -f {FROM} {TO} < {}", file.display()));
+        assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    };
+    submit(&eicar("local-1"), "eicar");
+    submit(&letter("local-2"), "letter");
+    let mail = stage.sink.wait_for("local-2");
+    assert!(mail.text().contains("X-Sekisho-Verdict: clean\r\n"), "{}", mail.text());
+    assert_eq!(stage.daemon.message_with("local-1")["disposition"], "quarantine");
+    wait_for("the confirmation", PATIENCE, || stage.states() == ["held"]);
+    stage.postfix.drain(PATIENCE);
+    assert_eq!(stage.sink.mails().len(), 1);
+    // A milter's connection is for one session or message: none is open now.
+    let open = || stage.daemon.metric("sekisho_sessions_active{transport=\"milter\"}");
+    assert_eq!(stage.tell(&["u"], &letter("local-3")).code, 250);
+    wait_for("the end of all connections", PATIENCE, || open() == Some(0.0));
+    stage.assert_no_warnings();
+}
