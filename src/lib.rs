@@ -19,7 +19,7 @@
 //! | What goes along it | [`transaction`], [`transport`], [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
 //! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
 //! | Judging | [`verdict`], [`policy`] |
-//! | The edges | [`milter`], [`smtp`], [`net`], [`tls`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
+//! | The edges | [`milter`], [`smtp`], [`intake`], [`net`], [`tls`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
 //! | The program | [`daemon`], [`systemd`], [`config`], [`cli`] |
 //!
 //! # What always holds
@@ -62,6 +62,7 @@ pub mod finding;
 pub mod formats;
 pub mod hostile;
 pub mod http;
+pub mod intake;
 pub mod knowledge;
 pub mod limits;
 pub mod lure;

@@ -43,6 +43,11 @@ impl Spool {
         self.memory.len().saturating_add(octets) > self.policy.threshold
     }
 
+    /// Whether some of it is in a file already.
+    pub fn is_on_disk(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Appends octets.
     ///
     /// # Errors

@@ -1,13 +1,11 @@
 //! Milter sessions on sockets: reads, drives [`Session`], spools content, calls the [`Judge`], keeps the
 //! MTA waiting meanwhile, and ends sessions at a shutdown.
 
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending};
 use std::io;
 use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -18,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::envelope::Envelope;
-use crate::message::{Message, Spool, SpoolPolicy};
+use crate::intake::{Intake, NoRoom, unwinding};
+use crate::message::{Message, SpoolPolicy};
 use crate::milter::codec::Agreed;
 use crate::milter::session::{Answer, Complete, Field, Session, SessionLimits, Step};
 use crate::net::{self, Permits, Shutdown, Stream};
@@ -135,7 +134,7 @@ struct Driver<J: Judge> {
     stream: Stream,
     peer: Option<IpAddr>,
     session: Session,
-    spool: Option<Spool>,
+    intake: Intake,
     /// Of the last answer, until its outcome is known.
     receipt: Option<J::Receipt>,
     config: Arc<Config>,
@@ -151,7 +150,7 @@ impl<J: Judge> Driver<J> {
             session: Session::new("localhost".to_owned(), limits(&config)),
             stream,
             peer,
-            spool: None,
+            intake: Intake::default(),
             receipt: None,
             config,
             judge: Arc::clone(judge),
@@ -168,7 +167,7 @@ impl<J: Judge> Driver<J> {
             () = cut.cut() => SessionEnd::Shutdown,
         };
         self.session.cut(end);
-        drop(self.spool.take());
+        self.intake.forget();
         let _ = timeout(LAST_WORD, self.finish()).await;
         self.settle(Ending::Unknown).await;
         self.judge.session_ended(end);
@@ -202,10 +201,10 @@ impl<J: Judge> Driver<J> {
                 self.session.set_now(Timestamp::now());
             }
             Step::Content(octets) => self.keep(octets).await,
-            Step::Forget => self.spool = None,
+            Step::Forget => self.intake.forget(),
             Step::Confirmed => self.settle(Ending::Confirmed).await,
             Step::Refused(envelope, refusal) => {
-                self.spool = None;
+                self.intake.forget();
                 self.judge.message_refused(self.id, &envelope, refusal);
             }
             Step::Complete(complete) => {
@@ -274,38 +273,19 @@ impl<J: Judge> Driver<J> {
         }
     }
 
-    /// Keeps a piece of content. Writing to the disk happens off the threads that serve sockets.
+    /// Keeps a piece of content.
     async fn keep(&mut self, octets: Vec<u8>) {
-        let spool = self.spool.take().unwrap_or_else(|| Spool::new(self.judge.spool()));
-        let kept = if spool.would_block(octets.len()) {
-            let written = tokio::task::spawn_blocking(move || write(spool, &octets)).await;
-            written.unwrap_or_else(|panic| Err(io::Error::other(panic)))
-        } else {
-            write(spool, &octets)
-        };
-        match kept {
-            Ok(spool) => self.spool = Some(spool),
-            Err(error) => {
-                self.cannot_spool(&error);
-                self.session.spool_failed();
-            }
+        if self.intake.keep(octets, || self.judge.spool()).await.is_err() {
+            self.session.spool_failed();
         }
     }
 
     /// Has a whole message judged, and answers.
     async fn complete(&mut self, complete: Complete) -> Result<(), SessionEnd> {
         let received = Instant::now();
-        let spool = self.spool.take().unwrap_or_else(|| Spool::new(self.judge.spool()));
-        let size = spool.size();
-        let finished = if size > self.judge.spool().threshold as u64 {
-            tokio::task::spawn_blocking(move || spool.finish()).await.map_err(io::Error::other)
-        } else {
-            Ok(spool.finish())
-        };
-        let message = match finished.and_then(|finished| finished) {
+        let message = match self.intake.finish(|| self.judge.spool()).await {
             Ok(message) => message,
-            Err(error) => {
-                self.cannot_spool(&error);
+            Err(NoRoom { size }) => {
                 let refusal = ContentRefusal { size, cause: RefusalCause::NoRoom };
                 self.judge.message_refused(self.id, &complete.envelope, refusal);
                 self.session.refused(refusal.cause);
@@ -393,14 +373,6 @@ impl<J: Judge> Driver<J> {
         }
     }
 
-    fn cannot_spool(&self, error: &io::Error) {
-        let folder = self.judge.spool().folder;
-        tracing::error!(
-            folder = %folder.display(), %error,
-            "deferring: a message cannot be spooled; make room on the disk, and see that the folder is there and sekisho may write to it"
-        );
-    }
-
     /// The last octets, and the end of the connection. Closing one with unread octets resets it, and the MTA
     /// may never see them: so its own are read.
     async fn finish(&mut self) -> io::Result<()> {
@@ -419,11 +391,6 @@ fn limits(config: &Config) -> SessionLimits {
 
 fn after(start: Instant, time: Duration) -> Instant {
     start.checked_add(time).unwrap_or(start)
-}
-
-fn write(mut spool: Spool, octets: &[u8]) -> io::Result<Spool> {
-    spool.write(octets)?;
-    Ok(spool)
 }
 
 /// The system forgets it after some packets. An MTA sends several small ones in a row and waits; a delayed
@@ -458,15 +425,4 @@ async fn gone(stream: &mut Stream, session: &mut Session) {
             Ok(_) => {}
         }
     }
-}
-
-/// The output of a future, or `None` if it panicked: one message must not cost the others theirs.
-async fn unwinding<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(_) => Poll::Ready(None),
-    })
-    .await
 }

@@ -1,13 +1,10 @@
 //! SMTP and LMTP sessions on sockets: reads, drives [`Session`] and [`Relay`], spools content, calls the
 //! [`Handler`], and ends sessions at a shutdown.
 
-use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -17,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
 use crate::envelope::Envelope;
-use crate::message::{Message, Spool};
+use crate::intake::{Intake, NoRoom, unwinding};
+use crate::message::Message;
 use crate::net::{self, Permits, Shutdown, Stream};
 use crate::smtp::Protocol;
 use crate::smtp::relay::Relay;
@@ -79,7 +77,7 @@ struct Connection<H> {
     peer: Option<IpAddr>,
     session: Session,
     relay: Relay,
-    spool: Option<Spool>,
+    intake: Intake,
     out: BytesMut,
     listener: Arc<config::Listener>,
     config: Arc<Config>,
@@ -122,7 +120,7 @@ impl<H: Handler> Connection<H> {
                 renewed(&config, listener, |listener| listener.next_hop_tls.clone()),
                 config.timeouts.clone(),
             ),
-            spool: None,
+            intake: Intake::default(),
             out: BytesMut::new(),
             listener: Arc::clone(listener),
             config,
@@ -143,7 +141,7 @@ impl<H: Handler> Connection<H> {
             () = cut.cut() => self.leave("4.3.2 shutting down", SessionEnd::Shutdown),
         };
         // Dropped before the goodbyes: a next hop inside content loses the connection at once.
-        drop(self.spool.take());
+        self.intake.forget();
         let _ = timeout(LAST_WRITE, self.finish(end)).await;
         self.relay.quit().await;
         self.handler.session_ended(&self.listener, end);
@@ -202,7 +200,7 @@ impl<H: Handler> Connection<H> {
             }
             Step::Reset => {
                 self.flush().await?;
-                self.spool = None;
+                self.intake.forget();
                 self.relay.reset().await;
             }
             Step::StartTls => {
@@ -303,34 +301,19 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Keeps a piece of content. Writing to the disk happens off the threads that serve sockets.
+    /// Keeps a piece of content.
     async fn keep(&mut self, octets: Vec<u8>) {
-        let spool = self.spool.take().unwrap_or_else(|| Spool::new(self.handler.spool()));
-        let kept = if spool.would_block(octets.len()) {
-            let written = tokio::task::spawn_blocking(move || write(spool, &octets)).await;
-            written.unwrap_or_else(|panic| Err(io::Error::other(panic)))
-        } else {
-            write(spool, &octets)
-        };
-        match kept {
-            Ok(spool) => self.spool = Some(spool),
-            Err(error) => {
-                self.cannot_spool(&error);
-                self.session.spool_failed();
-            }
+        if self.intake.keep(octets, || self.handler.spool()).await.is_err() {
+            self.session.spool_failed();
         }
     }
 
     /// Gives a whole message to the handler.
     async fn complete(&mut self, envelope: Envelope) -> Answer {
         let received = Instant::now();
-        let spool = self.spool.take().unwrap_or_else(|| Spool::new(self.handler.spool()));
-        let size = spool.size();
-        let finished = tokio::task::spawn_blocking(move || spool.finish()).await;
-        let message = match finished.map_err(io::Error::other).and_then(|finished| finished) {
+        let message = match self.intake.finish(|| self.handler.spool()).await {
             Ok(message) => message,
-            Err(error) => {
-                self.cannot_spool(&error);
+            Err(NoRoom { size }) => {
                 self.refused(envelope, ContentRefusal { size, cause: RefusalCause::NoRoom });
                 return Answer::All(RefusalCause::NoRoom.reply());
             }
@@ -375,14 +358,6 @@ impl<H: Handler> Connection<H> {
         self.handler.message_refused(&mail, refusal);
     }
 
-    fn cannot_spool(&self, error: &io::Error) {
-        let folder = self.handler.spool().folder;
-        tracing::error!(
-            folder = %folder.display(), %error,
-            "deferring: a message cannot be spooled; make room on the disk, and see that the folder is there and sekisho may write to it"
-        );
-    }
-
     /// The last replies, and the end of the connection. Closing one with unread octets resets it, and
     /// the client may never see why: so those of a client that did not say QUIT are read.
     async fn finish(&mut self, end: SessionEnd) -> io::Result<()> {
@@ -420,11 +395,6 @@ fn own_name(address: Option<IpAddr>) -> String {
     }
 }
 
-fn write(mut spool: Spool, octets: &[u8]) -> io::Result<Spool> {
-    spool.write(octets)?;
-    Ok(spool)
-}
-
 /// Reads on while a message is being handled, and returns if the client has gone. Not if it has sent
 /// more, such as a QUIT, and closed its half of the connection: it still listens.
 async fn gone(stream: &mut Stream, input: &mut BytesMut) {
@@ -437,15 +407,4 @@ async fn gone(stream: &mut Stream, input: &mut BytesMut) {
         }
     }
     std::future::pending().await
-}
-
-/// The output of a future, or `None` if it panicked: one message must not cost the others theirs.
-async fn unwinding<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(_) => Poll::Ready(None),
-    })
-    .await
 }
