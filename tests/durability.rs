@@ -98,7 +98,7 @@ fn kill_under_load(recipe: &str, load: &Load) -> Option<Account> {
             daemon.start();
         }
     });
-    postfix.drain(Duration::from_secs(60));
+    postfix.drain(Duration::from_secs(180));
     let texts: Vec<String> = sink.mails().iter().map(crate::common::sink::Mail::text).collect();
     let (held, delivered) = (ids(&daemon.held()), ids(&texts));
     let twice = texts.len() - delivered.len();
