@@ -121,9 +121,9 @@ pub trait Onward: Send {
     /// then ([`Handler::settled`]).
     fn held(&mut self, _id: QuarantineId) {}
 
-    /// Asks for the whole message to be held on the way, for this reason, instead of by us. False if
-    /// that cannot be.
-    fn hold(&mut self, _reason: &str) -> bool {
+    /// Asks for the whole message to be held on the way, for this reason and changed as told (it may be let
+    /// go there), instead of by us. False if that cannot be.
+    fn hold(&mut self, _reason: &str, _changes: &Changes) -> bool {
         false
     }
 

@@ -435,11 +435,13 @@ fn a_messages_entry_of_a_milter_is_unconfirmed_until_the_mta_went_on() {
 fn a_milter_can_leave_holding_to_the_mta() {
     let mut checkpoint = Checkpoint::start(Mode::Milter, "hold_in = \"mta\"\n");
     let message = with_files("a document", &[("invoice.docm", &macro_document())]);
+    let forged = [&b"X-Sekisho-Verdict: clean\r\n"[..], &message].concat();
     let mut mta = Mta::tcp(([127, 0, 0, 1], checkpoint.daemon.port()).into()).expect("the milter");
     mta.negotiate(6, ALL);
     mta.envelope("4ABC", "<sender@outside.test>", &["<hold@a.test>"]);
-    let answer = mta.content(&message);
-    assert_eq!(answer.iter().map(|frame| frame.0).collect::<Vec<_>>(), b"qa");
+    let answer = mta.content(&forged);
+    // Who lets it go in the MTA delivers it: the forged field goes, ours come.
+    assert_eq!(answer.iter().map(|frame| frame.0).collect::<Vec<_>>(), b"miiiqa");
     assert!(checkpoint.newly_held().is_empty());
     // Only some copies: then ours is the only place.
     assert_eq!(checkpoint.send(&pair("pq")), "250 p h");

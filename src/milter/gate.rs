@@ -10,7 +10,7 @@ use crate::config::{self, Config, HoldIn};
 use crate::envelope::{Envelope, Path};
 use crate::marks::Changes;
 use crate::message::{Edits, Message, SpoolPolicy};
-use crate::milter::codec::{Agreed, Modification, Response, action};
+use crate::milter::codec::{Agreed, Modification, Response};
 use crate::milter::server::{Judge, Received};
 use crate::milter::session::Answer;
 use crate::plan::Addressees;
@@ -194,11 +194,13 @@ impl Onward for Amendment {
         self.held = Some(id);
     }
 
-    fn hold(&mut self, reason: &str) -> bool {
-        if self.hold_in == HoldIn::Store || !self.agreed.can(action::QUARANTINE) {
+    fn hold(&mut self, reason: &str, changes: &Changes) -> bool {
+        let mut wanted = Self::header(changes);
+        wanted.push(Modification::Quarantine(reason.to_owned()));
+        if self.hold_in == HoldIn::Store || !wanted.iter().all(|change| self.agreed.can(change.needs())) {
             return false;
         }
-        self.changes = Some(vec![Modification::Quarantine(reason.to_owned())]);
+        self.changes = Some(wanted);
         true
     }
 

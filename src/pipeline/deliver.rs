@@ -8,12 +8,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::config::HoldIn;
 use crate::marks;
 use crate::metrics::{DeliveryKind, DeliveryResult, Disposition, QuarantineOperation, Stage};
 use crate::mime;
 use crate::pipeline::{Judged, Pipeline, header_from, left};
 use crate::plan::{Fate, Forward, Plan};
-use crate::policy::decision::{Action, Decision};
+use crate::policy::decision::{Action, Decision, Marks};
 use crate::smtp::reply::Reply;
 use crate::store::{self, NewEntry, QuarantineId, State, StoreError};
 use crate::transaction::{Answer, Ending, Forwarded, Mail, Onward};
@@ -40,8 +41,12 @@ impl Pipeline {
         let mut outcome = Outcome::planned(plan, mail, id, &judged.decisions);
         let held = plan.held();
         let nothing_else = plan.forward.is_none() && plan.fates.iter().all(|fate| *fate == Fate::Hold);
-        if nothing_else && onward.hold(&judged.verdict.explanation.en) {
-            return outcome;
+        if nothing_else && mail.listener.hold_in == HoldIn::Mta {
+            // Whoever lets it go there delivers it: without forged fields, and with ours.
+            let changes = marks::changes(&judged.raw, &judged.verdict, &id.to_string(), "", &Marks::default());
+            if onward.hold(&judged.verdict.explanation.en, &changes) {
+                return outcome;
+            }
         }
         if !held.is_empty() {
             let begun = Instant::now();

@@ -48,7 +48,7 @@ impl Pipeline {
             };
             match fate {
                 Fate::Stripped(stripped) => judged.stripped.push((parts, stripped)),
-                Fate::AsItCame => change(judged, &parts, &Action::Tag, "there is nothing to strip"),
+                Fate::AsItCame => change(judged, &parts, &Action::Pass, "there is nothing to strip"),
                 Fate::Held(why) => {
                     tracing::info!(%id, why, "holding instead of stripping");
                     change(judged, &parts, &Action::Quarantine, &format!("held instead of stripped: {why}"));
