@@ -477,8 +477,8 @@ pub(super) const LISTENER: &[Key<ListenerDraft>] = &[
     Key {
         name: "release_to",
         wants: ENDPOINT,
-        default: "",
-        doc: "For milter: the smtpd that takes released mail, without milters; 127.0.0.1:10026 if nothing is said.",
+        default: "\"127.0.0.1:10026\"",
+        doc: "For milter: the smtpd that takes released mail, without milters.",
         read: |walk, field, draft| {
             draft.places.insert("release_to", field.span());
             draft.next_hop = walk.parsed(field, str::parse);
@@ -487,8 +487,8 @@ pub(super) const LISTENER: &[Key<ListenerDraft>] = &[
     Key {
         name: "hold_in",
         wants: "\"store\" or \"mta\"",
-        default: "",
-        doc: "For milter: where messages are held, in our quarantine (store, if nothing is said), or in the MTA's queue; with mta a message of which only some copies are to be held is in our quarantine all the same.",
+        default: "\"store\"",
+        doc: "For milter: where messages are held, in our quarantine (store), or in the MTA's queue (mta); with mta a message of which only some copies are to be held is in our quarantine all the same.",
         read: |walk, field, draft| {
             draft.places.insert("hold_in", field.span());
             walk.choice(field, &[("store", HoldIn::Store), ("mta", HoldIn::Mta)], &mut draft.hold_in);
