@@ -89,3 +89,4 @@ pub mod transaction;
 pub mod transport;
 pub mod vba;
 pub mod verdict;
+pub mod worker;

@@ -1,0 +1,3 @@
+//! Scanning in processes of their own, behind a wall.
+
+pub mod wall;
