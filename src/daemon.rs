@@ -429,5 +429,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     if old.service.max_scans != new.service.max_scans {
         keys.push("limits.max_scans");
     }
+    if old.service.max_waiting != new.service.max_waiting {
+        keys.push("limits.max_waiting");
+    }
     keys
 }

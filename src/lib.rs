@@ -14,7 +14,7 @@
 //!
 //! # The map
 //!
-//! | The line | [`pipeline`], [`plan`], [`marks`], [`strip`], [`faults`] |
+//! | The line | [`pipeline`], [`queue`], [`plan`], [`marks`], [`strip`], [`faults`] |
 //! |---|---|
 //! | What goes along it | [`transaction`], [`transport`], [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
 //! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
@@ -76,6 +76,7 @@ pub mod part;
 pub mod pipeline;
 pub mod plan;
 pub mod policy;
+pub mod queue;
 pub mod reader;
 pub mod scan;
 pub mod smtp;

@@ -37,6 +37,7 @@ fn the_core_does_no_io_and_reads_no_clock() {
         "finding.rs",
         "verdict.rs",
         "plan.rs",
+        "queue.rs",
         "transport.rs",
         "marks.rs",
         "strip",

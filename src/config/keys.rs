@@ -166,8 +166,15 @@ pub const SECTIONS: &[Section] = &[
                 name: "max_scans",
                 wants: INTEGER,
                 default: "0",
-                doc: "Scans at the same time; 0 means one per core, since a scan is nothing but computing.",
+                doc: "Scans at the same time; 0 means twice as many as cores. One client (an IPv4 /24 or an IPv6 /64) has at most half of them, so that one alone still uses all cores.",
                 read: |walk, field, config| walk.count(field, 0..=1024, &mut config.service.max_scans),
+            },
+            Key {
+                name: "max_waiting",
+                wants: INTEGER,
+                default: "256",
+                doc: "Messages that wait for a scan; one more is deferred (451). One client has at most half of the places, which is more than Postfix's default_process_limit (100).",
+                read: |walk, field, config| walk.count(field, 0..=10_000, &mut config.service.max_waiting),
             },
             Key {
                 name: "spool_threshold",

@@ -188,8 +188,11 @@ pub struct ServiceLimits {
     pub max_recipients: usize,
     /// Commands in a session that led nowhere (unknown, out of order, NOOP, VRFY). 20 as Postfix's smtpd_hard_error_limit.
     pub max_errors: u32,
-    /// Scans at the same time; 0 means one per core.
+    /// Scans at the same time; 0 means twice as many as cores (see [`ServiceLimits::slots`]).
     pub max_scans: usize,
+    /// Messages that wait for a scan; one more is deferred. 256: half of it, what one client may have, is more than a
+    /// Postfix sends at once (its default_process_limit is 100).
+    pub max_waiting: usize,
     /// Octets of a message kept in memory before it goes to a file. 512 KiB: most mail never touches the disk.
     pub spool_threshold: u64,
 }
@@ -337,8 +340,18 @@ impl Default for ServiceLimits {
             max_recipients: 1000,
             max_errors: 20,
             max_scans: 0,
+            max_waiting: 256,
             spool_threshold: 512 * 1024,
         }
+    }
+}
+
+impl ServiceLimits {
+    /// Scans at the same time. Twice the cores unless `max_scans` says otherwise: one client may have half of them
+    /// ([`crate::queue`]), and a single one is still to use all cores.
+    pub fn slots(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if self.max_scans == 0 { cores.saturating_mul(2) } else { self.max_scans }
     }
 }
 

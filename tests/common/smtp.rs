@@ -602,6 +602,7 @@ pub fn config() -> Config {
             max_recipients: 1000,
             max_errors: 20,
             max_scans: 0,
+            max_waiting: 256,
             spool_threshold: 65536,
         },
         timeouts: Timeouts {
