@@ -2,19 +2,18 @@
 //! [`Slots`] waits with it.
 //!
 //! A scan costs a message's sender nothing and us seconds, so that the scanners are what a flood takes from
-//! others. Four rules are against that:
+//! others. Three rules are against that:
 //!
 //! - One client holds at most half of the slots and half of the waiting places (rounded up). Whose share of slots
 //!   is used up waits, and others pass by. A client is a network, not an address: the /24 of an IPv4 address, the /64 of
-//!   an IPv6 address, since that is what one party is given at least.
+//!   an IPv6 address, since that is what one party is given at least. In our own networks, each address is a client.
 //! - Waiting clients take turns, one message each; messages of one client stay in their order. Between two messages
 //!   of a client that may go, no other client has two: a hundred waiting messages of one network delay
 //!   the one of another by one scan.
-//! - Our own networks ([`Client::Own`]) are one client, and their share of slots is soft: beyond half they take a slot that
-//!   nobody else could take now. So a mailing list of ours has all scanners in a quiet hour, and whoever comes
-//!   then waits until one scan ends, since a slot that becomes free goes to others first. (Keeping slots free
-//!   for others would waste them; letting ours pass by at will would let one infected PC of ours stop all mail.)
 //! - No slot stays free while somebody waits who may have it.
+//!
+//! Half of the slots are as many as there are cores ([`crate::config::ServiceLimits::slots`]), so that one client
+//! alone still uses them all, and what others send meanwhile finds a slot at once.
 //!
 //! What it leaves out: sizes and costs of messages (a scan is bounded by `max_scan_time`), and connections, which have
 //! limits of their own.
@@ -29,8 +28,8 @@ pub use slots::{Slot, Slots};
 /// Who wants to scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Client {
-    /// All of the admin's own networks, as one.
-    Own,
+    /// A host of the admin's own networks; without an address, the programs of this host.
+    Own(Option<IpAddr>),
     /// A network, by its first address: an IPv4 /24 or an IPv6 /64.
     Network(IpAddr),
     /// All whose address is not known, as one.
@@ -38,13 +37,12 @@ pub enum Client {
 }
 
 impl Client {
-    /// The client that an address belongs to; an IPv4 address is one however it is written. `exempt`: it is in our own
+    /// The client that an address belongs to; an IPv4 address is one however it is written. `own`: it is in our own
     /// networks, or it is a program of this host.
-    pub fn of(address: Option<IpAddr>, exempt: bool) -> Self {
-        if exempt {
-            return Client::Own;
-        }
-        match address.map(|address| address.to_canonical()) {
+    pub fn of(address: Option<IpAddr>, own: bool) -> Self {
+        let address = address.map(|address| address.to_canonical());
+        match address {
+            address if own => Client::Own(address),
             Some(IpAddr::V4(address)) => {
                 let [a, b, c, _] = address.octets();
                 Client::Network(Ipv4Addr::new(a, b, c, 0).into())
@@ -148,7 +146,7 @@ impl Queue {
     /// [`Full::Queue`] or [`Full::Share`]: it may not wait.
     pub fn admit(&mut self, who: Client) -> Result<Admission, Full> {
         let (running, waiting) = self.clients.get(&who).map_or((0, 0), |share| (share.running, share.waiting.len()));
-        if self.running.len() < self.slots && (running < half(self.slots) || who == Client::Own) {
+        if self.running.len() < self.slots && running < half(self.slots) {
             // Whoever waits may not have the free slot, or would have it already: nobody is passed over.
             let ticket = self.issue();
             self.run(ticket, who);
@@ -194,14 +192,13 @@ impl Queue {
         true
     }
 
-    /// Gives a free slot to the first in turn whose share is not used up, else to our own.
+    /// Gives a free slot to the first in turn whose share is not used up.
     fn next(&mut self) -> Option<Ticket> {
         if self.running.len() >= self.slots {
             return None;
         }
         let room = |who: &Client| self.clients.get(who).is_some_and(|share| share.running < half(self.slots));
-        let turn = self.turns.iter().position(room);
-        let turn = turn.or_else(|| self.turns.iter().position(|who| *who == Client::Own))?;
+        let turn = self.turns.iter().position(room)?;
         let who = self.turns.remove(turn)?;
         let share = self.clients.get_mut(&who)?;
         let ticket = share.waiting.pop_front()?;
@@ -269,7 +266,20 @@ mod tests {
         assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_eq!(Client::of(None, false), Client::Unknown);
-        assert_eq!(Client::of(Some("10.0.0.1".parse().unwrap()), true), Client::of(None, true));
+        let own = |text: &str| Client::of(Some(text.parse().unwrap()), true);
+        assert_ne!(own("127.0.0.1"), own("127.0.0.2"), "our own are told apart");
+        assert_ne!(own("192.0.2.1"), of("192.0.2.1"));
+    }
+
+    #[test]
+    fn one_client_alone_has_half_of_the_slots_whoever_it_is() {
+        for who in [Client::Own(None), Client::Unknown, network(1)] {
+            let mut queue = Queue::new(4, 10);
+            let (first, _) = (runs(&mut queue, who), runs(&mut queue, who));
+            let third = waits(&mut queue, who);
+            runs(&mut queue, network(9));
+            assert_eq!(queue.leave(first), Some(third));
+        }
     }
 
     #[test]
@@ -314,20 +324,6 @@ mod tests {
     }
 
     #[test]
-    fn our_own_take_what_nobody_else_could_take() {
-        let mut queue = Queue::new(4, 10);
-        let own: Vec<Ticket> = (0..4).map(|_| runs(&mut queue, Client::Own)).collect();
-        let more = waits(&mut queue, Client::Own);
-        let others = [waits(&mut queue, network(1)), waits(&mut queue, network(1)), waits(&mut queue, network(1))];
-        assert_eq!(queue.leave(own[0]), Some(others[0]));
-        assert_eq!(queue.leave(own[1]), Some(others[1]));
-        // Both have half now; with the next free slot ours are below theirs.
-        assert_eq!(queue.leave(own[2]), Some(more));
-        assert_eq!(queue.leave(own[3]), None, "one network never has more than half");
-        assert_eq!(queue.leave(others[0]), Some(others[2]));
-    }
-
-    #[test]
     fn who_withdraws_is_passed_over() {
         let mut queue = Queue::new(1, 10);
         let first = runs(&mut queue, network(1));
@@ -366,7 +362,7 @@ mod tests {
 
         fn admit(&mut self, who: Client) {
             let (slots, places) = (self.queue.slots, self.queue.places);
-            let might = self.running.len() < slots && (who == Client::Own || self.within_share(who));
+            let might = self.running.len() < slots && self.within_share(who);
             let waiting = Self::of(&self.waiting, who);
             match self.queue.admit(who) {
                 Ok(Admission::Runs(ticket)) => {
@@ -393,7 +389,7 @@ mod tests {
             assert!(behind.is_none_or(|(behind, _)| next < *behind), "a client's messages keep their order");
             let rivals: BTreeSet<Client> =
                 self.waiting.values().copied().filter(|other| *other != who && self.within_share(*other)).collect();
-            assert!(self.within_share(who) || (who == Client::Own && rivals.is_empty()), "{who:?} is above its share");
+            assert!(self.within_share(who), "{who:?} is above its share");
             for rival in &rivals {
                 let first = self.passed.entry(*rival).or_default().insert(who);
                 assert!(first, "{who:?} had two turns while {rival:?} waited for one");
@@ -418,10 +414,10 @@ mod tests {
             assert_eq!(self.queue.clients.keys().copied().collect::<BTreeSet<_>>(), clients);
             assert_eq!(self.queue.turns.iter().copied().collect::<BTreeSet<_>>().len(), self.queue.turns.len());
             for who in clients {
-                assert!(who == Client::Own || Self::of(&self.running, who) <= slots.div_ceil(2));
+                assert!(Self::of(&self.running, who) <= slots.div_ceil(2));
                 assert!(Self::of(&self.waiting, who) <= places.div_ceil(2));
                 let waits = Self::of(&self.waiting, who) > 0;
-                let might = self.running.len() < slots && (who == Client::Own || self.within_share(who));
+                let might = self.running.len() < slots && self.within_share(who);
                 assert!(!(waits && might), "a slot is free, and {who:?} waits");
             }
         }
@@ -437,7 +433,7 @@ mod tests {
 
     #[test]
     fn every_rule_holds_at_every_step() {
-        let names: Vec<Client> = [Client::Own, Client::Unknown].into_iter().chain((0..7).map(network)).collect();
+        let names: Vec<Client> = [Client::Own(None), Client::Unknown].into_iter().chain((0..7).map(network)).collect();
         for seed in 0..200 {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut model = Model::new(random.usize(1..9), random.usize(..20));

@@ -36,11 +36,11 @@ impl Client {
     /// from nobody in particular.
     pub fn of_mail(mail: &Mail) -> Self {
         let address = mail.envelope.client.addr;
-        let exempt = match address {
+        let own = match address {
             Some(address) => address.to_canonical().is_loopback() || is_in(address, &mail.config.mail.local_networks),
             None => mail.peer.is_none(),
         };
-        Self::of(address, exempt)
+        Self::of(address, own)
     }
 }
 
@@ -218,7 +218,7 @@ mod tests {
         for number in 0..400u16 {
             let (slots, now, done) = (Arc::clone(&slots), Arc::clone(&now), Arc::clone(&done));
             tasks.spawn(async move {
-                let who = if number % 5 == 0 { Client::Own } else { network((number % 7) as u8) };
+                let who = if number % 5 == 0 { Client::Own(None) } else { network((number % 7) as u8) };
                 if number % 3 == 0 {
                     let patience = Duration::from_micros(u64::from(number));
                     let _ = tokio::time::timeout(patience, slots.admit(who, far())).await;
