@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::asks::Oracles;
 use crate::config::load::meet;
 use crate::config::{self, Config, Endpoint, SocketFile};
 use crate::http::{self, Pages};
@@ -26,11 +27,16 @@ use crate::smtp::server;
 use crate::store::{Quarantine, StoreError};
 use crate::systemd::{Missing, Sockets, Vital};
 use crate::transport::Transport;
+use crate::worker::Workers;
+use crate::worker::nursery::Program;
+use crate::worker::pool::CANNOT_START;
 
 /// How often the quarantine's gauges are brought up to date.
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// Every how many of those the quarantine is tidied: 10 minutes.
 const UPKEEP_EVERY: u32 = 40;
+/// How often the pool of workers is brought to its size.
+const TEND_EVERY: Duration = Duration::from_secs(10);
 /// How long accept loops may take to remove their sockets. They do nothing else by then.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
@@ -47,6 +53,8 @@ pub enum StartError {
     Listen(String, io::Error),
     /// A socket that systemd should have passed is not there.
     Systemd(Missing),
+    /// No worker can be started.
+    Workers(io::Error),
     /// A listener's mail would come back to a listener: the next hop, the listener's address.
     Circle(Endpoint, Endpoint),
 }
@@ -66,6 +74,7 @@ impl fmt::Display for StartError {
             ),
             StartError::Quarantine(error) => write!(f, "{error}"),
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}{}", advice(error)),
+            StartError::Workers(error) => write!(f, "{CANNOT_START}: {error}"),
             StartError::Systemd(missing) => write!(f, "{missing}"),
             StartError::Circle(next_hop, listen) => write!(
                 f,
@@ -136,8 +145,16 @@ impl Daemon {
         }
         drop(passed);
         let config = Arc::new(ArcSwap::from_pointee(config));
-        let pipeline =
-            Arc::new(Pipeline::new(Arc::clone(&config), Arc::clone(&quarantine), Arc::clone(&metrics), spool.clone()));
+        let workers = start_workers(&config.load(), &metrics).await?;
+        let pipeline = Arc::new(Pipeline::new(
+            Arc::clone(&config),
+            Arc::clone(&quarantine),
+            Arc::clone(&metrics),
+            Arc::clone(&workers),
+            // Nobody answers yet: what is asked stays unanswered, and counted.
+            Oracles::new([], Arc::clone(&metrics)),
+            spool.clone(),
+        ));
         let (shutdown, end) = (Shutdown::new(), CancellationToken::new());
         let pages = pages(&metrics, &quarantine, &spool, &shutdown);
         let permits = Permits::new();
@@ -151,6 +168,7 @@ impl Daemon {
             serve(socket, listener, &pipeline, &permits, &shutdown, &mut loops);
         }
         tokio::spawn(upkeep(Arc::clone(&quarantine), Arc::clone(&metrics), end.clone()));
+        tokio::spawn(tend(workers, end.clone()));
         metrics.ready(true);
         let shown = http.map(|address| address.to_string());
         let shown = shown.or_else(|| config.load().http.as_ref().map(ToString::to_string));
@@ -233,6 +251,25 @@ fn lock(state_dir: &Path) -> Result<fs::File, StartError> {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Running(state_dir.to_owned())),
         Err(error) => Err(failed(error.into())),
+    }
+}
+
+/// As many workers as there are cores stand ready.
+async fn start_workers(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Workers>, StartError> {
+    // One client alone keeps so many busy.
+    let warm = config.service.slots().div_ceil(2);
+    let memory = config.service.max_worker_memory;
+    Workers::start(Program::own(), memory, warm, Arc::clone(metrics)).await.map_err(StartError::Workers)
+}
+
+/// Keeps the pool of workers at its size.
+async fn tend(workers: Arc<Workers>, end: CancellationToken) {
+    let mut ticks = tokio::time::interval(TEND_EVERY);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => workers.tend().await,
+            () = end.cancelled() => return,
+        }
     }
 }
 
@@ -428,6 +465,9 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     }
     if old.service.max_scans != new.service.max_scans {
         keys.push("limits.max_scans");
+    }
+    if old.service.max_worker_memory != new.service.max_worker_memory {
+        keys.push("limits.max_worker_memory");
     }
     if old.service.max_waiting != new.service.max_waiting {
         keys.push("limits.max_waiting");

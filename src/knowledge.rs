@@ -1,8 +1,23 @@
 //! What a scan knows besides the bytes.
 
+use serde::{Deserialize, Serialize};
+
+use crate::scan::Ask;
+
 /// Facts from outside that analysis may use. They are values: the scan itself asks nobody.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Knowledge {
     /// Passwords to try on everything encrypted, beside those found in the mail's own text.
     pub passwords: Vec<String>,
+    /// What was said to the asks of a scan before.
+    pub answers: Vec<Answer>,
+}
+
+/// What the outside said to an ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// To what.
+    pub ask: Ask,
+    /// The text: hostile, it is what a sender drew.
+    pub text: String,
 }

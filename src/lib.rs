@@ -19,7 +19,7 @@
 //! | What goes along it | [`transaction`], [`transport`], [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
 //! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
 //! | Judging | [`verdict`], [`policy`] |
-//! | The edges | [`milter`], [`smtp`], [`intake`], [`net`], [`tls`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
+//! | The edges | [`worker`], [`asks`], [`milter`], [`smtp`], [`intake`], [`net`], [`tls`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
 //! | The program | [`daemon`], [`systemd`], [`config`], [`cli`] |
 //!
 //! # What always holds
@@ -52,6 +52,7 @@
     )
 )]
 
+pub mod asks;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -122,6 +122,11 @@ impl Message {
         self.size
     }
 
+    /// Whether reading it needs no disk.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.content, Content::Memory(_))
+    }
+
     /// All octets at once, for scanning. Cheap if it is in memory; else bounded by the size
     /// limit that was enforced while it arrived.
     ///
@@ -132,6 +137,27 @@ impl Message {
             Content::Memory(bytes) => Ok(bytes.clone()),
             Content::File(_) => self.read(0..self.size),
         }
+    }
+
+    /// The header, with the empty line behind it: everything, if there is none.
+    ///
+    /// # Errors
+    /// As [`Message::bytes`].
+    pub fn head(&self) -> io::Result<Bytes> {
+        if let Content::Memory(bytes) = &self.content {
+            return Ok(bytes.slice(..header_end(bytes, 0).unwrap_or(bytes.len())));
+        }
+        let mut head = Vec::new();
+        while (head.len() as u64) < self.size {
+            let at = head.len();
+            head.extend_from_slice(&self.read(at as u64..(at as u64).saturating_add(HEAD_PIECE))?);
+            // An empty line may begin in the piece before.
+            if let Some(end) = header_end(&head, at.saturating_sub(2)) {
+                head.truncate(end);
+                break;
+            }
+        }
+        Ok(head.into())
     }
 
     /// The octets of a range (cut at the end of the message).
@@ -154,6 +180,23 @@ impl Message {
             }
         }
     }
+}
+
+/// Octets read at once while the end of a header is looked for.
+const HEAD_PIECE: u64 = 65_536;
+
+/// Where the first empty line ends that does not begin before `from`.
+fn header_end(octets: &[u8], from: usize) -> Option<usize> {
+    let rest = octets.get(from..)?;
+    if from == 0 && (rest.starts_with(b"\r\n") || rest.starts_with(b"\n")) {
+        return Some(if rest.starts_with(b"\n") { 1 } else { 2 });
+    }
+    memchr::memchr_iter(b'\n', rest).find_map(|at| {
+        let behind = rest.get(at.saturating_add(1)..)?;
+        let length =
+            if behind.starts_with(b"\n") { 1 } else { usize::from(behind.starts_with(b"\r\n")).saturating_mul(2) };
+        (length > 0).then(|| from.saturating_add(at).saturating_add(1).saturating_add(length))
+    })
 }
 
 /// Octets cut out of a message and others put in their place.

@@ -25,7 +25,9 @@ use crate::smtp::session::SessionEnd;
 use crate::transport::Transport;
 use crate::verdict::Level;
 
-pub use labels::{DeliveryKind, DeliveryResult, Disposition, QuarantineOperation, ScanError, Stage};
+pub use labels::{
+    AskResult, DeliveryKind, DeliveryResult, Disposition, QuarantineOperation, ScanError, Stage, WorkerEnd,
+};
 
 /// Rules with a series of their own. 200: with all other families the total stays below 2,000 series,
 /// what Prometheus takes from one target without a thought.
@@ -63,6 +65,10 @@ pub struct Metrics {
     queue_wait: Histogram,
     scan_errors: IntCounterVec,
     limits_exceeded: IntCounterVec,
+    asks: IntCounterVec,
+    workers: IntGaugeVec,
+    workers_started: IntCounter,
+    workers_ended: IntCounterVec,
     quarantine_messages: IntGauge,
     quarantine_bytes: IntGauge,
     quarantine_limit: IntGauge,
@@ -129,6 +135,10 @@ impl Metrics {
             ),
             scan_errors: new.counters("sekisho_scan_errors_total", "Scans that failed by our fault.", &["reason"]),
             limits_exceeded: new.counters("sekisho_limits_exceeded_total", "Limits of scanning reached.", &["limit"]),
+            asks: new.counters("sekisho_asks_total", "What scans asked of helpers.", &["result"]),
+            workers: new.gauges("sekisho_workers", "Worker processes, by what they do now.", &["state"]),
+            workers_started: new.counter("sekisho_workers_started_total", "Worker processes started."),
+            workers_ended: new.counters("sekisho_worker_restarts_total", "Worker processes ended.", &["reason"]),
             quarantine_messages: new.gauge("sekisho_quarantine_messages", "Messages held in quarantine."),
             quarantine_bytes: new.gauge("sekisho_quarantine_size_bytes", "Octets used by the quarantine."),
             quarantine_limit: new.gauge("sekisho_quarantine_limit_bytes", "Octets that the quarantine may use."),
@@ -191,6 +201,15 @@ impl Metrics {
         for limit in Limit::ALL {
             self.limits_exceeded.with_label_values(&[limit.name()]);
         }
+        for result in AskResult::ALL {
+            self.asks.with_label_values(&[result.name()]);
+        }
+        for state in ["busy", "idle"] {
+            self.workers.with_label_values(&[state]);
+        }
+        for end in WorkerEnd::ALL {
+            self.workers_ended.with_label_values(&[end.name()]);
+        }
         for result in ["ok", "failed"] {
             for o in QuarantineOperation::ALL {
                 self.quarantine_operations.with_label_values(&[o.name(), result]);
@@ -248,6 +267,28 @@ impl Metrics {
         let known = self.rule_names.read().unwrap_or_else(PoisonError::into_inner);
         let label = if known.contains(rule) { rule } else { OTHER_RULES };
         self.rules.with_label_values(&[label]).inc();
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self, busy: usize, idle: usize) {
+        for (state, count) in [("busy", busy), ("idle", idle)] {
+            self.workers.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Something was asked of the outside.
+    pub fn ask(&self, result: AskResult) {
+        self.asks.with_label_values(&[result.name()]).inc();
+    }
+
+    /// A worker stands ready.
+    pub fn worker_started(&self) {
+        self.workers_started.inc();
+    }
+
+    /// A worker has ended.
+    pub fn worker_ended(&self, end: WorkerEnd) {
+        self.workers_ended.with_label_values(&[end.name()]).inc();
     }
 
     /// A session begins. Each needs its [`Metrics::session_ended`].

@@ -4,6 +4,7 @@
 //! plan is a plain function; this file adds the clock, the threads and the outside world, and it
 //! alone answers a final dot.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +12,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
+use crate::asks::Oracles;
 use crate::config::{Config, Listener, OnError};
 use crate::envelope::Path;
-use crate::faults::Faults;
-use crate::knowledge::Knowledge;
-use crate::message::SpoolPolicy;
+use crate::faults::{Content, Faults};
+use crate::message::{Message, SpoolPolicy};
 use crate::metrics::{Metrics, ScanError, Stage};
 use crate::mime;
 use crate::part::PartPath;
@@ -26,15 +26,18 @@ use crate::plan::plan;
 use crate::policy;
 use crate::policy::decision::Decision;
 use crate::policy::facts::{FACTS_VERSION, Facts};
-use crate::scan::{Input, Report, Stop, fault, scan};
+use crate::queue::{Full, Slots};
+use crate::scan::{Input, Report, fault};
 use crate::smtp::session::{ContentRefusal, SessionEnd};
 use crate::store::{Quarantine, QuarantineId};
 use crate::strip::Stripped;
 use crate::transaction::{Answer, Ending, Handler, Mail, Onward};
 use crate::transport::Transport;
 use crate::verdict::{Verdict, judge};
+use crate::worker::Workers;
 
 mod deliver;
+mod look;
 mod record;
 mod strip;
 
@@ -42,8 +45,6 @@ use deliver::{Outcome, refusal};
 
 /// Received fields above which a message runs in a loop (RFC 5321 6.3 suggests 100).
 const MAX_RECEIVED: usize = 100;
-/// How long a scan that was asked to stop may take to say so.
-const STOP_GRACE: Duration = Duration::from_secs(2);
 /// What the disk gets at least for the last thing to do, also when something else took all the time.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
@@ -57,13 +58,14 @@ pub struct Pipeline {
     pub metrics: Arc<Metrics>,
     /// Where large messages wait while they arrive.
     spool_folder: PathBuf,
-    scans: Arc<Semaphore>,
+    workers: Arc<Workers>,
+    oracles: Oracles,
+    slots: Arc<Slots>,
     faults: Faults,
 }
 
 /// What looking at a message produced.
 struct Scanned {
-    raw: Bytes,
     report: Report,
     waited: Duration,
     took: Duration,
@@ -71,7 +73,8 @@ struct Scanned {
 
 /// What the judging half of the line produced.
 struct Judged {
-    raw: Bytes,
+    /// The header of the message.
+    head: Bytes,
     report: Report,
     verdict: Verdict,
     facts: Facts,
@@ -84,8 +87,12 @@ struct Judged {
 
 /// Why a message could not be judged at all.
 enum Trouble {
-    /// No scanner was free in time.
-    Busy,
+    /// No scanner was free in time, or too many wait for one.
+    Busy(Full),
+    /// No scanner could be started.
+    NoWorker(std::io::Error),
+    /// What judges its findings failed, twice.
+    Unjudged,
     /// Its octets could not be read back.
     Unreadable(std::io::Error),
     /// Too many Received fields.
@@ -153,103 +160,112 @@ impl Pipeline {
         config: Arc<ArcSwap<Config>>,
         quarantine: Arc<Quarantine>,
         metrics: Arc<Metrics>,
+        workers: Arc<Workers>,
+        oracles: Oracles,
         spool_folder: PathBuf,
     ) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let wanted = config.load().service.max_scans;
-        let scans = if wanted == 0 { cores } else { wanted };
-        let (scans, faults) = (Arc::new(Semaphore::new(scans)), Faults::default());
-        Self { config, quarantine, metrics, spool_folder, scans, faults }
+        let service = &config.load().service;
+        let (slots, faults) = (Slots::new(service.slots(), service.max_waiting), Faults::default());
+        Self { config, quarantine, metrics, workers, oracles, spool_folder, slots, faults }
     }
 
     /// Octets to decisions.
     async fn judge(&self, mail: &Mail) -> Result<Judged, Trouble> {
-        let message = Arc::clone(&mail.message);
-        let scanned = self.scan(mail, move || message.bytes()).await?;
+        let head = self.head(mail).await?;
         // The one on top of what a milter is told is ours.
         let ours = usize::from(mail.transport == Transport::Milter);
-        let received = mime::received_count(&scanned.raw).saturating_sub(ours);
+        let received = mime::received_count(&head).saturating_sub(ours);
         if received > MAX_RECEIVED {
             return Err(Trouble::Loop(received));
         }
+        let known = self.failed_before(mail, head.len()).await?;
+        let scanned = match known {
+            true => Scanned::failed(&head, "failed three times before"),
+            false => self.look(mail, &mail.message, &head).await?,
+        };
+        let Scanned { mut report, waited, took } = scanned;
         let begun = Instant::now();
-        let verdict = judge(&scanned.report);
-        let facts = facts(mail, mail.message.size(), &scanned.report, &verdict);
+        let mut repeated = known || self.failed_again(mail, head.len(), &report).await?;
+        let judged = match conclude(mail, &report, repeated) {
+            Some(judged) => judged,
+            // Whatever it was in the report that the judging fails on: it counts as a scan that failed.
+            None => {
+                report = fault(Input::message(head.clone()), "judging", None);
+                repeated = self.failed_again(mail, head.len(), &report).await?;
+                conclude(mail, &report, repeated).ok_or(Trouble::Unjudged)?
+            }
+        };
+        let (verdict, facts, decisions) = judged;
+        let stages = vec![(Stage::Scan, took), (Stage::Policy, begun.elapsed())];
+        if mail.client_gone.is_cancelled() {
+            // Nobody would hear the reply, and the client keeps the message: do not make a second one.
+            return Err(Trouble::ClientGone);
+        }
+        Ok(Judged { head, report, verdict, facts, decisions, stripped: Vec::new(), waited, stages })
+    }
+
+    /// The header of a message.
+    async fn head(&self, mail: &Mail) -> Result<Bytes, Trouble> {
+        if mail.message.is_in_memory() {
+            return mail.message.head().map_err(Trouble::Unreadable);
+        }
+        read(mail, |message| message.head()).await
+    }
+
+    /// Whether scanning this content has failed so often that it is not tried again.
+    async fn failed_before(&self, mail: &Mail, head: usize) -> Result<bool, Trouble> {
+        let body = mail.message.size().saturating_sub(head as u64);
+        if !self.faults.knows_size(body) {
+            return Ok(false);
+        }
+        let content = read(mail, move |message| Content::of(message, head as u64)).await?;
+        Ok(self.faults.knows(content, std::time::Instant::now()))
+    }
+
+    /// Counts a scan that failed, and says whether it is to be the last one of this content.
+    async fn failed_again(&self, mail: &Mail, head: usize, report: &Report) -> Result<bool, Trouble> {
+        if !Faults::is_one(report) {
+            return Ok(false);
+        }
+        let content = read(mail, move |message| Content::of(message, head as u64)).await?;
+        Ok(self.faults.count(content, std::time::Instant::now()))
+    }
+}
+
+/// Reads from a message that may be on the disk, within the reply deadline.
+async fn read<T: Send + 'static>(
+    mail: &Mail,
+    read: impl FnOnce(&Message) -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Trouble> {
+    let message = Arc::clone(&mail.message);
+    let read = tokio::task::spawn_blocking(move || read(&message));
+    let read = timeout(left(mail.deadline()), read).await;
+    let read = read.map_err(std::io::Error::other).and_then(|read| read.map_err(std::io::Error::other));
+    read.and_then(|read| read).map_err(Trouble::Unreadable)
+}
+
+/// What the findings mean and what is done about it; `None` if finding that out panics.
+fn conclude(mail: &Mail, report: &Report, repeated: bool) -> Option<(Verdict, Facts, Vec<Decision>)> {
+    let conclude = || {
+        let verdict = judge(report);
+        let facts = facts(mail, mail.message.size(), report, &verdict);
         // An MTA that names no recipient to a milter has some all the same.
         let nobody = [Path::default()];
         let recipients = if mail.envelope.recipients.is_empty() { &nobody } else { &mail.envelope.recipients[..] };
-        let decisions = if self.faults.repeated(&scanned.raw, &scanned.report) {
+        let decisions = if repeated {
             let policy = mail.config.policy.with_on_error(OnError::Quarantine);
             policy::decide_each(&facts, recipients, &policy, Timestamp::now())
         } else {
             policy::decide_each(&facts, recipients, &mail.config.policy, Timestamp::now())
         };
-        let stages = vec![(Stage::Scan, scanned.took), (Stage::Policy, begun.elapsed())];
-        if mail.client_gone.is_cancelled() {
-            // Nobody would hear the reply, and the client keeps the message: do not make a second one.
-            return Err(Trouble::ClientGone);
-        }
-        let Scanned { raw, report, waited, .. } = scanned;
-        Ok(Judged { raw, report, verdict, facts, decisions, stripped: Vec::new(), waited, stages })
-    }
-
-    /// Waits for a free scanner and looks at the message on a thread of its own, both within the
-    /// reply deadline; a scan that takes too long is told to stop, and is a fault.
-    async fn scan(
-        &self,
-        mail: &Mail,
-        read: impl FnOnce() -> std::io::Result<Bytes> + Send + 'static,
-    ) -> Result<Scanned, Trouble> {
-        let deadline = mail.deadline();
-        let waiting = Instant::now();
-        let permit = tokio::select! {
-            permit = timeout_at(deadline, Arc::clone(&self.scans).acquire_owned()) => permit,
-            () = mail.client_gone.cancelled() => return Err(Trouble::ClientGone),
-        };
-        let Ok(Ok(permit)) = permit else { return Err(Trouble::Busy) };
-        let waited = waiting.elapsed();
-        let (limits, stop) = (mail.config.limits.clone(), Stop::default());
-        let stopper = stop.clone();
-        let mut job = tokio::task::spawn_blocking(move || {
-            let raw = read()?;
-            let report = scan(Input::message(raw.clone()), &limits, &Knowledge::default(), &stop);
-            drop(permit);
-            Ok((raw, report))
-        });
-        let begun = Instant::now();
-        let limit =
-            Duration::from_secs(mail.config.limits.max_scan_time).min(deadline.saturating_duration_since(begun));
-        let done = match timeout(limit, &mut job).await {
-            Ok(done) => Some(done),
-            Err(_) => {
-                stopper.stop();
-                timeout(STOP_GRACE, &mut job).await.ok()
-            }
-        };
-        let took = begun.elapsed();
-        match done {
-            Some(Ok(Ok((raw, report)))) => Ok(Scanned { raw, report, waited, took }),
-            Some(Ok(Err(error))) => Err(Trouble::Unreadable(error)),
-            Some(Err(panic)) => self.failed(mail, &panic.to_string(), waited, took).await,
-            None => self.failed(mail, "max_scan_time", waited, took).await,
-        }
-    }
-
-    /// What is known of a message whose scan gave nothing back: that it failed.
-    async fn failed(&self, mail: &Mail, why: &str, waited: Duration, took: Duration) -> Result<Scanned, Trouble> {
-        let message = Arc::clone(&mail.message);
-        let read = tokio::task::spawn_blocking(move || message.bytes());
-        let read = timeout(left(mail.deadline()), read).await;
-        let read = read.map_err(std::io::Error::other).and_then(|read| read.map_err(std::io::Error::other));
-        let raw = read.and_then(|read| read).map_err(Trouble::Unreadable)?;
-        let report = fault(Input::message(raw.clone()), why);
-        Ok(Scanned { raw, report, waited, took })
-    }
+        (verdict, facts, decisions)
+    };
+    catch_unwind(AssertUnwindSafe(conclude)).ok()
 }
 
 /// The addresses of the From field, for logs and lists.
 fn header_from(judged: &Judged) -> Option<String> {
-    let from = mime::header_from(&judged.raw);
+    let from = mime::header_from(&judged.head);
     (!from.is_empty()).then(|| from.join(", "))
 }
 
@@ -278,8 +294,8 @@ fn facts(mail: &Mail, size: u64, report: &Report, verdict: &Verdict) -> Facts {
 impl Trouble {
     fn outcome(&self, mail: &Mail, id: QuarantineId) -> Outcome {
         match self {
-            Trouble::Busy | Trouble::ClientGone => Outcome::deferred(mail, id, "4.3.2"),
-            Trouble::Unreadable(_) => Outcome::deferred(mail, id, "4.3.0"),
+            Trouble::Busy(_) | Trouble::NoWorker(_) | Trouble::ClientGone => Outcome::deferred(mail, id, "4.3.2"),
+            Trouble::Unreadable(_) | Trouble::Unjudged => Outcome::deferred(mail, id, "4.3.0"),
             Trouble::Loop(_) => {
                 let template = "554 5.4.6 too many hops, this message runs in a loop ({id})";
                 Outcome::refused(mail, refusal(template, id))

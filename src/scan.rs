@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 
 use crate::filetype::{self, Class, FileType, TypeSet};
 use crate::finding::{self, Finding, FindingId};
-use crate::formats;
-use crate::knowledge::Knowledge;
+use crate::formats::{self, Format};
+use crate::knowledge::{Answer, Knowledge};
 use crate::limits::{Budget, Limit, Limits};
 use crate::part::{Name, Origin, Part, PartPath};
 
@@ -31,6 +31,9 @@ pub struct Report {
     pub parts: Vec<PartReport>,
     /// What the outside could add; the pipeline answers before the verdict.
     pub asks: Vec<Ask>,
+    /// The octets that each ask is about, in the order of the asks. They go beside the report, not in it.
+    #[serde(skip)]
+    pub enclosures: Vec<Bytes>,
     /// Addresses, commands and file names that active content would use.
     pub indicators: Vec<Indicator>,
 }
@@ -119,9 +122,21 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// A scan begins that nobody asked to stop yet.
+    pub fn clear(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
     /// Whether somebody asked.
     pub fn stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl From<Arc<AtomicBool>> for Stop {
+    /// A flag that something else sets: the handler of a signal.
+    fn from(flag: Arc<AtomicBool>) -> Self {
+        Self(flag)
     }
 }
 
@@ -152,38 +167,101 @@ const MAX_REPEATS: usize = 25;
 /// Findings of a report. Beyond them, only that there are more is kept, so that nobody can bury
 /// one thing under many others.
 const MAX_FINDINGS: usize = 5000;
-/// Longest list of indicators, and of asks, that a report keeps.
+/// Longest list of indicators that a report keeps.
 const MAX_INDICATORS: usize = 500;
+/// Asks of one scan: each is work for a helper outside, and a message has few pictures that matter.
+pub const MAX_ASKS: usize = 16;
+/// Octets that all asks of one scan are about: 4 MiB of pictures.
+pub const MAX_ENCLOSED: usize = 4 << 20;
 /// Passwords tried at most, whatever the mail's text offers: each costs a key derivation.
 const MAX_PASSWORDS: usize = 64;
 
+/// How a scan is run.
+pub struct Run<'a> {
+    /// What may look at parts.
+    pub formats: &'a [Format],
+    /// Who may end it early.
+    pub stop: &'a Stop,
+    /// Is told before a format looks at a part, so that somebody knows it if the scan never ends.
+    pub watch: &'a dyn Fn(&Part, &'static str),
+}
+
 /// Scans a message or a file.
 pub fn scan(input: Input, limits: &Limits, knowledge: &Knowledge, stop: &Stop) -> Report {
-    let mut scan = Scan::new(limits, knowledge, stop);
+    scan_as(&Run { formats: formats::TABLE, stop, watch: &|_, _| {} }, input, limits, knowledge)
+}
+
+/// Scans a message or a file as `run` says.
+pub fn scan_as(run: &Run<'_>, input: Input, limits: &Limits, knowledge: &Knowledge) -> Report {
+    let mut scan = Scan::new(limits, knowledge, run.stop);
     scan.root(input);
     while let Some(Waiting { part, .. }) = scan.list.pop() {
-        if !stop.stopped() {
-            scan.examine(&part);
+        if !run.stop.stopped() {
+            scan.examine(&part, run);
         }
         // Formats that were asked to stop left something out.
-        if stop.stopped() {
+        if run.stop.stopped() {
             scan.finding(finding::SCAN_FAULT, &part, "", "max_scan_time");
             break;
         }
     }
-    scan.report.parts.sort_by(|a, b| a.path.cmp(&b.path));
-    scan.report
+    scan.finish()
 }
 
-/// The report of a scan that gave nothing back (it never ended, or brought its thread down): what
-/// was handed in, and that it was not inspected.
-pub fn fault(input: Input, why: &str) -> Report {
+/// Scans a message in which there is nothing to open. `None` as soon as there is a part that only a
+/// worker may look into ([`Format::walled`]).
+pub fn scan_plain(input: Input, limits: &Limits, knowledge: &Knowledge) -> Option<Report> {
+    let stop = Stop::default();
+    let run = Run { formats: formats::TABLE, stop: &stop, watch: &|_, _| {} };
+    let mut scan = Scan::new(limits, knowledge, &stop);
+    scan.root(input);
+    let mut looked = 0;
+    while !scan.list.is_empty() {
+        // Every part is looked at once, and before anything is done about any of its siblings.
+        let news = scan.list.iter().filter(|waiting| waiting.order > looked);
+        if news.map(|waiting| &waiting.part).any(|part| run.formats.iter().any(|f| f.walled && (f.accepts)(part))) {
+            return None;
+        }
+        looked = scan.order;
+        if let Some(Waiting { part, .. }) = scan.list.pop() {
+            scan.examine(&part, &run);
+        }
+    }
+    Some(scan.finish())
+}
+
+/// The report of a scan that gave nothing back (it never ended, or brought its process down): what
+/// was handed in, and that it was not inspected. If it is known over which part it happened, that part and
+/// who looked at it are named.
+pub fn fault(input: Input, why: &str, at: Option<Place>) -> Report {
     let mut scan = Scan::new(&Limits::default(), &Knowledge::default(), &Stop::default());
     scan.root(input);
-    while let Some(Waiting { part, .. }) = scan.list.pop() {
-        scan.finding(finding::SCAN_FAULT, &part, "", why);
+    let Some(Waiting { part: mut whole, .. }) = scan.list.pop() else { return scan.finish() };
+    let Some(place) = at else {
+        scan.finding(finding::SCAN_FAULT, &whole, "", why);
+        return scan.finish();
+    };
+    if place.part != whole.path {
+        whole.path = place.part.clone();
+        whole.document = place.part;
+        whole.origin = Origin::Attachment;
+        whole.names = vec![Name::plain(place.name)];
+        (whole.declared, whole.types, whole.bytes, whole.span) = (None, TypeSet::EMPTY, Bytes::new(), None);
+        scan.enlist(whole.clone(), false, None);
     }
-    scan.report
+    scan.finding(finding::SCAN_FAULT, &whole, &place.format, why);
+    scan.finish()
+}
+
+/// Where a scan is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The part that is looked at.
+    pub part: PartPath,
+    /// Its first name, shortened.
+    pub name: String,
+    /// The format that looks.
+    pub format: String,
 }
 
 /// A scan in progress: what formats report to.
@@ -197,6 +275,8 @@ pub struct Scan {
     stands: HashMap<PartPath, usize>,
     passwords: Vec<String>,
     password_told: bool,
+    answers: Vec<Answer>,
+    enclosed: usize,
     seen: HashSet<(FindingId, PartPath, String)>,
     /// How many findings of a kind a part has.
     repeats: HashMap<(FindingId, PartPath), usize>,
@@ -235,6 +315,8 @@ impl Scan {
             stands: HashMap::new(),
             passwords: knowledge.passwords.clone(),
             password_told: false,
+            answers: knowledge.answers.clone(),
+            enclosed: 0,
             seen: HashSet::new(),
             repeats: HashMap::new(),
             stop: stop.clone(),
@@ -343,11 +425,20 @@ impl Scan {
         }
     }
 
-    /// Asks the outside for something.
-    pub fn ask(&mut self, ask: Ask) {
-        if self.report.asks.len() < MAX_INDICATORS && !self.report.asks.contains(&ask) {
+    /// Asks the outside for something, about these octets. What is known already is not asked.
+    pub fn ask(&mut self, ask: Ask, octets: Bytes) {
+        let enclosed = self.enclosed.saturating_add(octets.len());
+        let room = self.report.asks.len() < MAX_ASKS && enclosed <= MAX_ENCLOSED;
+        if room && !self.report.asks.contains(&ask) && !self.answers.iter().any(|answer| answer.ask == ask) {
+            self.enclosed = enclosed;
             self.report.asks.push(ask);
+            self.report.enclosures.push(octets);
         }
+    }
+
+    /// What the outside said to an ask, if it did.
+    pub fn answer(&self, ask: &Ask) -> Option<&str> {
+        self.answers.iter().find(|answer| answer.ask == *ask).map(|answer| answer.text.as_str())
     }
 
     /// A type that only the examination could tell (which OOXML, which compound file).
@@ -449,8 +540,14 @@ impl Scan {
         self.list.push(Waiting { danger: danger(&part), order: self.order, part });
     }
 
-    fn examine(&mut self, part: &Part) {
-        for format in formats::TABLE.iter().filter(|format| (format.accepts)(part)) {
+    fn finish(mut self) -> Report {
+        self.report.parts.sort_by(|a, b| a.path.cmp(&b.path));
+        self.report
+    }
+
+    fn examine(&mut self, part: &Part, run: &Run<'_>) {
+        for format in run.formats.iter().filter(|format| (format.accepts)(part)) {
+            (run.watch)(part, format.name);
             // A panic costs one format of one part, and is a finding.
             let outcome = catch_unwind(AssertUnwindSafe(|| (format.examine)(part, self)));
             if outcome.is_err() {

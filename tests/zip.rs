@@ -125,7 +125,8 @@ fn look(bytes: Vec<u8>) -> Report {
 }
 
 fn look_with(bytes: Vec<u8>, limits: &Limits, passwords: &[&str]) -> Report {
-    let knowledge = Knowledge { passwords: passwords.iter().map(|p| (*p).to_owned()).collect() };
+    let knowledge =
+        Knowledge { passwords: passwords.iter().map(|p| (*p).to_owned()).collect(), ..Knowledge::default() };
     scan(Input::file(bytes, "x.zip"), limits, &knowledge, &Stop::default())
 }
 

@@ -4,6 +4,7 @@ pub mod check;
 pub mod demo;
 pub mod exit;
 pub mod postfix;
+pub mod program;
 pub mod quarantine;
 pub mod scan;
 pub mod serve;

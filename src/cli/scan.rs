@@ -58,7 +58,7 @@ fn level(text: &str) -> Result<Level, String> {
 
 /// Scans everything; returns the exit status.
 pub fn run(arguments: &Arguments, out: &mut dyn Write, diagnostics: &mut dyn Write) -> io::Result<u8> {
-    let knowledge = Knowledge { passwords: arguments.passwords.clone() };
+    let knowledge = Knowledge { passwords: arguments.passwords.clone(), ..Knowledge::default() };
     let limits = Limits::default();
     let jobs =
         arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).clamp(1, 64);

@@ -67,7 +67,7 @@ async fn serve(config: Config, arguments: &Arguments, passed: Sockets, telemetry
             systemd::failed(&error.to_string());
             return match error {
                 StartError::State(..) | StartError::Running(_) | StartError::Quarantine(_) => exit::CANNOT_CREATE,
-                StartError::Listen(..) | StartError::Systemd(_) => exit::UNAVAILABLE,
+                StartError::Listen(..) | StartError::Systemd(_) | StartError::Workers(_) => exit::UNAVAILABLE,
                 StartError::Circle(..) => exit::CONFIG,
             };
         }

@@ -177,6 +177,15 @@ pub const SECTIONS: &[Section] = &[
                 read: |walk, field, config| walk.count(field, 0..=10_000, &mut config.service.max_waiting),
             },
             Key {
+                name: "max_worker_memory",
+                wants: SIZE,
+                default: "\"1 GiB\"",
+                doc: "Address space of one worker process; a message that needs more is not inspected (on_error). max_scan_size twice over, and the message.",
+                read: |walk, field, config| {
+                    walk.size(field, 128 * MIB..=64 * GIB, &mut config.service.max_worker_memory)
+                },
+            },
+            Key {
                 name: "spool_threshold",
                 wants: SIZE,
                 default: "\"512 KiB\"",

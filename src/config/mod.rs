@@ -193,6 +193,8 @@ pub struct ServiceLimits {
     /// Messages that wait for a scan; one more is deferred. 256: half of it, what one client may have, is more than a
     /// Postfix sends at once (its default_process_limit is 100).
     pub max_waiting: usize,
+    /// Octets of address space of one worker. 1 GiB: max_scan_size twice over, and the message.
+    pub max_worker_memory: u64,
     /// Octets of a message kept in memory before it goes to a file. 512 KiB: most mail never touches the disk.
     pub spool_threshold: u64,
 }
@@ -341,6 +343,7 @@ impl Default for ServiceLimits {
             max_errors: 20,
             max_scans: 0,
             max_waiting: 256,
+            max_worker_memory: 1 << 30,
             spool_threshold: 512 * 1024,
         }
     }

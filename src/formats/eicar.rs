@@ -7,7 +7,7 @@ use crate::part::Part;
 use crate::scan::Scan;
 
 /// The EICAR test file.
-pub const FORMAT: Format = Format { name: "eicar", accepts: is_eicar, examine };
+pub const FORMAT: Format = Format { name: "eicar", walled: false, accepts: is_eicar, examine };
 
 /// Reversed, so that this program and its source are not test files themselves.
 const REVERSED: &[u8; 68] = b"*H+H$!ELIF-TSET-SURIVITNA-DRADNATS-RACIE$}7)CC7)^P(45XZP\\4[PA@%P!O5X";

@@ -22,7 +22,7 @@ use crate::part::{Name, Origin, Part};
 use crate::scan::{Child, Hash, Scan};
 
 /// Messages: the root, attached ones, members of archives.
-pub const FORMAT: Format = Format { name: "message", accepts, examine };
+pub const FORMAT: Format = Format { name: "message", walled: false, accepts, examine };
 
 /// How often the octets of one message are decoded by all readings together.
 const MAX_READINGS: usize = 8;

@@ -20,6 +20,9 @@ pub mod zip;
 pub struct Format {
     /// For findings and metrics.
     pub name: &'static str,
+    /// Whether it looks only from inside a worker: whatever unpacks or parses what is not text. What is
+    /// not walled is our own code, linear, without a decompressor, and may run in the daemon on small mail.
+    pub walled: bool,
     /// Whether this format can be in the part.
     pub accepts: fn(&Part) -> bool,
     /// Looks into the part.

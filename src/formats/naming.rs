@@ -12,7 +12,7 @@ use crate::part::{Origin, Part, extension};
 use crate::scan::Scan;
 
 /// Everything but the mail's own text.
-pub const FORMAT: Format = Format { name: "naming", accepts, examine };
+pub const FORMAT: Format = Format { name: "naming", walled: false, accepts, examine };
 
 fn accepts(part: &Part) -> bool {
     matches!(part.origin, Origin::Attachment | Origin::Member | Origin::Embedded)

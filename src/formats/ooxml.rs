@@ -125,7 +125,8 @@ impl Package {
         let Some(method) = member.methods.first().copied() else { return };
         if let Content::Whole(bytes) = unpack::unpack(&part.bytes, member, method, scan.room()) {
             scan.spend(bytes.len() as u64);
-            scan.ask(Ask::ReadPicture { part: part.path.clone(), sha256: HEXLOWER.encode(&Sha256::digest(&bytes)) });
+            let sha256 = HEXLOWER.encode(&Sha256::digest(&bytes));
+            scan.ask(Ask::ReadPicture { part: part.path.clone(), sha256 }, bytes);
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::part::{Origin, Part};
 use crate::scan::Scan;
 
 /// Text that a mail reader shows in line.
-pub const FORMAT: Format = Format { name: "text", accepts, examine };
+pub const FORMAT: Format = Format { name: "text", walled: false, accepts, examine };
 
 /// 256 KiB: letters are shorter; what follows in longer ones is quotes and pictures.
 const MAX_TEXT: usize = 256 * 1024;

@@ -7,7 +7,7 @@ use crate::part::Part;
 use crate::scan::Scan;
 
 /// Containers of a kind that nothing here opens.
-pub const FORMAT: Format = Format { name: "unopened", accepts, examine };
+pub const FORMAT: Format = Format { name: "unopened", walled: false, accepts, examine };
 
 fn accepts(part: &Part) -> bool {
     part.types.has_class(Class::Unopened) || part.types.has_class(Class::DiskImage)

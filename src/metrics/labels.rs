@@ -114,6 +114,10 @@ impl Stage {
 pub enum ScanError {
     /// The scanner panicked.
     Panic,
+    /// A worker died over a message.
+    Crash,
+    /// A worker wanted more memory than it may have.
+    Memory,
     /// `max_scan_time` ran out.
     Timeout,
     /// No free scanner before the reply deadline.
@@ -124,15 +128,102 @@ pub enum ScanError {
 
 impl ScanError {
     /// Every reason.
-    pub const ALL: [ScanError; 4] = [ScanError::Panic, ScanError::Timeout, ScanError::Overload, ScanError::Io];
+    pub const ALL: [ScanError; 6] =
+        [ScanError::Panic, ScanError::Crash, ScanError::Memory, ScanError::Timeout, ScanError::Overload, ScanError::Io];
+
+    /// The reason that the evidence of a fault tells.
+    pub fn of(evidence: &str) -> Self {
+        match evidence {
+            "max_scan_time" => ScanError::Timeout,
+            "memory" => ScanError::Memory,
+            "crash" | "stack" | "sandbox" => ScanError::Crash,
+            // The name of the format that panicked.
+            _ => ScanError::Panic,
+        }
+    }
 
     /// The name in logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
             ScanError::Panic => "panic",
+            ScanError::Crash => "crash",
+            ScanError::Memory => "memory",
             ScanError::Timeout => "timeout",
             ScanError::Overload => "overload",
             ScanError::Io => "io",
+        }
+    }
+}
+
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WorkerEnd {
+    /// It was killed by a signal, or ended by itself, in the middle of a message.
+    Crash,
+    /// It wanted more memory than it may have.
+    Memory,
+    /// It overflowed its stack.
+    Stack,
+    /// It was killed since it did not end in time.
+    Timeout,
+    /// It tried what no parser needs: the kernel killed it.
+    Sandbox,
+    /// It had done its share of scans, or kept too much memory, and was replaced.
+    Recycled,
+}
+
+impl WorkerEnd {
+    /// Every end.
+    pub const ALL: [WorkerEnd; 6] = [
+        WorkerEnd::Crash,
+        WorkerEnd::Memory,
+        WorkerEnd::Stack,
+        WorkerEnd::Timeout,
+        WorkerEnd::Sandbox,
+        WorkerEnd::Recycled,
+    ];
+
+    /// The name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            WorkerEnd::Crash => "crash",
+            WorkerEnd::Memory => "memory",
+            WorkerEnd::Stack => "stack",
+            WorkerEnd::Timeout => "timeout",
+            WorkerEnd::Sandbox => "sandbox",
+            WorkerEnd::Recycled => "recycled",
+        }
+    }
+}
+
+/// What became of something that a scan asked of the outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AskResult {
+    /// There was an answer.
+    Answered,
+    /// There was none in time.
+    Late,
+    /// Whoever answers could not.
+    Failed,
+    /// Too much was asked at the same time.
+    Busy,
+    /// There is nobody to answer such an ask.
+    Nobody,
+}
+
+impl AskResult {
+    /// Every result.
+    pub const ALL: [AskResult; 5] =
+        [AskResult::Answered, AskResult::Late, AskResult::Failed, AskResult::Busy, AskResult::Nobody];
+
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            AskResult::Answered => "answered",
+            AskResult::Late => "late",
+            AskResult::Failed => "failed",
+            AskResult::Busy => "busy",
+            AskResult::Nobody => "nobody",
         }
     }
 }

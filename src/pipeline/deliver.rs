@@ -43,7 +43,7 @@ impl Pipeline {
         let nothing_else = plan.forward.is_none() && plan.fates.iter().all(|fate| *fate == Fate::Hold);
         if nothing_else && mail.listener.hold_in == HoldIn::Mta {
             // Whoever lets it go there delivers it: without forged fields, and with ours.
-            let changes = marks::changes(&judged.raw, &judged.verdict, &id.to_string(), "", &Marks::default());
+            let changes = marks::changes(&judged.head, &judged.verdict, &id.to_string(), "", &Marks::default());
             if onward.hold(&judged.verdict.explanation.en, &changes) {
                 return outcome;
             }
@@ -109,7 +109,7 @@ impl Pipeline {
     ) -> Forwarded {
         let rule = forward.to.given.first().and_then(|index| judged.decisions.get(*index));
         let rule = rule.or(judged.decisions.first()).map_or("", |decision| decision.rule.as_str());
-        let mut changes = marks::changes(&judged.raw, &judged.verdict, &id.to_string(), rule, &forward.version.marks);
+        let mut changes = marks::changes(&judged.head, &judged.verdict, &id.to_string(), rule, &forward.version.marks);
         if let Some(parts) = &forward.version.strip {
             match judged.stripped.iter().find(|(stripped, _)| stripped == parts) {
                 Some((_, stripped)) => {
@@ -352,8 +352,8 @@ fn entry(mail: &Mail, id: QuarantineId, judged: &Judged, hold: &[usize]) -> NewE
             en: judged.verdict.explanation.en.clone(),
             ja: judged.verdict.explanation.ja.clone(),
         },
-        message_id: mime::message_id(&judged.raw),
-        subject: mime::subject(&judged.raw),
+        message_id: mime::message_id(&judged.head),
+        subject: mime::subject(&judged.head),
         from: header_from(judged),
         listener: mail.listener.listen.to_string(),
         mode: mail.transport.name().to_owned(),

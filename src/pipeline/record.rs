@@ -13,6 +13,7 @@ use crate::part::Origin;
 use crate::pipeline::{Judged, Outcome, Pipeline, Trouble, header_from};
 use crate::policy;
 use crate::policy::decision::Step;
+use crate::queue::Full;
 use crate::scan::{PartReport, Report};
 use crate::smtp::reply::Reply;
 use crate::smtp::session::{ContentRefusal, RefusalCause};
@@ -20,6 +21,7 @@ use crate::store::QuarantineId;
 use crate::telemetry::{self, Attachment, MessageLine, PerRecipient};
 use crate::transaction::Mail;
 use crate::verdict::Level;
+use crate::worker::pool::CANNOT_START;
 
 /// What `[log] level` calls the trace of decisions: `"info,sekisho::policy=debug"`.
 const POLICY_TARGET: &str = "sekisho::policy";
@@ -42,7 +44,7 @@ impl Pipeline {
         trace(mail, id, judged);
         let first = judged.decisions.first();
         telemetry::message(&MessageLine {
-            message_id: mime::message_id(&judged.raw),
+            message_id: mime::message_id(&judged.head),
             header_from: header_from(judged),
             direction: judged.facts.direction,
             attachments: judged.report.parts.iter().filter(|part| is_attachment(part)).map(attachment).collect(),
@@ -63,9 +65,24 @@ impl Pipeline {
     /// A message that could not be judged: it was refused, and this line says why.
     pub(super) fn record_trouble(&self, mail: &Mail, id: QuarantineId, trouble: &Trouble, outcome: &Outcome) {
         let (explanation, error) = match trouble {
-            Trouble::Busy => (
-                "No scanner was free within the reply deadline; raise max_scans or add a machine.".to_owned(),
+            Trouble::Busy(full) => (
+                match full {
+                    Full::Late => "No scanner was free within the reply deadline; raise max_scans or add a machine.",
+                    Full::Queue => {
+                        "Too many messages wait for a scanner; raise max_waiting or max_scans, or add a machine."
+                    }
+                    Full::Share => "Its client has half of all waiting places already; see max_waiting.",
+                }
+                .to_owned(),
                 Some(ScanError::Overload),
+            ),
+            Trouble::NoWorker(error) => {
+                tracing::error!(%error, "{CANNOT_START}");
+                (format!("No worker could be started: {error}."), Some(ScanError::Overload))
+            }
+            Trouble::Unjudged => (
+                "Its findings could not be judged, by a fault of this program; please report it.".to_owned(),
+                Some(ScanError::Panic),
             ),
             Trouble::Unreadable(error) => (
                 format!("The spooled message could not be read back: {error}; look at the state folder's disk."),
@@ -152,8 +169,7 @@ impl Pipeline {
                 self.metrics.limit_exceeded(limit);
             }
             if finding.id == finding::SCAN_FAULT {
-                let timeout = finding.evidence == "max_scan_time";
-                self.metrics.scan_error(if timeout { ScanError::Timeout } else { ScanError::Panic });
+                self.metrics.scan_error(ScanError::of(&finding.evidence));
             }
         }
         for part in report.parts.iter().filter(|part| is_attachment(part)) {

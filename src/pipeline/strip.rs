@@ -1,11 +1,14 @@
 //! Stripping on the line: the copy without its bad parts is made, scanned and judged anew before anything is
 //! decided for good. What cannot be stripped, or would be held all the same, is held as it came.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::config::NoticeLanguage;
 use crate::envelope::Path;
+use crate::message::Message;
 use crate::part::PartPath;
 use crate::pipeline::{Judged, Pipeline, facts};
 use crate::policy;
@@ -61,11 +64,12 @@ impl Pipeline {
         let recipients = recipients(mail, judged, parts);
         let offending = if parts.is_empty() { strip::offending(&judged.report) } else { parts.to_vec() };
         let (id, languages) = (id.to_string(), languages(&recipients, mail.config.mail.language));
-        let (raw, report) = (judged.raw.clone(), judged.report.clone());
+        let (message, report) = (Arc::clone(&mail.message), judged.report.clone());
         let cut = tokio::task::spawn_blocking(move || {
+            let raw = message.bytes().map_err(|error| Refused::Unreadable(error.to_string()))?;
             let stripped = strip::strip(&raw, &report, &offending, &Notice { id: &id, languages })?;
-            let copy = Bytes::from(stripped.apply(&raw));
-            Ok((stripped, copy))
+            let copy = Message::from_bytes(stripped.apply(&raw));
+            Ok((stripped, Arc::new(copy)))
         });
         let (stripped, copy) = match cut.await {
             Ok(Ok(cut)) => cut,
@@ -80,9 +84,9 @@ impl Pipeline {
     }
 
     /// Scans and judges a stripped copy: whether the rules would deliver it to these recipients.
-    async fn may_go_out(&self, mail: &Mail, copy: Bytes, recipients: &[Path]) -> Result<(), String> {
-        let size = copy.len() as u64;
-        let scanned = self.scan(mail, move || Ok(copy)).await;
+    async fn may_go_out(&self, mail: &Mail, copy: Arc<Message>, recipients: &[Path]) -> Result<(), String> {
+        let size = copy.size();
+        let scanned = self.look(mail, &copy, &Bytes::new()).await;
         let report = scanned.map_err(|_| "no time left to scan what would remain".to_owned())?.report;
         let verdict = judge(&report);
         let facts = facts(mail, size, &report, &verdict);

@@ -46,6 +46,8 @@ pub enum Refused {
     NotAPart(PartPath),
     /// The result was read again and is not what it should be.
     Unverified(&'static str),
+    /// The spooled message could not be read back: why.
+    Unreadable(String),
 }
 
 impl fmt::Display for Refused {
@@ -55,6 +57,7 @@ impl fmt::Display for Refused {
             Refused::Ambiguous(what) => write!(f, "the structure can be read in two ways: {what}"),
             Refused::NotAPart(path) if *path == PartPath::root() => f.write_str("the message itself is meant"),
             Refused::NotAPart(path) => write!(f, "{path} is no MIME part that can be cut out"),
+            Refused::Unreadable(why) => write!(f, "the spooled message cannot be read back: {why}"),
             Refused::Unverified(what) => write!(f, "the stripped message is not what it should be: {what}"),
         }
     }

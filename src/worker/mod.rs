@@ -1,3 +1,19 @@
-//! Scanning in processes of their own, behind a wall.
+//! Scanning behind a wall: children of this same program read what senders sent, and nothing else.
+//!
+//! ```text
+//! daemon: pool ── Job + sealed memfd ──▶ worker: child ─▶ scan
+//!              ◀── Report, at most 256 KiB ──
+//! ```
+//!
+//! A worker can compute, and can say what it found; it can open no file, reach no network, start
+//! nothing ([`wall`]). Whatever a parser does with a message (crashes, never ends, eats memory), it does
+//! to a process that is killed and replaced ([`pool`]), and the message is told as not inspected.
+//! What goes between the two is in [`protocol`]; [`nursery`] starts and buries.
 
+pub mod child;
+pub mod nursery;
+pub mod pool;
+pub mod protocol;
 pub mod wall;
+
+pub use pool::{Death, Ended, Task, Workers};

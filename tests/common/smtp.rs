@@ -603,6 +603,7 @@ pub fn config() -> Config {
             max_errors: 20,
             max_scans: 0,
             max_waiting: 256,
+            max_worker_memory: 1 << 30,
             spool_threshold: 65536,
         },
         timeouts: Timeouts {

@@ -22,7 +22,7 @@ use crate::scan::Scan;
 use crate::vba;
 
 /// Compound files.
-pub const FORMAT: Format = Format { name: "cfb", accepts, examine };
+pub const FORMAT: Format = Format { name: "cfb", walled: true, accepts, examine };
 
 fn accepts(part: &Part) -> bool {
     part.types.has(FileType::Ole) || part.bytes.starts_with(compound::MAGIC)

@@ -25,7 +25,7 @@ use crate::part::{Origin, Part};
 use crate::scan::{Child, Scan};
 
 /// ZIP archives and Office packages.
-pub const FORMAT: Format = Format { name: "zip", accepts: |part| part.types.has(FileType::Zip), examine };
+pub const FORMAT: Format = Format { name: "zip", walled: true, accepts: |part| part.types.has(FileType::Zip), examine };
 
 fn examine(part: &Part, scan: &mut Scan) {
     // One more than may become parts, so that the limit is noticed.

@@ -1,0 +1,143 @@
+//! Looking at a message: where it stands if there is nothing to open, else in a worker, with a second try
+//! and with the answers to what the scan asks.
+
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use memchr::memmem;
+use tokio::time::Instant;
+
+use crate::knowledge::Knowledge;
+use crate::limits::Limits;
+use crate::message::Message;
+use crate::metrics::WorkerEnd;
+use crate::pipeline::{Pipeline, Scanned, Trouble};
+use crate::queue::{Client, Slot};
+use crate::scan::{Input, Report, fault, scan_plain};
+use crate::transaction::Mail;
+use crate::worker::{Death, Ended, Task};
+
+/// Octets of a message that is scanned on the threads that serve sockets, if there is nothing to open:
+/// 32 KiB are looked at in less time than a hop to another thread takes.
+const AT_ONCE: u64 = 32 * 1024;
+/// Octets of a message that is scanned in the daemon at all, if there is nothing to open.
+const PLAIN: u64 = 1 << 20;
+/// What a scan needs at least for a second try.
+const SECOND_TRY: Duration = Duration::from_secs(5);
+
+impl Pipeline {
+    /// Looks at a message within the reply deadline. `head` is its header, for the report of a failure.
+    pub(super) async fn look(&self, mail: &Mail, message: &Arc<Message>, head: &Bytes) -> Result<Scanned, Trouble> {
+        let begun = Instant::now();
+        if let Some(report) = plain(message, &mail.config.limits).await {
+            return Ok(Scanned { report, waited: Duration::ZERO, took: begun.elapsed() });
+        }
+        let slot = self.slot(mail).await?;
+        let (waited, begun) = (begun.elapsed(), Instant::now());
+        let knowledge = Knowledge::default();
+        let mut report = self.inspect(mail, message, head, &knowledge).await?;
+        drop(slot);
+        if !report.asks.is_empty() {
+            let answers = self.oracles.answer(&mut report, wait_until(mail)).await;
+            if !answers.is_empty() {
+                // Once more with what was said; where it asks for more, it stays unanswered. If there is no slot, what
+                // was seen without the answers stands.
+                let knowledge = Knowledge { answers, ..knowledge };
+                if let Ok(_slot) = self.slot(mail).await {
+                    report = self.inspect(mail, message, head, &knowledge).await?;
+                }
+            }
+        }
+        Ok(Scanned { report, waited, took: begun.elapsed() })
+    }
+
+    /// A slot to scan in; other clients' messages may go first.
+    async fn slot(&self, mail: &Mail) -> Result<Slot, Trouble> {
+        tokio::select! {
+            slot = self.slots.admit(Client::of_mail(mail), wait_until(mail)) => slot.map_err(Trouble::Busy),
+            () = mail.client_gone.cancelled() => Err(Trouble::ClientGone),
+        }
+    }
+
+    /// What a worker sees in it; if the worker dies over it, what another one sees, and else that it failed.
+    async fn inspect(
+        &self,
+        mail: &Mail,
+        message: &Arc<Message>,
+        head: &Bytes,
+        knowledge: &Knowledge,
+    ) -> Result<Report, Trouble> {
+        let (limits, deadline) = (&mail.config.limits, mail.deadline());
+        let task = Task { message, limits, knowledge, deadline, gone: &mail.client_gone };
+        let mut ended = self.workers.scan(task).await;
+        if let Ok(Ended::Died(death)) = &ended
+            && is_worth_another_try(death, limits, deadline)
+        {
+            ended = self.workers.scan_afresh(task).await;
+        }
+        match ended {
+            Ok(Ended::Report(report)) => Ok(report),
+            Ok(Ended::Gone) => Err(Trouble::ClientGone),
+            Ok(Ended::Died(death)) => Ok(fault(Input::message(head.clone()), evidence(death.cause), death.at)),
+            Err(error) => Err(Trouble::NoWorker(error)),
+        }
+    }
+}
+
+impl Scanned {
+    /// That it was not looked at, and why.
+    pub(super) fn failed(head: &Bytes, why: &str) -> Self {
+        let report = fault(Input::message(head.clone()), why, None);
+        Self { report, waited: Duration::ZERO, took: Duration::ZERO }
+    }
+}
+
+/// How long a message may wait for a scanner: what is left is for the scan and for the next hop.
+fn wait_until(mail: &Mail) -> Instant {
+    let whole = mail.config.timeouts.reply_deadline;
+    let scan = Duration::from_secs(mail.config.limits.max_scan_time).min(whole.mul_f32(0.5));
+    mail.deadline().checked_sub(scan).unwrap_or(mail.received)
+}
+
+/// What a fault finding gives as evidence.
+fn evidence(cause: WorkerEnd) -> &'static str {
+    match cause {
+        WorkerEnd::Timeout => "max_scan_time",
+        WorkerEnd::Crash | WorkerEnd::Memory | WorkerEnd::Stack | WorkerEnd::Sandbox | WorkerEnd::Recycled => {
+            cause.name()
+        }
+    }
+}
+
+/// Whether the next worker may fare better: not if the time was used up, and only if there is time.
+fn is_worth_another_try(death: &Death, limits: &Limits, deadline: Instant) -> bool {
+    let left = deadline.saturating_duration_since(Instant::now());
+    match death.cause {
+        WorkerEnd::Timeout => death.was_starved && left > Duration::from_secs(limits.max_scan_time),
+        // The kernel does not kill for a system call by accident.
+        WorkerEnd::Sandbox => false,
+        WorkerEnd::Crash | WorkerEnd::Memory | WorkerEnd::Stack | WorkerEnd::Recycled => left > SECOND_TRY,
+    }
+}
+
+/// The report on a message in which there is nothing to open. Such mail waits for nobody: whatever holds the
+/// workers up, letters pass.
+async fn plain(message: &Arc<Message>, limits: &Limits) -> Option<Report> {
+    if !message.is_in_memory() || message.size() > PLAIN {
+        return None;
+    }
+    let raw = message.bytes().ok()?;
+    let limits = limits.clone();
+    // What panics here is looked at again, in a worker.
+    let look = move || catch_unwind(|| scan_plain(Input::message(raw), &limits, &Knowledge::default())).ok().flatten();
+    if message.size() <= AT_ONCE {
+        return look();
+    }
+    // Only a guess, so that most attachments are not decoded twice: what is wrong about it costs time.
+    if memmem::find(&message.bytes().ok()?, b"base64").is_some() {
+        return None;
+    }
+    tokio::task::spawn_blocking(look).await.ok().flatten()
+}
