@@ -19,6 +19,7 @@ use crate::asks::Oracles;
 use crate::config::load::meet;
 use crate::config::{self, Config, Endpoint, SocketFile};
 use crate::http::{self, Pages};
+use crate::message::SpoolPolicy;
 use crate::metrics::{Metrics, QuarantineOperation, QuarantineUse};
 use crate::milter::{self, gate::Gate};
 use crate::net::{self, Permits, Shutdown};
@@ -26,6 +27,7 @@ use crate::pipeline::Pipeline;
 use crate::smtp::server;
 use crate::store::{Quarantine, StoreError};
 use crate::systemd::{Missing, Sockets, Vital};
+use crate::transaction::Handler;
 use crate::transport::Transport;
 use crate::worker::Workers;
 use crate::worker::nursery::Program;
@@ -153,10 +155,10 @@ impl Daemon {
             Arc::clone(&workers),
             // Nobody answers yet: what is asked stays unanswered, and counted.
             Oracles::new([], Arc::clone(&metrics)),
-            spool.clone(),
+            spool,
         ));
         let (shutdown, end) = (Shutdown::new(), CancellationToken::new());
-        let pages = pages(&metrics, &quarantine, &spool, &shutdown);
+        let pages = pages(&pipeline, &shutdown);
         let permits = Permits::new();
         let mut loops = JoinSet::new();
         let http = start_http(http_sockets, pages, &end, &mut loops)?;
@@ -352,14 +354,14 @@ fn bind_http(config: &Config, passed: &mut Sockets) -> Result<Vec<net::Listener>
 }
 
 /// What metrics and health are made from.
-fn pages(metrics: &Arc<Metrics>, quarantine: &Arc<Quarantine>, spool: &Path, shutdown: &Shutdown) -> Pages {
-    let (quarantine, spool, draining) = (Arc::clone(quarantine), spool.to_owned(), shutdown.clone());
+fn pages(pipeline: &Arc<Pipeline>, shutdown: &Shutdown) -> Pages {
+    let (metrics, pipeline, draining) = (Arc::clone(&pipeline.metrics), Arc::clone(pipeline), shutdown.clone());
     let readiness = move || {
         let running = if draining.is_draining() { Err("stopping".to_owned()) } else { Ok(()) };
-        let quarantine = quarantine.check().map_err(|error| error.to_string());
-        vec![("running", running), ("quarantine", quarantine), ("spool", check_spool(&spool))]
+        let quarantine = pipeline.quarantine.check().map_err(|error| error.to_string());
+        vec![("running", running), ("quarantine", quarantine), ("spool", check_spool(&pipeline.spool()))]
     };
-    Pages { metrics: Arc::clone(metrics), readiness: Arc::new(readiness) }
+    Pages { metrics, readiness: Arc::new(readiness) }
 }
 
 /// Serves metrics and health; the first TCP address they are on.
@@ -394,9 +396,13 @@ async fn serve_http(socket: net::Listener, pages: Pages, end: CancellationToken)
 }
 
 /// Whether large messages can be kept while they arrive.
-fn check_spool(folder: &Path) -> Result<(), String> {
-    let made = tempfile::tempfile_in(folder).map(drop);
-    made.map_err(|error| StartError::State(folder.to_owned(), error).to_string())
+fn check_spool(policy: &SpoolPolicy) -> Result<(), String> {
+    policy.check().map_err(|error| match error.kind() {
+        io::ErrorKind::StorageFull => {
+            format!("messages cannot be spooled in {}: {error}; free some space there", policy.folder.display())
+        }
+        _ => StartError::State(policy.folder.clone(), error).to_string(),
+    })
 }
 
 /// Retention, and the gauges of the quarantine.
@@ -471,6 +477,9 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     }
     if old.service.max_waiting != new.service.max_waiting {
         keys.push("limits.max_waiting");
+    }
+    if old.service.max_memory != new.service.max_memory {
+        keys.push("limits.max_memory");
     }
     keys
 }

@@ -28,13 +28,13 @@ impl Intake {
     /// # Errors
     /// There is no room; what was kept of this message is gone.
     pub async fn keep(&mut self, octets: Vec<u8>, policy: impl Fn() -> SpoolPolicy) -> Result<(), NoRoom> {
-        let spool = self.spool.take().unwrap_or_else(|| Spool::new(policy()));
+        let mut spool = self.spool.take().unwrap_or_else(|| Spool::new(policy()));
+        if spool.try_write(&octets) {
+            self.spool = Some(spool);
+            return Ok(());
+        }
         let size = spool.size().saturating_add(octets.len() as u64);
-        let kept = if spool.would_block(octets.len()) {
-            blocking(move || write(spool, &octets)).await
-        } else {
-            write(spool, &octets)
-        };
+        let kept = blocking(move || write(spool, &octets)).await;
         self.spool = Some(kept.map_err(|error| no_room(size, &error, &policy()))?);
         Ok(())
     }
@@ -46,11 +46,7 @@ impl Intake {
     pub async fn finish(&mut self, policy: impl Fn() -> SpoolPolicy) -> Result<Message, NoRoom> {
         let spool = self.spool.take().unwrap_or_else(|| Spool::new(policy()));
         let size = spool.size();
-        let finished = if spool.would_block(0) || spool.is_on_disk() {
-            blocking(move || spool.finish()).await
-        } else {
-            spool.finish()
-        };
+        let finished = if spool.is_on_disk() { blocking(move || spool.finish()).await } else { spool.finish() };
         finished.map_err(|error| no_room(size, &error, &policy()))
     }
 

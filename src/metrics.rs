@@ -9,7 +9,7 @@ mod labels;
 mod process;
 
 use std::collections::BTreeSet;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
@@ -21,6 +21,8 @@ use prometheus::{
 use crate::filetype::FileType;
 use crate::finding::{self, FindingId};
 use crate::limits::Limit;
+use crate::message::Memory;
+use crate::queue::{Full, Slots};
 use crate::smtp::session::SessionEnd;
 use crate::transport::Transport;
 use crate::verdict::Level;
@@ -35,6 +37,9 @@ pub const MAX_RULES: usize = 200;
 
 /// The series of rules beyond [`MAX_RULES`], and of rules that a reload removed meanwhile.
 pub const OTHER_RULES: &str = "(other)";
+
+/// Why a message was deferred, if it was not the queue.
+const NO_SPOOL: &str = "spool";
 
 /// Upper bounds of durations in seconds: 5 ms (a plain letter) to 60 s (beyond `max_scan_time`).
 const SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0];
@@ -75,6 +80,12 @@ pub struct Metrics {
     quarantine_oldest: IntGauge,
     quarantine_operations: IntCounterVec,
     deliveries: IntCounterVec,
+    scans_running: IntGauge,
+    scans_waiting: IntGauge,
+    no_room: IntCounterVec,
+    memory_used: IntGauge,
+    memory_limit: IntGauge,
+    watched: Mutex<Watched>,
     log_lines_lost: IntCounter,
 }
 
@@ -89,6 +100,13 @@ pub struct QuarantineUse {
     pub limit: u64,
     /// When the oldest held message came; `None` if none is held.
     pub oldest: Option<SystemTime>,
+}
+
+/// What counts itself, and is asked when the page is made.
+#[derive(Default)]
+struct Watched {
+    slots: Option<Arc<Slots>>,
+    memory: Option<Arc<Memory>>,
 }
 
 impl Metrics {
@@ -156,6 +174,20 @@ impl Metrics {
                 "Messages handed to the next hop.",
                 &["kind", "result"],
             ),
+            scans_running: new.gauge("sekisho_scans_running", "Messages that have a scanner now."),
+            scans_waiting: new.gauge("sekisho_scans_waiting", "Messages that wait for a scanner now."),
+            no_room: new.counters(
+                "sekisho_no_room_total",
+                "Messages deferred since there was no room for them.",
+                &["reason"],
+            ),
+            memory_used: new
+                .gauge("sekisho_content_memory_bytes", "Content of messages in flight that is kept in memory."),
+            memory_limit: new.gauge(
+                "sekisho_content_memory_limit_bytes",
+                "Content of messages in flight that may be kept in memory.",
+            ),
+            watched: Mutex::default(),
             log_lines_lost: new.counter("sekisho_log_lines_lost_total", "Log lines that could not be written."),
             registry: registry.clone(),
         };
@@ -220,6 +252,9 @@ impl Metrics {
                 self.deliveries.with_label_values(&[kind.name(), result.name()]);
             }
         }
+        for reason in Full::ALL.into_iter().map(Full::name).chain([NO_SPOOL]) {
+            self.no_room.with_label_values(&[reason]);
+        }
         self.rules.with_label_values(&[OTHER_RULES]);
     }
 
@@ -229,9 +264,46 @@ impl Metrics {
     /// An error of the encoder, which would be a fault of ours.
     pub fn render(&self) -> prometheus::Result<String> {
         self.process.refresh();
+        self.refresh_watched();
         let lost = crate::telemetry::lines_lost();
         self.log_lines_lost.inc_by(lost.saturating_sub(self.log_lines_lost.get()));
         TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// Shows who scans and who waits.
+    pub fn watch_slots(&self, slots: &Arc<Slots>) {
+        self.watched().slots = Some(Arc::clone(slots));
+    }
+
+    /// Shows what messages have of memory.
+    pub fn watch_memory(&self, memory: &Arc<Memory>) {
+        self.watched().memory = Some(Arc::clone(memory));
+    }
+
+    /// Counts a message that the spool had no room for.
+    pub fn no_spool_room(&self) {
+        self.no_room.with_label_values(&[NO_SPOOL]).inc();
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks those that count themselves; under the lock, so that nothing is added twice.
+    fn refresh_watched(&self) {
+        let watched = self.watched();
+        if let Some(slots) = &watched.slots {
+            self.scans_running.set(signed(slots.running() as u64));
+            self.scans_waiting.set(signed(slots.waiting() as u64));
+            for why in Full::ALL {
+                let counter = self.no_room.with_label_values(&[why.name()]);
+                counter.inc_by(slots.refused(why).saturating_sub(counter.get()));
+            }
+        }
+        if let Some(memory) = &watched.memory {
+            self.memory_used.set(signed(memory.used() as u64));
+            self.memory_limit.set(signed(memory.limit() as u64));
+        }
     }
 
     /// Says whether the daemon takes mail.
@@ -453,6 +525,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::queue::Client;
 
     /// A strict reader of the exposition format: family -> (type, samples).
     fn parse(page: &str) -> BTreeMap<String, (String, Vec<String>)> {
@@ -518,6 +591,18 @@ mod tests {
         assert!(!page.contains("evil") && !page.contains("rule=\"macros\""));
     }
 
+    /// One slot that is taken, no places, and one that was refused.
+    fn full_slots() -> Arc<Slots> {
+        let slots = Slots::new(1, 0);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let now = tokio::time::Instant::now();
+            std::mem::forget(slots.admit(Client::Own(None), now).await.unwrap());
+            assert_eq!(slots.admit(Client::Unknown, now).await.unwrap_err(), Full::Queue);
+        });
+        slots
+    }
+
     #[test]
     fn what_is_counted_is_shown() {
         let metrics = Metrics::new();
@@ -538,6 +623,10 @@ mod tests {
         metrics.quarantine(&QuarantineUse { messages: 2, bytes: 9, limit: 10, oldest: Some(UNIX_EPOCH) });
         metrics.config_loaded(true);
         metrics.ready(true);
+        metrics.no_spool_room();
+        metrics.watch_slots(&full_slots());
+        metrics.watch_memory(&Memory::new(4096));
+        metrics.render().unwrap();
         let page = metrics.render().unwrap();
         for line in [
             "sekisho_messages_total{disposition=\"quarantine\",transport=\"before-queue\"} 1",
@@ -557,6 +646,13 @@ mod tests {
             "sekisho_quarantine_size_bytes 9",
             "sekisho_config_last_reload_successful 1",
             "sekisho_ready 1",
+            "sekisho_scans_running 1",
+            "sekisho_scans_waiting 0",
+            "sekisho_no_room_total{reason=\"queue\"} 1",
+            "sekisho_no_room_total{reason=\"late\"} 0",
+            "sekisho_no_room_total{reason=\"spool\"} 1",
+            "sekisho_content_memory_bytes 0",
+            "sekisho_content_memory_limit_bytes 4096",
         ] {
             assert!(page.contains(&format!("{line}\n")), "{line} is not in\n{page}");
         }

@@ -18,7 +18,7 @@ use crate::asks::Oracles;
 use crate::config::{Config, Listener, OnError};
 use crate::envelope::Path;
 use crate::faults::{Content, Faults};
-use crate::message::{Message, SpoolPolicy};
+use crate::message::{Memory, Message, SpoolPolicy};
 use crate::metrics::{Metrics, ScanError, Stage};
 use crate::mime;
 use crate::part::PartPath;
@@ -61,6 +61,8 @@ pub struct Pipeline {
     workers: Arc<Workers>,
     oracles: Oracles,
     slots: Arc<Slots>,
+    /// What messages have of memory while they are here.
+    memory: Arc<Memory>,
     faults: Faults,
 }
 
@@ -95,6 +97,8 @@ enum Trouble {
     Unjudged,
     /// Its octets could not be read back.
     Unreadable(std::io::Error),
+    /// Its header is larger than any honest one.
+    HeaderTooLarge,
     /// Too many Received fields.
     Loop(usize),
     /// The client went away while it waited.
@@ -125,8 +129,10 @@ impl Handler for Pipeline {
     }
 
     fn spool(&self) -> SpoolPolicy {
-        let threshold = usize::try_from(self.config.load().service.spool_threshold).unwrap_or(usize::MAX);
-        SpoolPolicy { threshold, folder: self.spool_folder.clone() }
+        let service = &self.config.load().service;
+        let threshold = usize::try_from(service.spool_threshold).unwrap_or(usize::MAX);
+        let (folder, memory) = (self.spool_folder.clone(), Arc::clone(&self.memory));
+        SpoolPolicy { threshold, folder, memory, min_free: service.spool_min_free }
     }
 
     async fn settled(&self, held: QuarantineId, ending: Ending) {
@@ -166,7 +172,10 @@ impl Pipeline {
     ) -> Self {
         let service = &config.load().service;
         let (slots, faults) = (Slots::new(service.slots(), service.max_waiting), Faults::default());
-        Self { config, quarantine, metrics, workers, oracles, spool_folder, slots, faults }
+        let memory = Memory::new(usize::try_from(service.max_memory).unwrap_or(usize::MAX));
+        metrics.watch_slots(&slots);
+        metrics.watch_memory(&memory);
+        Self { config, quarantine, metrics, workers, oracles, spool_folder, memory, slots, faults }
     }
 
     /// Octets to decisions.
@@ -206,10 +215,13 @@ impl Pipeline {
 
     /// The header of a message.
     async fn head(&self, mail: &Mail) -> Result<Bytes, Trouble> {
-        if mail.message.is_in_memory() {
-            return mail.message.head().map_err(Trouble::Unreadable);
-        }
-        read(mail, |message| message.head()).await
+        let head = if mail.message.is_in_memory() {
+            mail.message.head().map_err(Trouble::Unreadable)?
+        } else {
+            read(mail, |message| message.head()).await?
+        };
+        // What stands behind the cut might be a forged field of ours.
+        if head.whole { Ok(head.octets) } else { Err(Trouble::HeaderTooLarge) }
     }
 
     /// Whether scanning this content has failed so often that it is not tried again.
@@ -296,6 +308,9 @@ impl Trouble {
         match self {
             Trouble::Busy(_) | Trouble::NoWorker(_) | Trouble::ClientGone => Outcome::deferred(mail, id, "4.3.2"),
             Trouble::Unreadable(_) | Trouble::Unjudged => Outcome::deferred(mail, id, "4.3.0"),
+            Trouble::HeaderTooLarge => {
+                Outcome::refused(mail, refusal("554 5.6.0 the header of the message is too large ({id})", id))
+            }
             Trouble::Loop(_) => {
                 let template = "554 5.4.6 too many hops, this message runs in a loop ({id})";
                 Outcome::refused(mail, refusal(template, id))

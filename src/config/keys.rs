@@ -192,6 +192,20 @@ pub const SECTIONS: &[Section] = &[
                 doc: "Larger messages wait in a file instead of in memory. Most mail never touches the disk.",
                 read: |walk, field, config| walk.size(field, 0..=GIB, &mut config.service.spool_threshold),
             },
+            Key {
+                name: "spool_min_free",
+                wants: SIZE,
+                default: "\"64 MiB\"",
+                doc: "What stays free on the disk where messages wait; a message that would need it is deferred (452). The quarantine and its index are mostly on the same disk, and fail worse.",
+                read: |walk, field, config| walk.size(field, 0..=TIB, &mut config.service.spool_min_free),
+            },
+            Key {
+                name: "max_memory",
+                wants: SIZE,
+                default: "\"64 MiB\"",
+                doc: "Content of all messages in flight that is kept in memory; beyond it they wait in files whatever their size. Enough for 128 of spool_threshold, more than Postfix's default_process_limit (100).",
+                read: |walk, field, config| walk.size(field, 0..=TIB, &mut config.service.max_memory),
+            },
         ],
     },
     Section {

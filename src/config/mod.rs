@@ -197,6 +197,10 @@ pub struct ServiceLimits {
     pub max_worker_memory: u64,
     /// Octets of a message kept in memory before it goes to a file. 512 KiB: most mail never touches the disk.
     pub spool_threshold: u64,
+    /// Octets that stay free on the disk of the spool. 64 MiB: the quarantine is mostly on the same disk.
+    pub spool_min_free: u64,
+    /// Octets of content in memory, of all messages in flight. 64 MiB: 128 messages of `spool_threshold`.
+    pub max_memory: u64,
 }
 
 /// `[timeouts]`. Behind Postfix everything stays below its `smtpd_proxy_timeout` (100 s).
@@ -345,6 +349,8 @@ impl Default for ServiceLimits {
             max_waiting: 256,
             max_worker_memory: 1 << 30,
             spool_threshold: 512 * 1024,
+            spool_min_free: 64 << 20,
+            max_memory: 64 << 20,
         }
     }
 }

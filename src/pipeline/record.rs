@@ -88,6 +88,7 @@ impl Pipeline {
                 format!("The spooled message could not be read back: {error}; look at the state folder's disk."),
                 Some(ScanError::Io),
             ),
+            Trouble::HeaderTooLarge => ("Its header is larger than 1 MiB, which no honest one is.".to_owned(), None),
             Trouble::Loop(hops) => {
                 (format!("It has {hops} Received fields, so it runs in a loop; look at the next hop's routing."), None)
             }
@@ -104,7 +105,7 @@ impl Pipeline {
     pub(super) fn record_refusal(&self, mail: &Mail, ContentRefusal { size, cause }: ContentRefusal) {
         let explanation = match cause {
             RefusalCause::TooLarge => "It is larger than max_message_size, or than the next hop takes.",
-            RefusalCause::NoRoom => "The spool could not keep it; look at the state folder's disk.",
+            RefusalCause::NoRoom => "The spool could not keep it; look at the state folder's disk and spool_min_free.",
             RefusalCause::BareNewlines => "It has a CR or LF that does not end a line; see bare_newlines.",
             RefusalCause::TooManyFields => "It has more header fields than any honest message.",
             RefusalCause::TooManyRecipients => "It has more recipients than max_recipients.",
@@ -112,6 +113,7 @@ impl Pipeline {
         };
         if cause == RefusalCause::NoRoom {
             self.metrics.scan_error(ScanError::Io);
+            self.metrics.no_spool_room();
         }
         let outcome = Outcome::refused(mail, cause.reply());
         self.count_outcome(mail, size, &[], &outcome);

@@ -129,10 +129,7 @@ impl Handler for PassThrough {
     }
 
     fn spool(&self) -> SpoolPolicy {
-        SpoolPolicy {
-            threshold: usize::try_from(self.0.service.spool_threshold).unwrap(),
-            folder: std::env::temp_dir(),
-        }
+        SpoolPolicy::new(usize::try_from(self.0.service.spool_threshold).unwrap(), std::env::temp_dir())
     }
 }
 

@@ -271,7 +271,7 @@ impl Fake {
     fn new(config: Config) -> Arc<Self> {
         Arc::new(Self {
             config: Mutex::new(Arc::new(config)),
-            spool: Mutex::new(SpoolPolicy { threshold: 64 * 1024, folder: std::env::temp_dir() }),
+            spool: Mutex::new(SpoolPolicy::new(64 * 1024, std::env::temp_dir())),
             answer: Mutex::new(Answer::only(Response::Accept)),
             panics: AtomicBool::new(false),
             seen: Mutex::default(),
@@ -293,7 +293,7 @@ impl Fake {
     }
 
     pub fn spool_in(&self, folder: PathBuf, threshold: usize) {
-        *self.spool.lock().unwrap() = SpoolPolicy { threshold, folder };
+        *self.spool.lock().unwrap() = SpoolPolicy::new(threshold, folder);
     }
 
     /// Judgements wait from now on until [`Fake::release`], or until the MTA has gone.

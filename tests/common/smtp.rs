@@ -496,7 +496,7 @@ impl Fake {
             config: Mutex::new(Arc::new(config)),
             verdict: Mutex::default(),
             changes: Mutex::default(),
-            spool: Mutex::new(SpoolPolicy { threshold: 64 * 1024, folder: std::env::temp_dir() }),
+            spool: Mutex::new(SpoolPolicy::new(64 * 1024, std::env::temp_dir())),
             seen: AtomicUsize::new(0),
             gone: AtomicUsize::new(0),
             lost: Mutex::default(),
@@ -517,7 +517,7 @@ impl Fake {
     }
 
     pub fn spool_in(&self, folder: PathBuf) {
-        *self.spool.lock().unwrap() = SpoolPolicy { threshold: 10, folder };
+        *self.spool.lock().unwrap() = SpoolPolicy::new(10, folder);
     }
 
     pub fn set_config(&self, config: Config) {
@@ -605,6 +605,8 @@ pub fn config() -> Config {
             max_waiting: 256,
             max_worker_memory: 1 << 30,
             spool_threshold: 65536,
+            spool_min_free: 0,
+            max_memory: 64 << 20,
         },
         timeouts: Timeouts {
             reply_deadline: PATIENCE,
