@@ -74,6 +74,30 @@ fn a_reload_acts_at_the_next_mail_and_a_bad_file_changes_nothing() {
 }
 
 #[test]
+fn mail_goes_on_without_memory_and_waits_without_disk() {
+    let sink = Sink::start();
+    let daemon = daemon(sink.port(), "[limits]\nmax_memory = \"0 KiB\"\n");
+    let letter = sized(letter("in a file"), 300_000);
+    let mut client = Client::connect(daemon.port()).unwrap();
+    assert_eq!(client.send(FROM, &[TO], &letter).unwrap().code, 250);
+    let body = |mail: &[u8]| mail.ends_with(&letter[letter.len() - 299_000..]);
+    assert!(body(&sink.mails()[0].data), "octet for octet");
+    assert!(daemon.get("/readyz").starts_with("HTTP/1.1 200"));
+
+    daemon.configure("spool_min_free = \"1000000 GiB\"\n");
+    daemon.reload();
+    wait_for("the reload", Duration::from_secs(10), || daemon.log().contains("in force"));
+    let reply = client.send(FROM, &[TO], &letter).unwrap();
+    assert!(reply.code == 452 && reply.text.contains("4.3.1"), "{reply:?}");
+    let ready = daemon.get("/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("free some space"), "{ready}");
+    assert!(daemon.log().contains("spool_min_free"));
+    assert_eq!(daemon.metric("sekisho_no_room_total{reason=\"spool\"}"), Some(1.0));
+    assert_eq!(daemon.metric("sekisho_content_memory_bytes"), Some(0.0));
+    assert_eq!(sink.mails().len(), 1);
+}
+
+#[test]
 fn a_second_daemon_in_the_same_state_folder_does_not_start() {
     let daemon = daemon(free_port(), "");
     let second = daemon.command(&["serve"]);

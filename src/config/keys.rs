@@ -197,7 +197,7 @@ pub const SECTIONS: &[Section] = &[
                 wants: SIZE,
                 default: "\"64 MiB\"",
                 doc: "What stays free on the disk where messages wait; a message that would need it is deferred (452). The quarantine and its index are mostly on the same disk, and fail worse.",
-                read: |walk, field, config| walk.size(field, 0..=TIB, &mut config.service.spool_min_free),
+                read: |walk, field, config| walk.size(field, 0..=1024 * TIB, &mut config.service.spool_min_free),
             },
             Key {
                 name: "max_memory",
