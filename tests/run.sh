@@ -55,7 +55,7 @@ cargo test --locked --doc </dev/null
 if command -v cargo-nextest >/dev/null 2>&1; then
     cargo nextest run --locked --no-fail-fast </dev/null
 else
-    cargo test --locked --no-fail-fast --lib --bins --tests </dev/null
+    cargo test --locked --no-fail-fast --lib --bins --examples --tests </dev/null
 fi
 
 echo "tests/run.sh: all tests passed"

@@ -50,5 +50,7 @@ mod tls;
 mod vba;
 /// Levels and sentences.
 mod verdict;
+/// What a process that scans cannot do.
+mod wall;
 /// Archives and packages.
 mod zip;

@@ -207,10 +207,10 @@ fn exhausting(name: &str) -> Option<Attempt> {
             }
             Ok(())
         }),
-        // Ends after about three seconds of processor time where nothing stops it.
+        // Ends after about two seconds of processor time where nothing stops it.
         "spin" => attempt(|| {
             let time = || rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime).tv_sec;
-            while time() < 3 {
+            while time() < 2 {
                 black_box((0..100_000_u64).fold(0, |sum, n| sum ^ black_box(n)));
             }
             Ok(())
@@ -247,6 +247,10 @@ fn memory_file() -> Option<File> {
 fn needed(name: &str, folder: &Path) -> Option<Attempt> {
     match name {
         "nothing" => attempt(|| Ok(())),
+        "nothing-with-a-thread" => {
+            std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(60)));
+            attempt(|| Ok(()))
+        }
         "allocate" => attempt(|| {
             let mut bytes = black_box(vec![1_u8; 100 << 20]);
             bytes.reserve(50 << 20);

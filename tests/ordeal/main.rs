@@ -1,43 +1,52 @@
 //! Shows what the wall around a worker holds: `ordeal LAYERS ATTEMPT FOLDER` raises the wall, or one layer
-//! of it (`none`, `wall`, `landlock`, `seccomp`, `limits`), and then makes one attempt.
+//! of it (`none`, `wall`, `landlock`, `seccomp`, `limits`), and then makes one attempt. Other LAYERS refuse
+//! the wall a call first, as an older kernel or a service manager would ([`outer`]); `started-again` starts
+//! the program once more, with `wall`.
 //!
 //! Ends with 0 if the attempt succeeded, with 1 and the name of the error on standard output if it was
-//! refused, and with a signal if it was fatal. A program of the tests, not of the distribution.
+//! refused, with 69 if the wall did not stand, and with a signal if it was fatal. A program of the tests, not of the distribution.
 
 #![allow(clippy::print_stderr, reason = "a program of the tests")]
 
 mod attempts;
 
 use std::io;
-use std::process::ExitCode;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode, Stdio};
 
 use rustix::io::Errno;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use sekisho::worker::wall;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [layers, name, folder] = arguments.as_slice() else {
-        eprintln!("usage: ordeal none|wall|landlock|seccomp|limits ATTEMPT FOLDER");
+        eprintln!("usage: ordeal LAYERS ATTEMPT FOLDER");
         return ExitCode::from(64);
     };
+    if layers == "started-again" {
+        return started_again(name, folder);
+    }
     let Some(attempt) = attempts::prepare(name, folder.as_ref()) else {
         eprintln!("ordeal: there is no attempt {name:?}");
         return ExitCode::from(64);
     };
     let limits = wall::WallLimits { memory: 512 << 20, cpu_seconds: 1, keep: attempt.keep };
+    if let Some((call, errno)) = outer(layers) {
+        refuse(call, errno);
+    }
     match layers.as_str() {
         "none" => {}
-        "wall" => match wall::raise(&limits) {
-            Ok(wall) => eprintln!("{wall}"),
+        "landlock" => eprintln!("{:?}", wall::landlock()),
+        "seccomp" => wall::seccomp().expect("seccomp"),
+        "limits" => wall::resources(&limits).expect("limits"),
+        _ => match wall::raise(&limits) {
+            Ok(wall) => eprintln!("{wall}\n{}", wall.warning().unwrap_or_default()),
             Err(error) => {
                 eprintln!("ordeal: {error}");
                 return ExitCode::from(69);
             }
         },
-        "landlock" => eprintln!("{:?}", wall::landlock()),
-        "seccomp" => wall::seccomp().expect("seccomp"),
-        "limits" => wall::resources(&limits).expect("limits"),
-        _ => return ExitCode::from(64),
     }
     match (attempt.act)() {
         Ok(()) => ExitCode::SUCCESS,
@@ -46,6 +55,41 @@ fn main() -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// As the daemon starts what scans: its own program by way of /proc, without an environment.
+fn started_again(name: &str, folder: &str) -> ExitCode {
+    let status = Command::new("/proc/self/exe").args(["wall", name, folder]).env_clear().stdin(Stdio::null()).status();
+    match status.map(|status| (status.code(), status.signal())) {
+        Ok((Some(code), None)) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
+        // As a shell tells it.
+        Ok((_, Some(signal))) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
+        other => {
+            eprintln!("ordeal: not started again: {other:?}");
+            ExitCode::from(70)
+        }
+    }
+}
+
+/// The call that something around the process refuses, and how.
+fn outer(layers: &str) -> Option<(libc::c_long, libc::c_int)> {
+    match layers {
+        "old-kernel" => Some((libc::SYS_landlock_create_ruleset, libc::ENOSYS)),
+        "landlock-off" => Some((libc::SYS_landlock_create_ruleset, libc::EOPNOTSUPP)),
+        "landlock-refused" => Some((libc::SYS_landlock_restrict_self, libc::EPERM)),
+        "seccomp-refused" => Some((libc::SYS_seccomp, libc::EPERM)),
+        "capset-refused" => Some((libc::SYS_capset, libc::EPERM)),
+        _ => None,
+    }
+}
+
+fn refuse(call: libc::c_long, errno: libc::c_int) {
+    let rules = [(call, Vec::new())].into_iter().collect();
+    let answer = SeccompAction::Errno(errno.unsigned_abs());
+    let machine = std::env::consts::ARCH.try_into().expect("a machine");
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, answer, machine).expect("a filter");
+    let program: BpfProgram = filter.try_into().expect("a program");
+    seccompiler::apply_filter(&program).expect("to apply it");
 }
 
 fn error_name(error: &io::Error) -> String {
