@@ -4,6 +4,11 @@
 //! if `ID.json` does. Files are written under another name (`….new`), fsynced and renamed, and then the
 //! folder is fsynced: whatever is under its final name is whole.
 //!
+//! One thing changes in place: whether the MTA of a milter has shown that it saw our answer. That is one
+//! octet of `ID.json`, which cannot be torn, and nobody waits for the disk: what a crash undoes of it says
+//! again that it is not known, which is the safe side. (Written anew like everything else it would
+//! cost as much as the hold itself.)
+//!
 //! Who changes an entry holds a `flock` on its `ID.json`. Replacing that file would lose the lock, so
 //! the new file is locked before it gets the name; who waited for the old one looks again. A lock ends
 //! with its process, however that ends. Nothing is left to be cleaned up.
@@ -11,15 +16,16 @@
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use memchr::memmem;
 use rustix::fs::{Advice, FlockOperation, OFlags, fadvise, flock};
 use sha2::{Digest, Sha256};
 
 use crate::message::{Message, read_bounded};
-use crate::store::entry::{Entry, SCHEMA};
+use crate::store::entry::{Entry, SCHEMA, State};
 use crate::store::{QuarantineId, StoreError};
 
 /// Octets copied at once.
@@ -32,6 +38,15 @@ const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// How often to look meanwhile.
 const LOCK_POLL: Duration = Duration::from_millis(20);
+
+/// In the file of an unconfirmed message stands the state that it has once it is confirmed, and a mark, of
+/// which the last octet but one becomes 0 then.
+const UNCONFIRMED: &str = "unconfirmed";
+const HELD_LINE: &[u8] = b"\n  \"state\": \"held\",";
+const UNCONFIRMED_LINE: &[u8] = b"\n  \"state\": \"unconfirmed\",";
+const MARK: &[u8] = b"\n  \"unconfirmed\": 1,";
+/// Where the mark ends at the latest: schema and id, each of a fixed length, stand before it.
+const MARK_WITHIN: usize = 512;
 
 /// The folder. Holds no open files: it may be on a disk that is unmounted and mounted again.
 #[derive(Debug)]
@@ -176,6 +191,23 @@ impl Folder {
         sync_folder(&self.path)
     }
 
+    /// Makes an unconfirmed message held, at once for every reader, and on the disk some time later. `false`
+    /// if it is not unconfirmed, or somebody has it locked.
+    pub(super) fn confirm(&self, id: QuarantineId) -> Result<bool, StoreError> {
+        let path = self.path(id, "json");
+        let file = open_with(OpenOptions::new().read(true).write(true), &path).map_err(|e| self.not_opened(id, e))?;
+        let Some(Locked { file, .. }) = &self.locked(id, file)? else { return Ok(false) };
+        let mut start = [0; MARK_WITHIN];
+        let length = file.read_at(&mut start, 0).map_err(StoreError::io("read", &path))?;
+        let start = start.get(..length).unwrap_or_default();
+        let Some(at) = memmem::find(start, MARK) else { return Ok(false) };
+        let octet = at.saturating_add(MARK.len()).saturating_sub(2);
+        let written = file.write_all_at(b"0", octet as u64);
+        // Two writes within a tick of the kernel's clock would leave the same stamp.
+        written.and_then(|()| file.set_modified(SystemTime::now())).map_err(StoreError::io("write", path))?;
+        Ok(true)
+    }
+
     /// Removes a message, durably: first the entry, so that it is never one without content.
     pub(super) fn remove(&self, locked: &Locked) -> Result<(), StoreError> {
         let path = self.path(locked.id, "json");
@@ -198,7 +230,11 @@ impl Folder {
         let file = self.open_entry(id)?;
         let damaged = |problem: String| StoreError::Damaged { id, problem };
         let json = read_bounded(file, MAX_ENTRY).map_err(StoreError::io("read", self.path(id, "json")))?;
-        let entry: Entry = serde_json::from_slice(&json).map_err(|error| damaged(format!("ID.json: {error}")))?;
+        let mut entry: Entry = serde_json::from_slice(&json).map_err(|error| damaged(format!("ID.json: {error}")))?;
+        let mark = entry.other.remove(UNCONFIRMED);
+        if entry.state == State::Held && mark.is_some_and(|mark| mark == 1) {
+            entry.state = State::Unconfirmed;
+        }
         if entry.schema != SCHEMA {
             return Err(damaged("it was written by another version of sekisho".to_owned()));
         }
@@ -233,8 +269,12 @@ impl Folder {
 
     /// Locks an entry, or `None` if somebody else has it (or has just replaced it).
     pub(super) fn try_lock(&self, id: QuarantineId) -> Result<Option<Locked>, StoreError> {
+        self.locked(id, self.open_entry(id)?)
+    }
+
+    /// Locks an entry that was just opened.
+    fn locked(&self, id: QuarantineId, file: File) -> Result<Option<Locked>, StoreError> {
         let path = self.path(id, "json");
-        let file = self.open_entry(id)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => return Ok(None),
@@ -329,9 +369,7 @@ impl Folder {
         let mut file = self.new_file(&path)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|error| StoreError::io("lock", &path)(error.into()))?;
-        let mut json =
-            serde_json::to_vec_pretty(entry).map_err(|error| StoreError::io("write", &path)(error.into()))?;
-        json.push(b'\n');
+        let json = to_json(entry).map_err(|error| StoreError::io("write", &path)(error.into()))?;
         file.write_all(&json).map_err(StoreError::io("write", &path))?;
         Ok(file)
     }
@@ -342,12 +380,15 @@ impl Folder {
     }
 
     fn open_entry(&self, id: QuarantineId) -> Result<File, StoreError> {
-        let path = self.path(id, "json");
-        open_to_read(&path).map_err(|error| match error.kind() {
+        open_to_read(&self.path(id, "json")).map_err(|error| self.not_opened(id, error))
+    }
+
+    fn not_opened(&self, id: QuarantineId, error: io::Error) -> StoreError {
+        match error.kind() {
             // A missing folder is another trouble than a missing message.
             io::ErrorKind::NotFound if self.path.is_dir() => StoreError::NotFound(id),
-            _ => StoreError::io("open", path)(error),
-        })
+            _ => StoreError::io("open", self.path(id, "json"))(error),
+        }
     }
 
     fn rename(&self, id: QuarantineId, from: &str, to: &str) -> Result<(), StoreError> {
@@ -378,7 +419,23 @@ fn is_old(path: &Path) -> bool {
 
 /// Opens a file of the folder, and nothing that a link leads to: root reads here, too.
 fn open_to_read(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
+    open_with(OpenOptions::new().read(true), path)
+}
+
+fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
+}
+
+/// An entry as it stands in its file.
+fn to_json(entry: &Entry) -> serde_json::Result<Vec<u8>> {
+    let mut json = serde_json::to_vec_pretty(entry)?;
+    // No text has a line feed in JSON, and what else begins so is indented more.
+    let state = memmem::find(&json, UNCONFIRMED_LINE).filter(|_| entry.state == State::Unconfirmed);
+    if let Some(at) = state {
+        json.splice(at..at.saturating_add(UNCONFIRMED_LINE.len()), [HELD_LINE, MARK].concat());
+    }
+    json.push(b'\n');
+    Ok(json)
 }
 
 /// Lets the disk begin with what was written to a file, without waiting for it: so it works on both
@@ -407,4 +464,61 @@ pub(super) fn sha256(message: &Message) -> io::Result<String> {
         at = end;
     }
     Ok(hex(&hash.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::entry;
+
+    fn stored(state: State) -> (tempfile::TempDir, Folder, Entry) {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::create(place.path()).unwrap();
+        let entry = Entry { state, ..entry() };
+        let (content, _) = folder.write_content(entry.id, &Message::from_bytes("x")).unwrap();
+        drop(folder.publish(&entry, &content).unwrap());
+        (place, folder, entry)
+    }
+
+    #[test]
+    fn confirming_changes_one_octet_in_place() {
+        let (_place, folder, entry) = stored(State::Unconfirmed);
+        let read = || fs::read(folder.path(entry.id, "json")).unwrap();
+        let (before, stamp) = (read(), folder.stamp(entry.id).unwrap());
+        assert_eq!(folder.read_entry(entry.id).unwrap(), entry);
+        assert!(folder.confirm(entry.id).unwrap());
+        let after = read();
+        assert_eq!(before.len(), after.len());
+        assert_eq!(before.iter().zip(&after).filter(|(before, after)| before != after).count(), 1);
+        assert_eq!(folder.read_entry(entry.id).unwrap(), Entry { state: State::Held, ..entry.clone() });
+        let confirmed = folder.stamp(entry.id).unwrap();
+        assert_eq!(confirmed.inode, stamp.inode);
+        assert_ne!(confirmed, stamp, "whoever knows the entry by its stamp reads it again");
+        assert!(!folder.confirm(entry.id).unwrap(), "once is enough");
+    }
+
+    #[test]
+    fn text_of_a_mail_is_not_taken_for_the_mark() {
+        let (_place, folder, mut entry) = stored(State::Held);
+        let text = "\n  \"state\": \"unconfirmed\",\n  \"unconfirmed\": 1,";
+        entry.subject = Some(text.to_owned());
+        entry.facts = serde_json::json!({ "state": "unconfirmed", "unconfirmed": 1, "a": text });
+        for state in State::ALL {
+            entry.state = state;
+            folder.replace(&mut folder.lock(entry.id).unwrap(), &entry).unwrap();
+            assert_eq!(folder.read_entry(entry.id).unwrap(), entry);
+            assert_eq!(folder.confirm(entry.id).unwrap(), state == State::Unconfirmed);
+        }
+    }
+
+    #[test]
+    fn what_somebody_works_on_is_not_confirmed() {
+        let (_place, folder, entry) = stored(State::Unconfirmed);
+        let locked = folder.lock(entry.id).unwrap();
+        assert!(!folder.confirm(entry.id).unwrap());
+        assert_eq!(folder.read_entry(entry.id).unwrap().state, State::Unconfirmed);
+        drop(locked);
+        folder.remove(&folder.lock(entry.id).unwrap()).unwrap();
+        assert!(matches!(folder.confirm(entry.id), Err(StoreError::NotFound(_))));
+    }
 }

@@ -4,18 +4,21 @@
 //! compares the stamps with the folder and reads again what differs, so that a missing, old or
 //! forgotten row heals by itself, whoever changed the folder. A failure is logged and costs time, never
 //! a message: without an index the folder is read instead.
+//!
+//! So there is no haste either: the rows of new messages are written many at a time, and before anything
+//! is read.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 
-use crate::store::entry::{Entry, Listed, Summary};
+use crate::store::entry::{Entry, Listed, State, Summary};
 use crate::store::folder::{Folder, Kind, Stamp};
 use crate::store::{QuarantineId, StoreError, Usage, lock};
 
@@ -24,6 +27,11 @@ const VERSION: i64 = 1;
 /// How long a write waits for another process. A put must not wait for long: its row heals later.
 const BUSY: Duration = Duration::from_millis(500);
 const FILE: &str = "index.sqlite";
+/// Rows that wait to be written at most. One of a message to a thousand recipients has some 50 KB.
+const MAX_WAITING: usize = 64;
+/// How long a sum is carried on without adding up again. Only what other processes put is missing in it,
+/// and commands put nothing.
+const SUM_AGE: Duration = Duration::from_secs(60);
 
 const TABLE: &str = "
     CREATE TABLE entry (
@@ -45,6 +53,10 @@ const TABLE: &str = "
 pub(super) struct Index {
     /// `None`: it cannot be used; the folder is read instead.
     connection: Mutex<Option<Connection>>,
+    /// Rows that are not written yet.
+    waiting: Mutex<HashMap<QuarantineId, Row>>,
+    /// At most so many octets of content are in the folder, and when they were added up.
+    stored: Mutex<Option<(u64, Instant)>>,
     /// A write failed: sums are not to be trusted before the next comparison with the folder.
     behind: AtomicBool,
 }
@@ -70,19 +82,67 @@ impl Index {
         let connection = connection.inspect_err(|Unusable { why, .. }| {
             tracing::warn!(why, "the quarantine works without its index: lists are slow");
         });
-        Self { connection: Mutex::new(connection.ok()), behind: AtomicBool::new(true) }
+        Self {
+            connection: Mutex::new(connection.ok()),
+            waiting: Mutex::default(),
+            stored: Mutex::default(),
+            behind: AtomicBool::new(true),
+        }
     }
 
     /// Notes what became of an entry.
     pub(super) fn record(&self, folder: &Folder, entry: &Entry) {
         let Some(stamp) = folder.stamp(entry.id) else { return self.remove(entry.id) };
-        let listed = Listed::Entry(Box::new(Summary::from(entry)));
-        let row = Row { listed, stamp };
+        let row = Row { listed: Listed::Entry(Box::new(Summary::from(entry))), stamp };
+        lock(&self.waiting).remove(&entry.id);
         self.with(|connection| write(connection, &row));
+    }
+
+    /// Notes a new entry: in memory, until there are some, or somebody reads.
+    pub(super) fn record_new(&self, folder: &Folder, entry: &Entry) {
+        let Some(stamp) = folder.stamp(entry.id) else { return };
+        let row = Row { listed: Listed::Entry(Box::new(Summary::from(entry))), stamp };
+        let mut waiting = lock(&self.waiting);
+        waiting.insert(entry.id, row);
+        let is_full = waiting.len() >= MAX_WAITING;
+        drop(waiting);
+        if is_full {
+            self.flush(folder);
+        }
+        if let Some((bytes, _)) = &mut *lock(&self.stored) {
+            *bytes = bytes.saturating_add(entry.size);
+        }
+    }
+
+    /// Notes that an unconfirmed entry is held.
+    pub(super) fn confirmed(&self, folder: &Folder, id: QuarantineId) {
+        let Some(stamp) = folder.stamp(id) else { return self.remove(id) };
+        if let Some(Row { listed: Listed::Entry(summary), stamp: old }) = lock(&self.waiting).get_mut(&id)
+            && old.inode == stamp.inode
+        {
+            summary.state = State::Held;
+            *old = stamp;
+            return;
+        }
+        // Its row was written already. What cannot be read now is noticed by the stamp later.
+        if let Ok(entry) = folder.read_entry(id) {
+            self.record(folder, &entry);
+        }
+    }
+
+    /// Writes what waits, but for what somebody else has changed since.
+    fn flush(&self, folder: &Folder) {
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        let rows: Vec<Row> =
+            waiting.into_iter().filter(|(id, row)| folder.stamp(*id) == Some(row.stamp)).map(|(_, row)| row).collect();
+        if !rows.is_empty() {
+            self.with(|connection| repair(connection, &rows, &[]));
+        }
     }
 
     /// Forgets an entry.
     pub(super) fn remove(&self, id: QuarantineId) {
+        lock(&self.waiting).remove(&id);
         self.with(|connection| forget(connection, id));
     }
 
@@ -107,8 +167,26 @@ impl Index {
         Ok(rows.fold(Usage::default(), |usage, row| row.counted_in(usage)))
     }
 
-    /// Octets of all content in the folder.
+    /// At most so many octets of content are in the folder: what was added up a while ago, and what this
+    /// process has put since. Only of what went since it knows nothing.
+    pub(super) fn stored_at_most(&self, folder: &Folder) -> Result<u64, StoreError> {
+        let known = *lock(&self.stored);
+        match known {
+            Some((bytes, at)) if at.elapsed() < SUM_AGE && !self.behind.load(Ordering::Relaxed) => Ok(bytes),
+            _ => self.stored_bytes(folder),
+        }
+    }
+
+    /// Octets of all content in the folder, added up.
     pub(super) fn stored_bytes(&self, folder: &Folder) -> Result<u64, StoreError> {
+        // Locked meanwhile: what is recorded too late for the sum is noted behind it.
+        let mut stored = lock(&self.stored);
+        let bytes = self.sum(folder)?;
+        *stored = Some((bytes, Instant::now()));
+        Ok(bytes)
+    }
+
+    fn sum(&self, folder: &Folder) -> Result<u64, StoreError> {
         self.refresh_if_behind(folder)?;
         match self.with(|connection| connection.prepare_cached(STORED)?.query_row([], |row| row.get::<_, i64>(0))) {
             Some(bytes) => Ok(unsigned(bytes)),
@@ -134,11 +212,13 @@ impl Index {
     }
 
     /// Moves the log of writes into the table, so that it does not grow. The only fsync there is.
-    pub(super) fn checkpoint(&self) {
+    pub(super) fn checkpoint(&self, folder: &Folder) {
+        self.flush(folder);
         self.with(|connection| connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())));
     }
 
     fn refresh_if_behind(&self, folder: &Folder) -> Result<(), StoreError> {
+        self.flush(folder);
         if self.behind.load(Ordering::Relaxed) { self.refresh(folder) } else { Ok(()) }
     }
 
@@ -147,6 +227,7 @@ impl Index {
         if lock(&self.connection).is_none() {
             self.reconnect(folder);
         }
+        self.flush(folder);
         let Some(known) = self.with(read_stamps) else { return Ok(()) };
         let ids = folder.ids()?;
         let changed: Vec<Row> = ids

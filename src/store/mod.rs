@@ -126,7 +126,7 @@ impl Quarantine {
         });
         noted(stored.as_ref().is_err_and(StoreError::is_no_space));
         let (entry, locked) = stored.inspect_err(|_| self.folder.abandon(id))?;
-        self.index.record(&self.folder, &entry);
+        self.index.record_new(&self.folder, &entry);
         if state == State::Pending {
             lock(&self.pending).insert(id, locked);
         }
@@ -140,6 +140,10 @@ impl Quarantine {
     /// There is no such message, or the folder cannot be written: it stays pending, but nobody works on
     /// it any more, which counts as held: it can be released, and [`maintain`](Self::maintain) notes it.
     pub fn commit(&self, id: QuarantineId) -> Result<(), StoreError> {
+        if !lock(&self.pending).contains_key(&id) && self.folder.confirm(id)? {
+            self.index.confirmed(&self.folder, id);
+            return Ok(());
+        }
         let committed = self.change(id, |entry| match entry.state {
             State::Pending | State::Unconfirmed | State::Held => {
                 entry.state = State::Held;
@@ -316,8 +320,12 @@ impl Quarantine {
         // What may lie there already for this message to fit.
         let room = self.max_size.checked_sub(size).and_then(|room| room.checked_sub(*reserved));
         let full = |used: u64| StoreError::Full { used, limit: self.max_size, size };
+        let Some(room) = room else { return Err(full(self.index.stored_bytes(&self.folder)?)) };
+        if self.index.stored_at_most(&self.folder)? <= room {
+            *reserved = reserved.saturating_add(size);
+            return Ok(Reserved { all: &self.reserved, size });
+        }
         let stored = self.index.stored_bytes(&self.folder)?;
-        let Some(room) = room else { return Err(full(stored)) };
         if stored > room {
             let undelivered = self.index.usage(&self.folder)?.bytes;
             if undelivered > room {

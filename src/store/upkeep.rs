@@ -71,7 +71,7 @@ impl Quarantine {
             }
         }
         self.finish_deletions()?;
-        self.index.checkpoint();
+        self.index.checkpoint(&self.folder);
         Ok(done)
     }
 
