@@ -167,6 +167,7 @@ impl Folder {
         let file = self.write_entry(entry)?;
         begin_writing(&file);
         self.sync(entry.id, "eml.new", content)?;
+        forget(content);
         self.sync(entry.id, "json.new", &file)?;
         self.rename(entry.id, "eml.new", "eml")?;
         self.rename(entry.id, "json.new", "json")?;
@@ -442,6 +443,13 @@ fn to_json(entry: &Entry) -> serde_json::Result<Vec<u8>> {
 /// files of a message, while we hash one, before the first fsync. (That is how Linux takes the advice
 /// that nobody will read them soon. Where it is not taken, the fsync does all of the work.)
 fn begin_writing(file: &File) {
+    let _ = fadvise(file, 0, None, Advice::DontNeed);
+}
+
+/// Gives back the memory in which Linux keeps what was just written: nobody reads a held message within
+/// minutes, and the next one is written to the same memory, which the processor still has at hand.
+/// (Taking other memory each time costs more than everything else that a hold does.)
+fn forget(file: &File) {
     let _ = fadvise(file, 0, None, Advice::DontNeed);
 }
 
