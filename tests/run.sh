@@ -1,5 +1,6 @@
 #!/bin/sh
 # All tests, with everything they need: bash tests/run.sh
+# (SEKISHO_MUTANTS=COUNT for more mutants of the samples; fuzzing is apart: docs/testing.md)
 #
 # As root on Debian or Ubuntu missing programs are installed; elsewhere they are named. Tests that lack a program
 # say so and skip; with CI=true that is a failure. Nothing outside loopback is contacted, and the Postfix of the

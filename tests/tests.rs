@@ -14,6 +14,8 @@ mod config;
 mod deploy;
 /// Nothing is lost: kills and the order of writes.
 mod durability;
+/// Fuzz targets, replayed.
+mod fuzz;
 /// Recipients with different fates.
 mod line;
 /// LMTP on both sides.
@@ -22,6 +24,8 @@ mod lmtp;
 mod milter;
 /// Awkward messages.
 mod mime;
+/// Damaged samples.
+mod mutants;
 /// Rules and decisions.
 mod policy;
 /// Rules, log and metrics on the running daemon.

@@ -1,0 +1,5 @@
+//! The target `cfb`.
+
+#![no_main]
+
+sekisho_fuzz::program!(cfb);

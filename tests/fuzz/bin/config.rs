@@ -1,0 +1,5 @@
+//! The target `config`.
+
+#![no_main]
+
+sekisho_fuzz::program!(config);

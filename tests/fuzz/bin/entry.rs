@@ -1,0 +1,5 @@
+//! The target `entry`.
+
+#![no_main]
+
+sekisho_fuzz::program!(entry);

@@ -1,0 +1,5 @@
+//! The target `file`.
+
+#![no_main]
+
+sekisho_fuzz::program!(file);

@@ -1,0 +1,5 @@
+//! The target `header`.
+
+#![no_main]
+
+sekisho_fuzz::program!(header);

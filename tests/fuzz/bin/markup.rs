@@ -1,0 +1,5 @@
+//! The target `markup`.
+
+#![no_main]
+
+sekisho_fuzz::program!(markup);

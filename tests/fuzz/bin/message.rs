@@ -1,0 +1,5 @@
+//! The target `message`.
+
+#![no_main]
+
+sekisho_fuzz::program!(message);

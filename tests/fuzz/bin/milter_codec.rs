@@ -1,0 +1,5 @@
+//! The target `milter_codec`.
+
+#![no_main]
+
+sekisho_fuzz::program!(milter_codec);

@@ -1,0 +1,5 @@
+//! The target `mime`.
+
+#![no_main]
+
+sekisho_fuzz::program!(mime);

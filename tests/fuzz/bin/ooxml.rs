@@ -1,0 +1,5 @@
+//! The target `ooxml`.
+
+#![no_main]
+
+sekisho_fuzz::program!(ooxml);

@@ -1,0 +1,5 @@
+//! The target `smtp_wire`.
+
+#![no_main]
+
+sekisho_fuzz::program!(smtp_wire);

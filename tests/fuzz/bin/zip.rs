@@ -1,0 +1,5 @@
+//! The target `zip`.
+
+#![no_main]
+
+sekisho_fuzz::program!(zip);

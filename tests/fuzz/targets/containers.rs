@@ -1,0 +1,88 @@
+//! Targets: archives, packages, compound files.
+
+use sekisho::formats::cfb::CompoundFile;
+use sekisho::scan::Input;
+
+use super::{examine, records};
+
+/// A ZIP archive.
+pub fn zip(data: &[u8]) {
+    examine(Input::file(data.to_vec(), "a.zip"));
+}
+
+/// Names of the parts that matter in an Office package.
+const PARTS: [&str; 16] = [
+    "[Content_Types].xml",
+    "_rels/.rels",
+    "word/document.xml",
+    "word/_rels/document.xml.rels",
+    "word/vbaProject.bin",
+    "word/settings.xml",
+    "word/_rels/settings.xml.rels",
+    "word/embeddings/oleObject1.bin",
+    "xl/workbook.xml",
+    "xl/_rels/workbook.xml.rels",
+    "xl/sharedStrings.xml",
+    "xl/worksheets/sheet1.xml",
+    "xl/macrosheets/sheet1.xml",
+    "xl/externalLinks/_rels/externalLink1.xml.rels",
+    "ppt/presentation.xml",
+    "docProps/app.xml",
+];
+
+/// An Office package whose parts are the records: plain octets would hardly ever be deflated XML.
+pub fn ooxml(data: &[u8]) {
+    let mut members = Vec::new();
+    for (kind, content) in records(data).into_iter().take(40) {
+        members.push((PARTS[usize::from(kind) % PARTS.len()], content));
+    }
+    examine(Input::file(stored(&members), "a.docm"));
+}
+
+/// A ZIP of these members, stored.
+fn stored(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for (name, content) in members {
+        let at = out.len() as u32;
+        let mut fields = vec![20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
+        fields.extend(crc32(content).to_le_bytes());
+        fields.extend([(content.len() as u32).to_le_bytes(), (content.len() as u32).to_le_bytes()].concat());
+        fields.extend([(name.len() as u16).to_le_bytes(), [0, 0]].concat());
+        out.extend([b"PK\x03\x04", fields.as_slice(), name.as_bytes(), content].concat());
+        directory.extend(
+            [b"PK\x01\x02", [20, 0].as_slice(), &fields, &[0; 10], &at.to_le_bytes(), name.as_bytes()].concat(),
+        );
+    }
+    let (count, at) = ((members.len() as u16).to_le_bytes(), (out.len() as u32).to_le_bytes());
+    out.extend(&directory);
+    out.extend(
+        [b"PK\x05\x06\0\0\0\0", count.as_slice(), &count, &(directory.len() as u32).to_le_bytes(), &at, &[0, 0]]
+            .concat(),
+    );
+    out
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xEDB8_8320 & 0_u32.wrapping_sub(crc & 1));
+        }
+    }
+    !crc
+}
+
+/// A compound file.
+pub fn cfb(data: &[u8]) {
+    let file = CompoundFile::open(data);
+    let entries = file.entries();
+    for (index, entry) in entries.iter().enumerate().take(200) {
+        assert!(entry.parent.is_none_or(|parent| parent < entries.len()), "entry {index} is nowhere");
+        assert!(file.path(entry).len() <= 70 * 200, "a path that is too long");
+        for most in [0, 100, 1 << 20] {
+            assert!(file.read(entry, most).len() as u64 <= most, "more than was asked for");
+        }
+    }
+    examine(Input::file(data.to_vec(), "a.doc"));
+}
