@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::asks::Oracles;
 use crate::config::load::meet;
 use crate::config::{self, Config, Endpoint, SocketFile};
+use crate::formats::Format;
 use crate::http::{self, Pages};
 use crate::message::SpoolPolicy;
 use crate::metrics::{Metrics, QuarantineOperation, QuarantineUse};
@@ -124,11 +125,17 @@ pub struct Daemon {
 
 impl Daemon {
     /// Starts everything; mail is taken once this returns. Sockets that systemd passed are used where the
-    /// configuration names them or their addresses.
+    /// configuration names them or their addresses. The workers are this program called as one, with the same
+    /// `formats`.
     ///
     /// # Errors
     /// Nothing runs then, and the error says what to do.
-    pub async fn start(config: Config, state_dir: &Path, mut passed: Sockets) -> Result<Self, StartError> {
+    pub async fn start(
+        config: Config,
+        state_dir: &Path,
+        mut passed: Sockets,
+        formats: &'static [Format],
+    ) -> Result<Self, StartError> {
         let lock = lock(state_dir)?;
         let spool = state_dir.join("spool");
         fs::create_dir_all(&spool).map_err(|error| StartError::State(spool.clone(), error))?;
@@ -152,6 +159,7 @@ impl Daemon {
             Arc::clone(&config),
             Arc::clone(&quarantine),
             Arc::clone(&metrics),
+            formats,
             Arc::clone(&workers),
             // Nobody answers yet: what is asked stays unanswered, and counted.
             Oracles::new([], Arc::clone(&metrics)),

@@ -18,6 +18,7 @@ use crate::asks::Oracles;
 use crate::config::{Config, Listener, OnError};
 use crate::envelope::Path;
 use crate::faults::{Content, Faults};
+use crate::formats::Format;
 use crate::message::{Memory, Message, SpoolPolicy};
 use crate::metrics::{Metrics, ScanError, Stage};
 use crate::mime;
@@ -58,6 +59,8 @@ pub struct Pipeline {
     pub metrics: Arc<Metrics>,
     /// Where large messages wait while they arrive.
     spool_folder: PathBuf,
+    /// What looks into mail in which there is nothing to open; the workers have the same.
+    formats: &'static [Format],
     workers: Arc<Workers>,
     oracles: Oracles,
     slots: Arc<Slots>,
@@ -166,6 +169,7 @@ impl Pipeline {
         config: Arc<ArcSwap<Config>>,
         quarantine: Arc<Quarantine>,
         metrics: Arc<Metrics>,
+        formats: &'static [Format],
         workers: Arc<Workers>,
         oracles: Oracles,
         spool_folder: PathBuf,
@@ -175,7 +179,7 @@ impl Pipeline {
         let memory = Memory::new(usize::try_from(service.max_memory).unwrap_or(usize::MAX));
         metrics.watch_slots(&slots);
         metrics.watch_memory(&memory);
-        Self { config, quarantine, metrics, workers, oracles, spool_folder, memory, slots, faults }
+        Self { config, quarantine, metrics, formats, workers, oracles, spool_folder, memory, slots, faults }
     }
 
     /// Octets to decisions.

@@ -210,9 +210,9 @@ pub fn scan_as(run: &Run<'_>, input: Input, limits: &Limits, knowledge: &Knowled
 
 /// Scans a message in which there is nothing to open. `None` as soon as there is a part that only a
 /// worker may look into ([`Format::walled`]).
-pub fn scan_plain(input: Input, limits: &Limits, knowledge: &Knowledge) -> Option<Report> {
+pub fn scan_plain(formats: &[Format], input: Input, limits: &Limits, knowledge: &Knowledge) -> Option<Report> {
     let stop = Stop::default();
-    let run = Run { formats: formats::TABLE, stop: &stop, watch: &|_, _| {} };
+    let run = Run { formats, stop: &stop, watch: &|_, _| {} };
     let mut scan = Scan::new(limits, knowledge, &stop);
     scan.root(input);
     let mut looked = 0;

@@ -10,6 +10,7 @@ use crate::cli::exit;
 use crate::config::{Config, Endpoint, Timeouts};
 use crate::daemon::Daemon;
 use crate::envelope::{self, Octets};
+use crate::formats;
 use crate::message::{Edits, Message};
 use crate::mime;
 use crate::smtp::Protocol;
@@ -90,7 +91,7 @@ async fn demonstrate(arguments: &Arguments) -> Result<bool, Box<dyn std::error::
         sink.address()
     );
     let config = Config::parse(&text, "demo").map_err(|mistakes| mistakes.to_string())?;
-    let daemon = Daemon::start(config, state.path(), Sockets::none()).await?;
+    let daemon = Daemon::start(config, state.path(), Sockets::none(), formats::TABLE).await?;
     let mut out = io::stdout();
     let mut rows = Vec::new();
     for (sample, message) in samples::all()? {

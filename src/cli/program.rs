@@ -74,7 +74,7 @@ struct QuarantineArguments {
 }
 
 /// Runs the program. `formats` are what its workers look into parts with: [`crate::formats::TABLE`].
-pub fn main(formats: &[Format]) -> ExitCode {
+pub fn main(formats: &'static [Format]) -> ExitCode {
     // Before anything else is set up: a worker needs none of it.
     if std::env::args_os().nth(1).is_some_and(|command| command == nursery::ARGUMENT) {
         return child::run(formats);
@@ -88,16 +88,16 @@ pub fn main(formats: &[Format]) -> ExitCode {
             return ExitCode::from(status);
         }
     };
-    ExitCode::from(run(&arguments.command))
+    ExitCode::from(run(&arguments.command, formats))
 }
 
-fn run(command: &Command) -> u8 {
+fn run(command: &Command, formats: &'static [Format]) -> u8 {
     let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
     let result = match command {
         // These two live long and write from several threads: no locks on the streams.
         Command::Serve(arguments) => {
             drop((out, err));
-            return serve::run(arguments);
+            return serve::run(arguments, formats);
         }
         Command::Demo(arguments) => {
             drop((out, err));

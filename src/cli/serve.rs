@@ -8,6 +8,7 @@ use crate::cli::{DEFAULT_CONFIG, DEFAULT_STATE, exit};
 use crate::config::Config;
 use crate::config::load::LoadError;
 use crate::daemon::{Daemon, StartError};
+use crate::formats::Format;
 use crate::systemd::{self, Sockets};
 use crate::telemetry::Telemetry;
 
@@ -23,7 +24,7 @@ pub struct Arguments {
 }
 
 /// Runs until a signal ends it; returns the exit status.
-pub fn run(arguments: &Arguments) -> u8 {
+pub fn run(arguments: &Arguments, formats: &'static [Format]) -> u8 {
     // First of all: nothing else may have taken the descriptors' numbers.
     let passed = Sockets::passed();
     let telemetry = Telemetry::start();
@@ -48,19 +49,25 @@ pub fn run(arguments: &Arguments) -> u8 {
             return exit::SOFTWARE;
         }
     };
-    let status = runtime.block_on(serve(config, arguments, passed, &telemetry));
+    let status = runtime.block_on(serve(config, arguments, passed, &telemetry, formats));
     // A scan that does not end must not keep the process.
     runtime.shutdown_background();
     status
 }
 
-async fn serve(config: Config, arguments: &Arguments, passed: Sockets, telemetry: &Telemetry) -> u8 {
+async fn serve(
+    config: Config,
+    arguments: &Arguments,
+    passed: Sockets,
+    telemetry: &Telemetry,
+    formats: &'static [Format],
+) -> u8 {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
         tracing::error!("signals cannot be received");
         return exit::SOFTWARE;
     };
-    let daemon = match Daemon::start(config, &arguments.state_dir, passed).await {
+    let daemon = match Daemon::start(config, &arguments.state_dir, passed, formats).await {
         Ok(daemon) => daemon,
         Err(error) => {
             tracing::error!("{error}");

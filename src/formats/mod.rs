@@ -17,6 +17,7 @@ pub mod unopened;
 pub mod zip;
 
 /// A format: how to recognise it, and what to do with it.
+#[derive(Clone, Copy, Debug)]
 pub struct Format {
     /// For findings and metrics.
     pub name: &'static str,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use memchr::memmem;
 use tokio::time::Instant;
 
+use crate::formats::Format;
 use crate::knowledge::Knowledge;
 use crate::limits::Limits;
 use crate::message::Message;
@@ -31,7 +32,7 @@ impl Pipeline {
     /// Looks at a message within the reply deadline. `head` is its header, for the report of a failure.
     pub(super) async fn look(&self, mail: &Mail, message: &Arc<Message>, head: &Bytes) -> Result<Scanned, Trouble> {
         let begun = Instant::now();
-        if let Some(report) = plain(message, &mail.config.limits).await {
+        if let Some(report) = plain(self.formats, message, &mail.config.limits).await {
             return Ok(Scanned { report, waited: Duration::ZERO, took: begun.elapsed() });
         }
         let slot = self.slot(mail).await?;
@@ -124,14 +125,16 @@ fn is_worth_another_try(death: &Death, limits: &Limits, deadline: Instant) -> bo
 
 /// The report on a message in which there is nothing to open. Such mail waits for nobody: whatever holds the
 /// workers up, letters pass.
-async fn plain(message: &Arc<Message>, limits: &Limits) -> Option<Report> {
+async fn plain(formats: &'static [Format], message: &Arc<Message>, limits: &Limits) -> Option<Report> {
     if !message.is_in_memory() || message.size() > PLAIN {
         return None;
     }
     let raw = message.bytes().ok()?;
     let limits = limits.clone();
     // What panics here is looked at again, in a worker.
-    let look = move || catch_unwind(|| scan_plain(Input::message(raw), &limits, &Knowledge::default())).ok().flatten();
+    let look = move || {
+        catch_unwind(|| scan_plain(formats, Input::message(raw), &limits, &Knowledge::default())).ok().flatten()
+    };
     if message.size() <= AT_ONCE {
         return look();
     }

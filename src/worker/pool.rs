@@ -109,6 +109,8 @@ struct Worker {
     child: Child,
     socket: UnixStream,
     progress: File,
+    /// `/proc/PID/stat`, opened before the worker made itself invisible to others.
+    stat: Option<File>,
     stderr: Option<ChildStderr>,
     scans: u32,
     /// Its priority was lowered, which cannot be undone.
@@ -225,10 +227,12 @@ impl Workers {
         let born = timeout(BIRTH, self.nursery.start()).await.map_err(|_| slow_birth())??;
         let Newborn { child, socket, stderr } = born;
         socket.set_nonblocking(true)?;
+        let stat = File::open(format!("/proc/{}/stat", child.id())).ok();
         let mut worker = Worker {
             child,
             socket: UnixStream::from_std(socket)?,
             progress: progress()?,
+            stat,
             stderr,
             scans: 0,
             is_slow: false,
@@ -407,7 +411,9 @@ impl Worker {
 
     /// Processor time of its whole life; `None` if the system does not tell.
     fn cpu_time(&self) -> Option<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        let mut stat = [0; 1024];
+        let length = self.stat.as_ref()?.read_at(&mut stat, 0).ok()?;
+        let stat = String::from_utf8_lossy(stat.get(..length)?);
         // proc_pid_stat(5): the name may hold anything; behind it, utime and stime are the 12th and 13th.
         let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
         let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);

@@ -3,12 +3,15 @@
 //! the wall a call first, as an older kernel or a service manager would ([`outer`]); `started-again` starts
 //! the program once more, with `wall`.
 //!
+//! With any other arguments it is the program itself, with more formats ([`formats`]).
+//!
 //! Ends with 0 if the attempt succeeded, with 1 and the name of the error on standard output if it was
 //! refused, with 69 if the wall did not stand, and with a signal if it was fatal. A program of the tests, not of the distribution.
 
 #![allow(clippy::print_stderr, reason = "a program of the tests")]
 
 mod attempts;
+mod formats;
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -20,10 +23,10 @@ use sekisho::worker::wall;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [layers, name, folder] = arguments.as_slice() else {
-        eprintln!("usage: ordeal LAYERS ATTEMPT FOLDER");
-        return ExitCode::from(64);
-    };
+    let [layers, name, folder] = arguments.as_slice() else { return sekisho::cli::program::main(formats::all()) };
+    if layers == "check" || layers == "serve" {
+        return sekisho::cli::program::main(formats::all());
+    }
     if layers == "started-again" {
         return started_again(name, folder);
     }
