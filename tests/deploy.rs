@@ -5,6 +5,8 @@ use std::process::{Command, Output};
 
 use crate::common::require_tool;
 
+mod booted;
+
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
 }

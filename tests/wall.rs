@@ -3,6 +3,7 @@
 //! where a kernel or a service manager refuses a layer.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::ExitStatusExt;
@@ -77,9 +78,12 @@ fn landlock() -> u32 {
     version.parse().unwrap_or_else(|_| panic!("{told}"))
 }
 
-/// Attempts that seccomp answers with SIGSYS. Whether anybody may do it without a wall (else that depends on
-/// who runs the tests and where); and from which version on Landlock alone refuses it, with which error.
-const DEADLY: &[(&str, bool, Option<(u32, &str)>)] = &[
+/// An attempt; whether anybody may do it without a wall (else that depends on who runs the tests and where); and
+/// from which version on Landlock alone refuses it, with which error.
+type Deadly = (&'static str, bool, Option<(u32, &'static str)>);
+
+/// Attempts that seccomp answers with SIGSYS.
+const DEADLY: &[Deadly] = &[
     ("open", true, Some((1, "EACCES"))),
     ("create", true, Some((1, "EACCES"))),
     ("open-without-libc", true, Some((1, "EACCES"))),
@@ -265,6 +269,35 @@ fn a_wall_around_one_of_several_threads_is_refused() {
     let output = run("wall", "nothing-with-a-thread", folder.path());
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(69) && told.contains("2 threads"), "{told}");
+}
+
+#[test]
+fn the_kernel_says_that_the_wall_stands() {
+    let folder = folder();
+    let mut command = Command::new(ordeal());
+    command.args(["wall", "wait"]).arg(folder.path()).env_clear().stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("to start it");
+    let mut told = String::new();
+    BufReader::new(child.stderr.as_mut().expect("its errors")).read_line(&mut told).expect("a line");
+    assert!(told.contains("seccomp"), "{told}");
+    let say = |name: &str| {
+        let text = fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap_or_default();
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    let (status, limits) = (say("status"), say("limits"));
+    for line in ["NoNewPrivs: 1", "Seccomp: 2", "Threads: 1", "CapPrm: 0000000000000000", "CapEff: 0000000000000000"] {
+        assert!(status.iter().any(|said| said == line), "{line}: {status:?}");
+    }
+    for line in
+        ["Max core file size 0 0 bytes", "Max address space 536870912 536870912 bytes", "Max open files 16 16 files"]
+    {
+        assert!(limits.iter().any(|said| said == line), "{line}: {limits:?}");
+    }
+    // The files in /proc of a process without core dumps belong to root, and nobody else may trace it.
+    let owner = fs::metadata(format!("/proc/{}/limits", child.id())).expect("its owner");
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&owner), 0);
+    drop(child.stdin.take());
+    assert!(child.wait().expect("its end").success());
 }
 
 #[test]

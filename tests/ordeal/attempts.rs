@@ -247,6 +247,7 @@ fn memory_file() -> Option<File> {
 fn needed(name: &str, folder: &Path) -> Option<Attempt> {
     match name {
         "nothing" => attempt(|| Ok(())),
+        "wait" => attempt(|| io::stdin().read(&mut [0]).map(drop)),
         "nothing-with-a-thread" => {
             std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(60)));
             attempt(|| Ok(()))
