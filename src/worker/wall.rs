@@ -294,8 +294,8 @@ fn restrict() -> Result<landlock::RestrictionStatus, RulesetError> {
         .restrict_self()
 }
 
-/// Leaves only the system calls of [`allowed`]: another one fails with EPERM, and one of [`deadly`]
-/// kills the process with SIGSYS. Also sets `no_new_privs`.
+/// Leaves only the system calls that one thread needs to compute: another one fails with EPERM, and one that
+/// only an intruder makes kills the process with SIGSYS. Also sets `no_new_privs`.
 ///
 /// # Errors
 ///
