@@ -64,8 +64,15 @@ fn main() -> ExitCode {
 
 /// As the daemon starts what scans: its own program by way of /proc, without an environment.
 fn started_again(name: &str, folder: &str) -> ExitCode {
-    let status = Command::new("/proc/self/exe").args(["wall", name, folder]).env_clear().stdin(Stdio::null()).status();
-    match status.map(|status| (status.code(), status.signal())) {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["wall", name, folder]).env_clear().stdin(Stdio::piped());
+    let ended = command.spawn().and_then(|mut child| {
+        // What the daemon does to a worker that takes long.
+        rustix::process::setpriority_process(Some(rustix::process::Pid::from_child(&child)), 19)?;
+        drop(child.stdin.take());
+        child.wait()
+    });
+    match ended.map(|status| (status.code(), status.signal())) {
         Ok((Some(code), None)) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
         // As a shell tells it.
         Ok((_, Some(signal))) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
