@@ -56,5 +56,7 @@ mod vba;
 mod verdict;
 /// What a process that scans cannot do.
 mod wall;
+/// Messages over which a worker dies, and the others meanwhile.
+mod workers;
 /// Archives and packages.
 mod zip;

@@ -74,6 +74,11 @@ impl Client {
         self.reply()
     }
 
+    /// Sends octets as they are, and does not wait for a reply.
+    pub fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.output.write_all(octets)
+    }
+
     /// The next reply.
     pub fn reply(&mut self) -> io::Result<Reply> {
         let mut text = String::new();
