@@ -25,11 +25,11 @@ pub use settings::{config, entry};
 pub use smtp::{smtp_next_hop, smtp_session, smtp_wire};
 pub use text::{file, markup};
 
-/// What is done with an input; panics where something does not hold.
-pub type Target = fn(&[u8]);
+/// The body of a target: panics if something that must hold does not.
+pub type Body = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: &[(&str, Target)] = &[
+pub const ALL: &[(&str, Body)] = &[
     ("cfb", cfb),
     ("config", config),
     ("entry", entry),
