@@ -633,3 +633,64 @@ impl Ord for Waiting {
         self.danger.cmp(&other.danger).then(other.order.cmp(&self.order))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> Part {
+        Part {
+            path: PartPath::root(),
+            document: PartPath::root(),
+            origin: Origin::Root,
+            names: Vec::new(),
+            declared: None,
+            bytes: Bytes::new(),
+            types: TypeSet::EMPTY,
+            depth: 0,
+            span: None,
+        }
+    }
+
+    /// What is kept of so many findings, of which so many are of one kind and part.
+    fn kept(count: usize, of_a_kind: usize) -> (usize, bool) {
+        let (mut part, mut scan) = (root(), Scan::for_test());
+        for n in 0..count {
+            if n % of_a_kind == 0 {
+                part.path = PartPath::root().child(n as u32);
+            }
+            scan.finding(finding::VBA_MACROS, &part, "", &n.to_string());
+        }
+        let told = scan.report.findings.iter().any(|found| found.id == finding::LIMIT_EXCEEDED);
+        (scan.report.findings.len(), told)
+    }
+
+    #[test]
+    fn the_lists_of_a_report_hold_at_below_and_above_their_limits() {
+        for (count, expected) in [(24, 24), (25, 25), (26, 25)] {
+            assert_eq!(kept(count, count), (expected, false), "the same thing said more often says no more");
+        }
+        assert_eq!(kept(MAX_FINDINGS - 1, 10), (MAX_FINDINGS - 1, false));
+        assert_eq!(kept(MAX_FINDINGS, 10), (MAX_FINDINGS, false));
+        assert_eq!(kept(MAX_FINDINGS + 1, 10), (MAX_FINDINGS + 1, true));
+        assert_eq!(kept(MAX_FINDINGS + 99, 10), (MAX_FINDINGS + 1, true));
+
+        for extra in [0, 1, 2] {
+            let mut scan = Scan::for_test();
+            let names = |max: usize| (0..max - 1 + extra).map(|n| n.to_string());
+            names(MAX_INDICATORS).for_each(|name| scan.indicator(IndicatorKind::File, &name));
+            names(MAX_INDICATORS).for_each(|sha256| scan.ask(Ask::ReadPicture { part: PartPath::root(), sha256 }));
+            scan.tell_passwords(names(MAX_PASSWORDS));
+            let lists = [scan.report.indicators.len(), scan.report.asks.len(), scan.passwords.len()];
+            assert_eq!(lists, [MAX_INDICATORS, MAX_INDICATORS, MAX_PASSWORDS].map(|max| max - 1 + extra.min(1)));
+        }
+    }
+
+    #[test]
+    fn evidence_is_cut_where_it_is_too_long_and_shows_it() {
+        let shown = |length: usize| shorten(&"あ".repeat(length)).chars().count();
+        let max = finding::MAX_EVIDENCE;
+        assert_eq!([shown(max - 1), shown(max), shown(max + 1)], [max - 1, max, max + 1]);
+        assert!(!shorten(&"あ".repeat(max)).ends_with('…') && shorten(&"あ".repeat(max + 1)).ends_with('…'));
+    }
+}

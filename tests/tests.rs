@@ -16,6 +16,8 @@ mod deploy;
 mod durability;
 /// Fuzz targets, replayed.
 mod fuzz;
+/// What happens at, below and above each limit.
+mod limits;
 /// Recipients with different fates.
 mod line;
 /// LMTP on both sides.

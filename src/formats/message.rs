@@ -147,7 +147,11 @@ impl Reader<'_> {
 
     /// Files that stand uuencoded in a text: as old as mail, and readers still show them.
     fn blocks(&mut self, entity: &Entity, text: &Bytes, verbatim: bool) {
-        for block in decode::uuencoded(text) {
+        let blocks = decode::uuencoded(text);
+        if blocks.len() > decode::MAX_BLOCKS {
+            self.scan.limit(self.part, Limit::Files);
+        }
+        for block in blocks.into_iter().take(decode::MAX_BLOCKS) {
             let decoded = params::words(&block.name);
             let name = Name { text: decoded.text, raw: decoded.lossy.then_some(block.name) };
             let hash = Sha256::digest(&block.bytes).into();

@@ -12,9 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
 /// Connections at the same time. 32: a few Prometheus servers and probes; the rest waits in the backlog.
-const MAX_CONNECTIONS: usize = 32;
+pub(super) const MAX_CONNECTIONS: usize = 32;
 /// Octets that one connection may send us. 16 KiB: a GET with generous header fields.
-const MAX_REQUEST: usize = 16 * 1024;
+pub(super) const MAX_REQUEST: usize = 16 * 1024;
 /// Life of one connection. 10 s: Prometheus' default `scrape_timeout`.
 pub(super) const MAX_LIFE: Duration = Duration::from_secs(10);
 

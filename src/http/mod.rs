@@ -117,6 +117,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
     use tokio::sync::oneshot;
 
+    use super::guard::{MAX_CONNECTIONS, MAX_REQUEST};
     use super::*;
 
     struct Server {
@@ -213,6 +214,36 @@ mod tests {
             assert!(!answer.expect("the server closes").contains("HTTP/1.1 200"));
         }
         assert_eq!(get(&server, "/livez").await.0, 200, "the others are still served");
+    }
+
+    #[tokio::test]
+    async fn a_request_is_shorter_than_the_limit() {
+        let server = server().await;
+        for (length, answered) in [(MAX_REQUEST - 1, true), (MAX_REQUEST, false), (MAX_REQUEST + 1, false)] {
+            let (head, end) = ("GET /livez HTTP/1.1\r\nHost: x\r\nX: ", "\r\n\r\n");
+            let request = format!("{head}{}{end}", "x".repeat(length - head.len() - end.len()));
+            let stream = TcpStream::connect(server.addr).await.unwrap();
+            let answer = talk(stream, request.as_bytes()).await;
+            assert_eq!(answer.starts_with("HTTP/1.1 200"), answered, "{length}: {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn above_the_limit_of_connections_one_waits_until_another_ends() {
+        let server = server().await;
+        let open = || TcpStream::connect(server.addr);
+        let mut idle = Vec::new();
+        for _ in 1..MAX_CONNECTIONS {
+            idle.push(open().await.unwrap());
+        }
+        assert_eq!(get(&server, "/livez").await.0, 200, "the last permit");
+        idle.push(open().await.unwrap());
+        let waiting = get(&server, "/livez");
+        tokio::pin!(waiting);
+        let early = tokio::time::timeout(Duration::from_millis(200), &mut waiting).await;
+        assert!(early.is_err(), "no permit is left");
+        drop(idle);
+        assert_eq!(waiting.await.0, 200);
     }
 
     #[tokio::test]

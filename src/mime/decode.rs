@@ -339,11 +339,11 @@ pub struct Block {
     pub bytes: Vec<u8>,
 }
 
-/// More files than this in one text are not looked for: each costs a part of the budget anyway.
-const MAX_BLOCKS: usize = 1000;
+/// More files than this in one text do not become parts, which is told.
+pub const MAX_BLOCKS: usize = 1000;
 
 /// Every uuencoded file (`begin 644 name`, also `begin-base64`) and yEnc file in a text. An end that
-/// is missing is the first line that cannot belong to the file.
+/// is missing is the first line that cannot belong to the file. One more than [`MAX_BLOCKS`] if there are more.
 pub fn uuencoded(text: &[u8]) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut at = 0;
@@ -363,7 +363,7 @@ pub fn uuencoded(text: &[u8]) -> Vec<Block> {
             at = block.range.end;
             block.range.start = first.span.start;
             blocks.push(block);
-            if blocks.len() >= MAX_BLOCKS {
+            if blocks.len() > MAX_BLOCKS {
                 break;
             }
         }

@@ -12,8 +12,8 @@ use crate::part::Name;
 
 /// Content fields of one header section that are read; honest parts have six.
 const MAX_CONTENT_FIELDS: usize = 40;
-/// Boundaries of one header section that are tried.
-const MAX_BOUNDARIES: usize = 8;
+/// Boundaries of one header section that are tried. More are told.
+pub(crate) const MAX_BOUNDARIES: usize = 8;
 
 /// What a header section says of its part.
 pub(crate) struct Head {
@@ -29,7 +29,7 @@ pub(crate) struct Head {
     pub odd_transfer: bool,
     /// A line that is no field was passed over.
     pub skipped: bool,
-    /// There are more fields than were read.
+    /// There are more fields, or parameters of one, than were read.
     pub too_many: bool,
     /// Where the body begins.
     pub body: usize,
@@ -58,7 +58,8 @@ impl Head {
             let known = head.add(raw, &field, count < MAX_CONTENT_FIELDS);
             count = count.saturating_add(usize::from(known));
         }
-        head.too_many = count > MAX_CONTENT_FIELDS;
+        head.too_many =
+            count > MAX_CONTENT_FIELDS || head.types.iter().chain(&head.dispositions).any(|value| value.cut);
         head.body = fields.body();
         head.skipped = fields.skipped();
         head
@@ -116,7 +117,7 @@ impl Head {
         self.types.iter().any(|value| value.main == "multipart/digest")
     }
 
-    /// Every boundary that is declared, in all readings.
+    /// Every boundary that is declared, in all readings; one more than [`MAX_BOUNDARIES`] if there are more.
     pub fn boundaries(&self) -> Vec<Vec<u8>> {
         let mut found: Vec<Vec<u8>> = Vec::new();
         for boundary in self.types.iter().flat_map(|value| value.octets("boundary")) {
@@ -127,7 +128,7 @@ impl Head {
             let escaped = boundary.contains(&b'\\');
             let unescaped = escaped.then(|| boundary.iter().copied().filter(|byte| *byte != b'\\').collect());
             for boundary in [Some(boundary.to_vec()), decoded, unescaped].into_iter().flatten() {
-                if !found.contains(&boundary) && found.len() < MAX_BOUNDARIES {
+                if !found.contains(&boundary) && found.len() <= MAX_BOUNDARIES {
                     found.push(boundary);
                 }
             }

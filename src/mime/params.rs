@@ -8,7 +8,7 @@ use crate::mime::charset;
 use crate::mime::decode;
 use crate::part::Name;
 
-/// Fields with more parameters than this are nobody's mail; the rest is not read.
+/// Fields with more parameters than this are nobody's mail; the rest is not read, which is told.
 const MAX_PARAMETERS: usize = 200;
 
 /// Longest encoded word. RFC 2047 2 allows 75 octets, some senders put a whole name into one.
@@ -24,6 +24,8 @@ pub struct Value {
     pub main: String,
     /// The parameters in their order, names in lower case, still encoded.
     pub parameters: Vec<Parameter>,
+    /// There are more parameters than are read.
+    pub cut: bool,
 }
 
 /// One parameter as it stands there.
@@ -45,6 +47,7 @@ pub fn parse(raw: &[u8]) -> Value {
     }
     let (mut value, without) = (parse_octets(bytes), parse_octets(stripped));
     value.main = without.main;
+    value.cut |= without.cut;
     for parameter in without.parameters {
         if !value.parameters.contains(&parameter) {
             value.parameters.push(parameter);
@@ -65,10 +68,13 @@ fn parse_octets(bytes: Vec<u8>) -> Value {
         scanner.at = 0;
         Value::default()
     } else {
-        Value { main, parameters: Vec::new() }
+        Value { main, ..Value::default() }
     };
-    while value.parameters.len() < MAX_PARAMETERS {
-        let Some(parameter) = scanner.parameter() else { break };
+    while let Some(parameter) = scanner.parameter() {
+        if value.parameters.len() >= MAX_PARAMETERS {
+            value.cut |= parameter.is_some();
+            break;
+        }
         value.parameters.extend(parameter);
     }
     value

@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::limits::Limit;
 use crate::mime::decode::{self, Transfer};
 use crate::mime::delimiter::{Delimiter, MAX_DELIMITERS, delimiters, hyphens};
-use crate::mime::head::Head;
+use crate::mime::head::{Head, MAX_BOUNDARIES};
 use crate::mime::header::{Ends, is_content_field, line};
 use crate::part::Name;
 
@@ -183,7 +183,11 @@ impl Walk {
         found: &mut Vec<Task>,
     ) -> usize {
         let mut used: usize = 0;
-        let candidates = head.boundaries();
+        let mut candidates = head.boundaries();
+        if candidates.len() > MAX_BOUNDARIES {
+            self.limit(Limit::Files);
+            candidates.truncate(MAX_BOUNDARIES);
+        }
         self.boundaries.extend(candidates.iter().cloned());
         for boundary in &candidates {
             self.looked_at = self.looked_at.saturating_add(body.len());
@@ -217,6 +221,7 @@ impl Walk {
         }
         if head.too_many {
             self.doubt("more content fields than are read");
+            self.limit(Limit::Files);
         }
         if head.skipped && !head.types.is_empty() {
             self.doubt("a line in the header that is no field");

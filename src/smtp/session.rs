@@ -353,6 +353,7 @@ impl Session {
             }
             Err(reply) => {
                 self.helo = None;
+                self.errors = self.errors.saturating_add(1);
                 self.relayed(reply);
             }
         }
@@ -416,11 +417,11 @@ impl Session {
     /// A command that led nowhere. A client that sends only such is sent away.
     fn idle_reply(&mut self, reply: Reply) {
         self.errors = self.errors.saturating_add(1);
-        if self.errors > self.limits.max_errors {
-            self.close(Reply::new(421, "4.7.0 too many errors"), SessionEnd::ProtocolError);
-        } else {
-            self.reply(reply);
-        }
+        if self.errors > self.limits.max_errors { self.too_many_errors() } else { self.reply(reply) }
+    }
+
+    fn too_many_errors(&mut self) {
+        self.close(Reply::new(421, "4.7.0 too many errors"), SessionEnd::ProtocolError);
     }
 
     /// Takes one command line from the input; false if there is no whole one.
@@ -485,8 +486,9 @@ impl Session {
                 Protocol::Lmtp => Reply::new(500, "5.5.1 this is LMTP, send LHLO"),
             });
         }
-        if self.helo.is_some() {
-            self.errors = self.errors.saturating_add(1);
+        self.errors = self.errors.saturating_add(self.helo.is_some().into());
+        if self.errors > self.limits.max_errors {
+            return self.too_many_errors();
         }
         self.xforward.clear();
         self.state = State::Greeted;
@@ -1200,6 +1202,10 @@ mod tests {
         assert_eq!(errors(20), [500; 20]);
         assert_eq!(errors(25).len(), 21);
         assert_eq!(errors(25).last(), Some(&421));
+
+        let hellos = |count: usize| codes(settings(), everything(), &"EHLO a\n".repeat(count));
+        assert_eq!(hellos(21), [250; 21], "the first is none too many");
+        assert_eq!((hellos(25).len(), hellos(25).last()), (22, Some(&421)));
 
         let line = |length: usize| codes(settings(), everything(), &format!("NOOP {}\nNOOP\n", "x".repeat(length - 7)));
         assert_eq!(line(2048), [250, 250]);

@@ -8,11 +8,9 @@ use crate::limits::Limit;
 use crate::part::Part;
 use crate::scan::{IndicatorKind, Scan};
 
-/// Octets of a stream that are searched; the controls of a large form take some 50 KB.
-const MAX_STREAM: u64 = 1 << 20;
-/// Octets of all streams, and lines of text, that are searched; honest documents have few forms.
-const MAX_SEARCHED: usize = 16 << 20;
-const MAX_LINES: usize = 200_000;
+/// Octets of all streams that are searched; the controls of a large form take some 50 KB, and honest
+/// documents have few forms.
+const MAX_SEARCHED: u64 = 16 << 20;
 /// Shortest run of characters that is looked at: no command that does something is shorter.
 const SHORTEST_RUN: usize = 20;
 /// Shortest run without a space that counts as encoded.
@@ -20,27 +18,26 @@ const SHORTEST_ENCODED: usize = 200;
 
 /// Reports commands, and long encoded texts, in forms, properties and `text`.
 pub fn examine(file: &CompoundFile<'_>, text: &str, part: &Part, scan: &mut Scan) {
-    let mut searched = 0_usize;
+    let mut left = MAX_SEARCHED;
     for (_, stream) in file.streams() {
         if scan.stopped() {
             return;
-        }
-        if searched > MAX_SEARCHED {
-            scan.limit(part, Limit::ScanSize);
-            break;
         }
         // The streams of a form are called `f` and `o`, that of a control in a document `contents`,
         // those of properties start with 5.
         let is_form = ["o", "f", "contents"].iter().any(|name| stream.is_named(name));
         if is_form || stream.name.starts_with('\u{5}') {
-            let content = file.read(stream, MAX_STREAM);
-            searched = searched.saturating_add(content.len());
+            if stream.size > left {
+                scan.limit(part, Limit::ScanSize);
+            }
+            let content = file.read(stream, left);
+            left = left.saturating_sub(content.len() as u64);
             for run in runs(&content) {
                 report(&run, is_form, &file.path(stream), part, scan);
             }
         }
     }
-    for line in text.lines().filter(|line| line.len() >= SHORTEST_RUN).take(MAX_LINES) {
+    for line in text.lines().filter(|line| line.len() >= SHORTEST_RUN) {
         report(line.trim(), false, "text", part, scan);
     }
 }

@@ -85,11 +85,13 @@ pub fn projects(file: &CompoundFile<'_>, max: u64) -> Vec<Project> {
 /// Reads the project whose storage holds `streams`.
 fn read_project(file: &CompoundFile<'_>, streams: &[&Entry], left: &mut usize) -> Project {
     let dir = streams.iter().find(|stream| stream.is_named("dir"));
+    let is_dir_cut = dir.is_some_and(|stream| stream.size > MAX_DIR as u64);
     let dir = dir.and_then(|stream| read_dir(&file.read(stream, MAX_DIR as u64)));
     let Dir { code_page, modules } = dir.unwrap_or_default();
     let names = streams.iter().find(|stream| stream.is_named("_VBA_PROJECT"));
     let names = names.map(|stream| file.read(stream, MAX_COMPILED as u64).into_owned()).unwrap_or_default();
-    let mut project = Project { names, ..Project::default() };
+    let is_cut = is_dir_cut || modules.len() > MAX_MODULES;
+    let mut project = Project { names, is_cut, ..Project::default() };
     let mut used = HashSet::new();
     let mut position_of: HashMap<String, usize> = HashMap::new();
     for (position, stream) in streams.iter().enumerate() {
@@ -121,6 +123,7 @@ fn read_project(file: &CompoundFile<'_>, streams: &[&Entry], left: &mut usize) -
         if is_unlisted && project.modules.len() < MAX_MODULES {
             project.add(Module { name: stream.name.clone(), ..Module::default() }, &content, None, code_page, left);
         } else {
+            project.is_cut |= is_unlisted;
             project.add_if_source(&stream.name, &content, code_page, left);
         }
     }
@@ -156,7 +159,12 @@ impl Project {
     }
 
     fn add_if_source(&mut self, name: &str, content: &[u8], code_page: Option<u16>, left: &mut usize) {
-        if self.modules.len() < MAX_MODULES && find_source(content, *left).is_some() {
+        if find_source(content, *left).is_none() {
+            return;
+        }
+        if self.modules.len() >= MAX_MODULES {
+            self.is_cut = true;
+        } else {
             self.add(Module { name: name.to_owned(), ..Module::default() }, content, None, code_page, left);
         }
     }
