@@ -130,3 +130,41 @@ fn the_table_of_findings_is_documented() {
     let page = fs::read_to_string(&path).unwrap_or_default();
     assert!(page == findings_page(), "docs/findings.md is not what the table says; run with UPDATE_DOCS=1");
 }
+
+fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+#[test]
+fn every_direct_dependency_has_its_line() {
+    let manifest: toml::Table = page("Cargo.toml").parse().unwrap();
+    let tables = ["dependencies", "dev-dependencies"].map(|table| manifest[table].as_table().unwrap());
+    let mut used: Vec<&str> = tables.iter().flat_map(|table| table.keys().map(String::as_str)).collect();
+    let page = page("docs/dependencies.md");
+    let mut told: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    used.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, used, "docs/dependencies.md against Cargo.toml");
+}
+
+#[test]
+fn every_test_of_the_threat_model_exists() {
+    let mut waiting = vec!["src", "tests"].into_iter().map(PathBuf::from).collect::<Vec<_>>();
+    let mut code = String::new();
+    while let Some(path) = waiting.pop() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        if path.is_dir() {
+            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            code.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+    let page = page("docs/threat-model.md");
+    let named = page.lines().filter_map(|line| line.strip_suffix("` |")?.rsplit('`').next());
+    let mut count = 0;
+    for name in named {
+        assert!(code.contains(&format!("fn {name}(")), "there is no test {name}");
+        count += 1;
+    }
+    assert!(count > 10, "the table was not read");
+}
