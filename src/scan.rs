@@ -679,11 +679,34 @@ mod tests {
             let mut scan = Scan::for_test();
             let names = |max: usize| (0..max - 1 + extra).map(|n| n.to_string());
             names(MAX_INDICATORS).for_each(|name| scan.indicator(IndicatorKind::File, &name));
-            names(MAX_INDICATORS).for_each(|sha256| scan.ask(Ask::ReadPicture { part: PartPath::root(), sha256 }));
+            let ask = |sha256| Ask::ReadPicture { part: PartPath::root(), sha256 };
+            names(MAX_ASKS).for_each(|sha256| scan.ask(ask(sha256), Bytes::new()));
             scan.tell_passwords(names(MAX_PASSWORDS));
             let lists = [scan.report.indicators.len(), scan.report.asks.len(), scan.passwords.len()];
-            assert_eq!(lists, [MAX_INDICATORS, MAX_INDICATORS, MAX_PASSWORDS].map(|max| max - 1 + extra.min(1)));
+            assert_eq!(lists, [MAX_INDICATORS, MAX_ASKS, MAX_PASSWORDS].map(|max| max - 1 + extra.min(1)));
         }
+    }
+
+    #[test]
+    fn asks_are_about_so_many_octets_and_no_more() {
+        let ask = |n: usize| Ask::ReadPicture { part: PartPath::root(), sha256: n.to_string() };
+        for (octets, asked) in [(MAX_ENCLOSED - 2, 2), (MAX_ENCLOSED - 1, 2), (MAX_ENCLOSED, 1)] {
+            let mut scan = Scan::for_test();
+            scan.ask(ask(1), Bytes::from(vec![0; octets]));
+            scan.ask(ask(2), Bytes::from_static(b"x"));
+            assert_eq!((scan.report.asks.len(), scan.report.enclosures.len()), (asked, asked), "{octets}");
+        }
+    }
+
+    #[test]
+    fn what_was_answered_is_known_and_not_asked_again() {
+        let ask = Ask::ReadPicture { part: PartPath::root(), sha256: String::new() };
+        let answers = vec![Answer { ask: ask.clone(), text: "Enable Content".to_owned() }];
+        let knowledge = Knowledge { answers, ..Knowledge::default() };
+        let mut scan = Scan::new(&Limits::default(), &knowledge, &Stop::default());
+        scan.ask(ask.clone(), Bytes::new());
+        assert_eq!(scan.answer(&ask), Some("Enable Content"));
+        assert!(scan.report.asks.is_empty());
     }
 
     #[test]

@@ -489,3 +489,66 @@ fn sealed(message: &Message) -> io::Result<OwnedFd> {
     fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
     Ok(file.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_message_that_was_handed_over_cannot_be_changed_any_more() {
+        for octets in [0, 1, 70_000, 3 << 20] {
+            let message = Arc::new(Message::from_bytes(vec![b'x'; octets]));
+            let file = File::from(memfd(&message).await.unwrap());
+            let mut read = Vec::new();
+            (&file).read_to_end(&mut read).unwrap();
+            assert_eq!(read.len(), octets);
+            assert!(file.write_at(b"y", 0).is_err() && file.set_len(0).is_err() && file.set_len(1 << 23).is_err());
+            assert!(fcntl_add_seals(&file, SealFlags::WRITE).is_err(), "not even the seals");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_on_the_disk_is_handed_over_too() {
+        let mut spooled = tempfile::tempfile().unwrap();
+        spooled.write_all(&vec![b'x'; 2 << 20]).unwrap();
+        let message = Arc::new(Message::from_file(spooled).unwrap());
+        let mut read = Vec::new();
+        File::from(memfd(&message).await.unwrap()).read_to_end(&mut read).unwrap();
+        assert_eq!(read.len(), 2 << 20);
+    }
+
+    #[test]
+    fn the_end_of_a_worker_tells_its_cause() {
+        let ended = |signal| ExitStatus::from_raw(signal);
+        for (status, words, cause) in [
+            (ended(31), "", WorkerEnd::Sandbox),
+            (ended(24), "", WorkerEnd::Timeout),
+            (ended(11), "", WorkerEnd::Crash),
+            (ended(9), "", WorkerEnd::Crash),
+            (ended(6), "memory allocation of 16777216 bytes failed", WorkerEnd::Memory),
+            (ended(6), "thread 'main' has overflowed its stack", WorkerEnd::Stack),
+            (ended(0), "", WorkerEnd::Crash),
+        ] {
+            assert_eq!(cause_of(Some(&status), words), cause, "{status} {words}");
+        }
+    }
+
+    /// A pool whose workers are another program: one that does not speak as a worker.
+    async fn started(program: &str, arguments: &[&str]) -> io::Result<Arc<Workers>> {
+        let program = Program::other(program, arguments.iter().map(|argument| (*argument).into()));
+        Workers::start(program, 1 << 30, 1, Arc::new(Metrics::new())).await
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_no_worker_is_an_error_that_says_how_it_ended() {
+        let error = started("/bin/false", &[]).await.err().unwrap().to_string();
+        assert!(error.contains("exit status: 1"), "{error}");
+        let error = started("/bin/sh", &["-c", "echo no thanks >&2; exit 5"]).await.err().unwrap().to_string();
+        assert_eq!(error, "no thanks");
+        let error = started("/nonexistent/program", &[]).await.err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        // It says something, and that is too long to be read.
+        let error = started("/bin/sh", &["-c", "exec head -c 100 /dev/zero | tr '\\0' '\\377' >&0"]).await.err().unwrap();
+        assert!(error.to_string().contains("are the most") || error.to_string().contains("signal"), "{error}");
+    }
+}
