@@ -22,7 +22,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Text, Kind::Docx, Kind::Macro, Kind::Docm];
+    /// Those of an ordinary size whose name has this in it.
+    pub fn small(wanted: &str) -> impl Iterator<Item = Kind> {
+        [Kind::Text, Kind::Docx, Kind::Macro, Kind::Docm].into_iter().filter(move |kind| kind.name().contains(wanted))
+    }
+
+    /// The large one, if its name has this in it.
+    pub fn large(wanted: &str) -> Option<Kind> {
+        Some(Kind::Large).filter(|kind| kind.name().contains(wanted))
+    }
 
     pub fn name(self) -> &'static str {
         match self {

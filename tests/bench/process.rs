@@ -81,10 +81,7 @@ impl Daemon {
 
     /// CPU seconds used so far, user and system.
     pub fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+        stat_cpu(&std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap())
     }
 
     /// Resident memory now.
@@ -110,6 +107,24 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// CPU seconds that running programs of these names have used so far.
+pub fn cpu_of_programs(names: &[&str]) -> f64 {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return 0.0 };
+    let stats = processes.flatten().filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok());
+    let named = stats.filter(|stat| {
+        let name = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')).map_or("", |(name, _)| name);
+        names.iter().any(|wanted| name.starts_with(wanted))
+    });
+    named.map(|stat| stat_cpu(&stat)).sum()
+}
+
+/// User and system seconds in a line of `/proc/PID/stat`.
+fn stat_cpu(stat: &str) -> f64 {
+    let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
 /// Forwards whatever comes.

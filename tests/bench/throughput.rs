@@ -1,4 +1,5 @@
-//! What scanning costs: `cargo bench --bench throughput [-- scan|proxy|milter|idle]`.
+//! What scanning costs: `cargo bench --bench throughput [-- scan|proxy|milter|postfix|idle [MESSAGE]]`.
+//! `MESSAGE` is a part of a message's name (`docm`): only these are measured.
 //!
 //! Every message carries unique attachment bytes, so that no cache can answer. The proxy is measured
 //! as a process of its own (`sekisho serve`), beside the same proxy with a handler that forwards
@@ -17,6 +18,7 @@ mod common;
 mod load;
 mod messages;
 mod milter;
+mod postfix;
 mod process;
 
 use messages::Kind;
@@ -24,30 +26,33 @@ use process::Daemon;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let wanted = arguments.get(1).map_or("", String::as_str);
     match arguments.first().map(String::as_str) {
-        Some("relay") => process::relay(arguments.get(1).expect("the configuration")),
-        Some("scan") => scanning(),
-        Some("proxy") => proxy(),
-        Some("milter") => milters(),
+        Some("relay") => process::relay(wanted),
+        Some("scan") => scanning(wanted),
+        Some("proxy") => proxy(wanted),
+        Some("milter") => milters(wanted),
+        Some("postfix") => postfix::compare(),
         Some("idle") => idle(),
-        Some(other) => panic!("unknown benchmark `{other}`: scan, proxy, milter or idle"),
+        Some(other) => panic!("unknown benchmark `{other}`: scan, proxy, milter, postfix or idle"),
         None => {
-            scanning();
-            proxy();
-            milters();
+            scanning("");
+            proxy("");
+            milters("");
+            postfix::compare();
             idle();
         }
     }
 }
 
 /// Plain scanning on one thread.
-fn scanning() {
+fn scanning(wanted: &str) {
     println!("scanning, one thread, judged: messages as they arrive");
     println!(
         "{:<24} {:>8} {:>12} {:>10} {:>9} {:>9} {:>9}",
         "message", "bytes", "documents/s", "MB/s", "p50 ms", "p99 ms", "verdict"
     );
-    for kind in Kind::ALL {
+    for kind in Kind::small(wanted) {
         let count = if kind == Kind::Text { 4000 } else { 600 };
         let template = messages::Template::new(kind);
         let mut times = Vec::new();
@@ -76,14 +81,14 @@ fn scanning() {
 }
 
 /// Through the proxy, scanning on and off, ten sessions and one.
-fn proxy() {
+fn proxy(wanted: &str) {
     println!("\nproxy, 10 sessions (CPU and memory are the daemon's alone)");
     println!(
         "{:<24} {:>5} {:>10} {:>14} {:>9} {:>9} {:>9}",
         "message", "scan", "messages/s", "CPU s per 1000", "RSS MB", "p50 ms", "p99 ms"
     );
     let mut added = Vec::new();
-    for kind in Kind::ALL {
+    for kind in Kind::small(wanted) {
         let template = messages::Template::new(kind);
         let count = if kind == Kind::Text { 4000 } else { 1500 };
         let sink = load::Sink::start();
@@ -121,13 +126,13 @@ fn proxy() {
 }
 
 /// As a milter, over a Unix socket and TCP; "off" is the same server with a judge that accepts.
-fn milters() {
+fn milters(wanted: &str) {
     println!("\nmilter (CPU and memory are the daemon's alone)");
     println!(
         "{:<24} {:>5} {:>5} {:>10} {:>14} {:>9} {:>9} {:>9} {:>12}",
         "message", "over", "scan", "messages/s", "CPU s per 1000", "RSS MB", "p50 ms", "p99 ms", "1 session ms"
     );
-    for kind in Kind::ALL.into_iter().chain([Kind::Large]) {
+    for kind in Kind::small(wanted).chain(Kind::large(wanted)) {
         let template = messages::Template::new(kind);
         let count = match kind {
             Kind::Text => 6000,
