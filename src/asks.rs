@@ -61,6 +61,11 @@ impl Oracles {
         Self { oracles, places: Arc::new(Semaphore::new(AT_ONCE)), metrics, time: TIME }
     }
 
+    /// Whether there is anybody to ask.
+    pub fn is_empty(&self) -> bool {
+        self.oracles.is_empty()
+    }
+
     /// The answers to a report's asks that came in time, in the order of the asks. `until` is the latest.
     pub async fn answer(&self, report: &mut Report, until: Instant) -> Vec<Answer> {
         let enclosures = std::mem::take(&mut report.enclosures);

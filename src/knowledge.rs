@@ -9,6 +9,8 @@ use crate::scan::Ask;
 pub struct Knowledge {
     /// Passwords to try on everything encrypted, beside those found in the mail's own text.
     pub passwords: Vec<String>,
+    /// Whether anybody answers asks: what nobody reads is not unpacked.
+    pub asking: bool,
     /// What was said to the asks of a scan before.
     pub answers: Vec<Answer>,
 }

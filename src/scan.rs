@@ -275,6 +275,7 @@ pub struct Scan {
     stands: HashMap<PartPath, usize>,
     passwords: Vec<String>,
     password_told: bool,
+    asking: bool,
     answers: Vec<Answer>,
     enclosed: usize,
     seen: HashSet<(FindingId, PartPath, String)>,
@@ -315,6 +316,7 @@ impl Scan {
             stands: HashMap::new(),
             passwords: knowledge.passwords.clone(),
             password_told: false,
+            asking: knowledge.asking,
             answers: knowledge.answers.clone(),
             enclosed: 0,
             seen: HashSet::new(),
@@ -423,6 +425,11 @@ impl Scan {
         if self.report.indicators.len() < MAX_INDICATORS && !self.report.indicators.contains(&indicator) {
             self.report.indicators.push(indicator);
         }
+    }
+
+    /// Whether anybody would answer.
+    pub fn is_asking(&self) -> bool {
+        self.asking
     }
 
     /// Asks the outside for something, about these octets. What is known already is not asked.

@@ -125,8 +125,8 @@ fn look(bytes: Vec<u8>) -> Report {
 }
 
 fn look_with(bytes: Vec<u8>, limits: &Limits, passwords: &[&str]) -> Report {
-    let knowledge =
-        Knowledge { passwords: passwords.iter().map(|p| (*p).to_owned()).collect(), ..Knowledge::default() };
+    let passwords = passwords.iter().map(|password| (*password).to_owned()).collect();
+    let knowledge = Knowledge { passwords, asking: true, ..Knowledge::default() };
     scan(Input::file(bytes, "x.zip"), limits, &knowledge, &Stop::default())
 }
 
@@ -629,7 +629,16 @@ fn the_largest_picture_beside_macros_is_to_be_read() {
     let [Ask::ReadPicture { part, sha256 }] = report.asks.as_slice() else { panic!("{:?}", report.asks) };
     assert_eq!(sha256, &data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(&large)));
     assert_eq!(part.to_string(), "1");
+    let octets: Vec<&[u8]> = report.enclosures.iter().map(|octets| &octets[..]).collect();
+    assert_eq!(octets, [&large[..]]);
     assert_eq!(look(package(WORD, &pictures)).asks, []);
+    let unread = scan(
+        Input::file(package(WORD_MACROS, &pictures), "x.zip"),
+        &Limits::default(),
+        &Knowledge::default(),
+        &Stop::default(),
+    );
+    assert_eq!(unread.asks, [], "nobody would read it");
 }
 
 #[test]

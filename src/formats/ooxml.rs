@@ -120,7 +120,7 @@ impl Package {
     /// Most lures of documents with macros are one large picture.
     fn ask_for_picture(&self, part: &Part, archive: &Archive, scan: &mut Scan) {
         let macros = self.has_macros || self.file_type.is_some_and(is_macro_enabled);
-        let Some((data, _)) = self.picture.as_ref().filter(|_| macros) else { return };
+        let Some((data, _)) = self.picture.as_ref().filter(|_| macros && scan.is_asking()) else { return };
         let Some(member) = archive.members.iter().find(|member| member.data == *data) else { return };
         let Some(method) = member.methods.first().copied() else { return };
         if let Content::Whole(bytes) = unpack::unpack(&part.bytes, member, method, scan.room()) {

@@ -37,7 +37,7 @@ impl Pipeline {
         }
         let slot = self.slot(mail).await?;
         let (waited, begun) = (begun.elapsed(), Instant::now());
-        let knowledge = Knowledge::default();
+        let knowledge = Knowledge { asking: !self.oracles.is_empty(), ..Knowledge::default() };
         let mut report = self.inspect(mail, message, head, &knowledge).await?;
         drop(slot);
         if !report.asks.is_empty() {

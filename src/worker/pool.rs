@@ -548,7 +548,8 @@ mod tests {
         let error = started("/nonexistent/program", &[]).await.err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         // It says something, and that is too long to be read.
-        let error = started("/bin/sh", &["-c", "exec head -c 100 /dev/zero | tr '\\0' '\\377' >&0"]).await.err().unwrap();
+        let error =
+            started("/bin/sh", &["-c", "exec head -c 100 /dev/zero | tr '\\0' '\\377' >&0"]).await.err().unwrap();
         assert!(error.to_string().contains("are the most") || error.to_string().contains("signal"), "{error}");
     }
 }
