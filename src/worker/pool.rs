@@ -496,7 +496,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_that_was_handed_over_cannot_be_changed_any_more() {
-        for octets in [0, 1, 70_000, 3 << 20] {
+        for octets in [1, 70_000, 3 << 20] {
             let message = Arc::new(Message::from_bytes(vec![b'x'; octets]));
             let file = File::from(memfd(&message).await.unwrap());
             let mut read = Vec::new();
@@ -549,7 +549,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         // It says something, and that is too long to be read.
         let error =
-            started("/bin/sh", &["-c", "exec head -c 100 /dev/zero | tr '\\0' '\\377' >&0"]).await.err().unwrap();
+            started("/bin/sh", &["-c", "exec 3<&0; head -c 100 /dev/zero | tr '\\0' '\\377' >&3"]).await.err().unwrap();
         assert!(error.to_string().contains("are the most") || error.to_string().contains("signal"), "{error}");
     }
 }
