@@ -30,11 +30,51 @@ fn limits() -> Limits {
     Limits { max_files: 300, max_recursion: 8, max_file_size: 4 << 20, max_scan_size: 16 << 20, ..Limits::default() }
 }
 
-fn samples() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
+/// What mutants are made of.
+struct Material {
+    samples: Vec<Vec<u8>>,
+    /// The words of the fuzz targets' dictionaries.
+    words: Vec<Vec<u8>>,
+}
+
+impl Material {
+    fn read() -> Self {
+        let samples = files("samples");
+        let text: String = files("tests/fuzz/dict").into_iter().map(|file| String::from_utf8(file).unwrap()).collect();
+        let quoted = text.lines().filter_map(|line| line.strip_prefix('"')?.strip_suffix('"'));
+        let words: Vec<Vec<u8>> = quoted.map(unquoted).collect();
+        assert!(samples.len() > 10 && words.len() > 300, "samples/ or tests/fuzz/dict/ is empty");
+        Self { samples, words }
+    }
+
+    fn sample(&self, random: &mut Rng) -> &[u8] {
+        &self.samples[random.usize(0..self.samples.len())]
+    }
+}
+
+fn files(folder: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// A word as dictionaries of libFuzzer write it: `\\`, `\"`, `\xAB`.
+fn unquoted(text: &str) -> Vec<u8> {
+    let mut octets = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        (rest, octets) = match rest {
+            [b'\\', b'x', high, low, behind @ ..] => {
+                let digits = [*high, *low];
+                let octet = u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap();
+                (behind, [octets, vec![octet]].concat())
+            }
+            [b'\\', escaped, behind @ ..] => (behind, [octets, vec![*escaped]].concat()),
+            _ => (behind, [octets, vec![*first]].concat()),
+        };
+    }
+    octets
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -44,15 +84,14 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn every_mutant_of_a_sample_gets_a_report() {
-    let samples = samples();
-    assert!(samples.len() > 10, "samples/ is empty");
+    let material = Material::read();
     let count = number("SEKISHO_MUTANTS").unwrap_or(COUNT);
     let first = number("SEKISHO_SEED").unwrap_or_else(|| fastrand::u64(..1 << 40));
     for seed in (first..).take(usize::try_from(count.div_ceil(PER_SEED)).unwrap()) {
         let outcome = std::panic::catch_unwind(|| {
             let mut random = Rng::with_seed(seed);
             for _ in 0..PER_SEED.min(count) {
-                let mutant = mutant(&samples, &mut random);
+                let mutant = mutant(&material, &mut random);
                 judge(mutant, &mut random);
             }
         });
@@ -80,19 +119,19 @@ fn judge(mutant: Vec<u8>, random: &mut Rng) {
 }
 
 /// A sample that was changed a few times, in the open or inside one of its attachments.
-fn mutant(samples: &[Vec<u8>], random: &mut Rng) -> Vec<u8> {
-    let sample = &samples[random.usize(0..samples.len())];
+fn mutant(material: &Material, random: &mut Rng) -> Vec<u8> {
+    let sample = material.sample(random);
     let mut mutant = match (random.bool(), attachment(sample, random)) {
         (true, Some((range, content))) => {
             let mut content = content;
-            change(&mut content, samples, random);
+            change(&mut content, material, random);
             let coded = base64_lines(&content);
             [&sample[..range.start], coded.trim_end().as_bytes(), &sample[range.end..]].concat()
         }
-        _ => sample.clone(),
+        _ => sample.to_vec(),
     };
-    if mutant == *sample || random.u8(0..4) == 0 {
-        change(&mut mutant, samples, random);
+    if mutant == sample || random.u8(0..4) == 0 {
+        change(&mut mutant, material, random);
     }
     mutant
 }
@@ -108,13 +147,13 @@ fn attachment(raw: &[u8], random: &mut Rng) -> Option<(std::ops::Range<usize>, V
 }
 
 /// Changes some octets: one to four times, in one of the ways below.
-fn change(octets: &mut Vec<u8>, samples: &[Vec<u8>], random: &mut Rng) {
+fn change(octets: &mut Vec<u8>, material: &Material, random: &mut Rng) {
     for _ in 0..random.usize(1..=4) {
         if octets.is_empty() {
             octets.push(random.u8(..));
         }
         let at = random.usize(0..octets.len());
-        match random.u8(0..8) {
+        match random.u8(0..9) {
             // A few bits.
             0 | 1 => {
                 for _ in 0..random.usize(1..=8) {
@@ -127,7 +166,7 @@ fn change(octets: &mut Vec<u8>, samples: &[Vec<u8>], random: &mut Rng) {
             3 => drop(octets.drain(..at.min(2000))),
             // A piece of another sample, or of an attachment in it, in the place of some octets.
             4 => {
-                let other = &samples[random.usize(0..samples.len())];
+                let other = material.sample(random);
                 let content = attachment(other, random).map(|(_, content)| content).filter(|_| random.bool());
                 let other = content.as_deref().unwrap_or(other);
                 let from = random.usize(0..=other.len());
@@ -162,10 +201,18 @@ fn change(octets: &mut Vec<u8>, samples: &[Vec<u8>], random: &mut Rng) {
                 let end = (at + width).min(octets.len());
                 octets.splice(at..end, number);
             }
-            // A block again and again.
-            _ => {
-                let block = octets[at..(at + random.usize(1..600)).min(octets.len())].to_vec();
-                let times = if block.len() < 50 { random.usize(1..300) } else { random.usize(1..20) };
+            // A block or a word again and again; now and then so often that whatever takes the square of its time shows.
+            kind => {
+                let block = match kind {
+                    7 => octets[at..(at + random.usize(1..600)).min(octets.len())].to_vec(),
+                    _ => material.words[random.usize(0..material.words.len())].clone(),
+                };
+                let times = match random.u16(0..300) {
+                    0 => 1_000_000 / block.len(),
+                    _ if kind == 8 && random.bool() => 1,
+                    _ if block.len() < 50 => random.usize(1..300),
+                    _ => random.usize(1..20),
+                };
                 octets.splice(at..at, block.repeat(times));
             }
         }

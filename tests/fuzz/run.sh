@@ -37,8 +37,9 @@ if [ "$minimise" ]; then
 fi
 
 case $target in
-    cfb | zip | file | message) length=60000 ;;
-    *) length=12000 ;;
+    cfb | zip | file) length=16000 ;;
+    message) length=12000 ;;
+    *) length=4000 ;;
 esac
 case $target in
     header | message | mime) words=mail ;;

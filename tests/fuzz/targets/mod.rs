@@ -60,8 +60,11 @@ fn examine(input: Input) -> Report {
     let size = input.bytes.len();
     let report = scan(input.clone(), &limits, &knowledge, &Stop::default());
     check(&report, &limits, size);
-    let again = scan(input, &limits, &knowledge, &Stop::default());
-    assert_eq!(report, again, "two scans of the same octets differ");
+    // Not for each, since it takes as long again.
+    if size.is_multiple_of(4) {
+        let again = scan(input, &limits, &knowledge, &Stop::default());
+        assert_eq!(report, again, "two scans of the same octets differ");
+    }
     report
 }
 
