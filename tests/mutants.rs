@@ -1,7 +1,7 @@
 //! Mutants of the samples: every file in `samples/`, damaged in the ways of the wire and of people with bad
 //! intentions, and scanned. Whatever comes in, a report comes out.
 //!
-//! `SEKISHO_MUTANTS=COUNT` makes so many (without it as many as take some ten seconds); `SEKISHO_SEED=NUMBER`
+//! `SEKISHO_MUTANTS=COUNT` makes so many (without it 20,000, some ten seconds); `SEKISHO_SEED=NUMBER`
 //! makes those of that seed, which a failure names.
 
 use std::fs;
