@@ -75,13 +75,14 @@ pub fn check(report: &Report, limits: &Limits, size: usize) {
     let json = serde_json::to_vec(report).expect("a report can be written");
     let read: Report = serde_json::from_slice(&json).expect("and read again");
     assert!(*report == read, "a report is not what was written");
-    // What was handed in counts, but is a part even if it is over a limit.
-    let inner = &report.parts[1..];
-    assert!(report.parts.len() as u64 <= limits.max_files.max(1), "more parts than max_files");
+    // What was handed in is a part even if it is over a limit; then it was not charged.
+    let (handed_in, inner) = report.parts.split_first().expect("what was handed in is a part");
+    let is_charged = handed_in.size <= limits.max_file_size.min(limits.max_scan_size);
+    let charged = if is_charged { &report.parts[..] } else { inner };
+    assert!(charged.len() as u64 <= limits.max_files, "more parts than max_files");
     assert!(inner.iter().all(|part| part.depth <= limits.max_recursion), "deeper than max_recursion");
     assert!(inner.iter().all(|part| part.size <= limits.max_file_size), "larger than max_file_size");
-    let all: u64 = report.parts.iter().map(|part| part.size).sum();
-    assert!(inner.is_empty() || all <= limits.max_scan_size, "more than max_scan_size");
+    assert!(charged.iter().map(|part| part.size).sum::<u64>() <= limits.max_scan_size, "more than max_scan_size");
     let parts: HashMap<_, _> = report.parts.iter().map(|part| (&part.path, part)).collect();
     assert_eq!(parts.len(), report.parts.len(), "a path twice");
     for part in &report.parts {
