@@ -4,6 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use data_encoding::BASE64_MIME_PERMISSIVE;
+use sekisho::knowledge::Knowledge;
+use sekisho::limits::Limits;
+use sekisho::part::PartPath;
+use sekisho::scan::{Input, Place, Stop, scan};
+use sekisho::worker::protocol::{self, Done};
 
 use crate::common::office::{self, ModuleKind};
 use crate::common::ooxml::{self, Member};
@@ -25,9 +30,25 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "smtp_session" | "smtp_wire" => smtp_dialogs(),
         "vba_code" => SOURCES.iter().map(|source| source.as_bytes().to_vec()).collect(),
         "vba_project" => projects(),
+        "worker" => reports(),
         "zip" => archives(),
         _ => Vec::new(),
     }
+}
+
+/// What a worker says of each sample, and where it was.
+fn reports() -> Vec<Vec<u8>> {
+    let messages = samples::all().into_iter().map(|sample| sample.message);
+    let mut reports: Vec<Vec<u8>> = messages
+        .filter_map(|message| {
+            let (limits, knowledge) = (Limits::default(), Knowledge::default());
+            let report = scan(Input::message(message), &limits, &knowledge, &Stop::default());
+            serde_json::to_vec(&Done { report, resident: 1, enclosures: Vec::new() }).ok()
+        })
+        .collect();
+    let place = Place { part: PartPath::root().child(1), name: "a.doc".to_owned(), format: "cfb".to_owned() };
+    reports.extend(protocol::note(&place).map(|note| note.to_vec()));
+    reports
 }
 
 /// The messages of the samples, and one of each awkward kind.

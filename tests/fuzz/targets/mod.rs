@@ -8,6 +8,7 @@ mod milter;
 mod settings;
 mod smtp;
 mod text;
+mod worker;
 
 use std::collections::HashMap;
 
@@ -24,6 +25,7 @@ pub use milter::{milter_codec, milter_session};
 pub use settings::{config, entry};
 pub use smtp::{smtp_next_hop, smtp_session, smtp_wire};
 pub use text::{file, markup};
+pub use worker::worker;
 
 /// The body of a target: panics if something that must hold does not.
 pub type Body = fn(&[u8]);
@@ -46,6 +48,7 @@ pub const ALL: &[(&str, Body)] = &[
     ("smtp_wire", smtp_wire),
     ("vba_code", vba_code),
     ("vba_project", vba_project),
+    ("worker", worker),
     ("zip", zip),
 ];
 

@@ -1,0 +1,5 @@
+//! The target `worker`.
+
+#![no_main]
+
+sekisho_fuzz::program!(worker);
