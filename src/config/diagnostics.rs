@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use crate::hostile;
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -116,6 +118,25 @@ impl Diagnostic {
 /// Longest part of a line that is shown, in characters.
 const MAX_SOURCE: usize = 160;
 
+/// Characters of a message that are shown at its beginning and at its end. A string whose closing quotes are missing
+/// may be the rest of the file.
+const MAX_MESSAGE: usize = 200;
+
+/// A message as a line of a log: the middle of a long one is left out, since what is wrong stands at its end.
+fn on_one_line(message: &str) -> String {
+    let line = message.replace("\r\n", " ").replace('\n', " ");
+    let middle = |at: usize| line.char_indices().nth(at).map(|(offset, _)| offset);
+    let behind = line.chars().count().saturating_sub(MAX_MESSAGE);
+    let line = match (middle(MAX_MESSAGE), middle(behind)) {
+        (Some(head), Some(tail)) if behind > MAX_MESSAGE => {
+            let (start, end) = (line.get(..head).unwrap_or_default(), line.get(tail..).unwrap_or_default());
+            format!("{start} … {end}")
+        }
+        _ => line,
+    };
+    hostile::escape(&line).into_owned()
+}
+
 fn shortened(line: &str) -> String {
     match line.char_indices().nth(MAX_SOURCE) {
         Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
@@ -201,7 +222,7 @@ impl<'t> Source<'t> {
             line,
             column: characters(start..offset).saturating_add(1),
             length: characters(offset..end.max(offset)).max(1),
-            message,
+            message: on_one_line(&message),
             expected,
             suggestion,
             source: source.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect(),
@@ -225,6 +246,18 @@ pub(super) fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_about_a_value_of_many_lines_is_one_line() {
+        let value = "x\r\ny\u{1b}[31m\n".repeat(1000);
+        let problem = Problem::error(0..1, format!("`{value}` is not an address"));
+        let line = Source::new("a = 1\n", "f.toml").diagnostic(problem).line_for_log();
+        assert!(!line.contains(hostile::is_hostile) && line.chars().count() < 1500, "{line:?}");
+        assert!(
+            line.starts_with("f.toml:1:1: `x y⟦U+001B⟧[31m x ") && line.ends_with(" is not an address"),
+            "{line:?}"
+        );
+    }
 
     #[test]
     fn a_diagnostic_points_at_its_word() {
