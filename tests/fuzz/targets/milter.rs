@@ -47,7 +47,7 @@ pub fn milter_codec(data: &[u8]) {
         (Modification::ChangeHeader { index: 1, name, value: value.clone() }, 2, 4),
         (Modification::AddHeader { name: text.clone(), value }, 2, 0),
         (Modification::AddRecipient(Path { parameters: Octets::default(), ..path.clone() }), 1, 0),
-        (Modification::AddRecipient(path.clone()), 2, 0),
+        (Modification::AddRecipient(path.clone()), 1 + usize::from(!path.parameters.0.is_empty()), 0),
         (Modification::DeleteRecipient(path), 1, 0),
         (Modification::Quarantine(text.clone()), 1, 0),
     ];
