@@ -46,6 +46,8 @@ mod samples;
 mod scan;
 /// The proxy over real sockets.
 mod smtp;
+/// Much mixed mail, and an account of it.
+mod soak;
 /// Parts cut out of messages.
 mod strip;
 /// Sockets from systemd, and what it is told.

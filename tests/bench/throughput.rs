@@ -1,10 +1,13 @@
 //! What scanning costs: `cargo bench --bench throughput [-- scan|proxy|milter|postfix|idle [MESSAGE]]`.
-//! `MESSAGE` is a part of a message's name (`docm`): only these are measured.
+//! `MESSAGE` is a part of a message's name (`docm`): only these are measured. Only when asked for:
+//! `isolation` (what scanning in workers adds), `hostile` (what honest mail feels of an attack),
+//! `soak [COUNT]` (nothing is lost, nothing grows; ends with 1 otherwise).
 //!
 //! Every message carries unique attachment bytes, so that no cache can answer. The proxy is measured
 //! as a process of its own (`sekisho serve`), beside the same proxy with a handler that forwards
 //! without looking ("off"), in one run on the same machine: compare by ratio.
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use sekisho::config::Config;
@@ -15,26 +18,38 @@ use sekisho::verdict::judge;
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../ordeal/formats.rs"]
+mod formats;
+mod hostile;
+mod isolation;
 mod load;
 mod messages;
 mod milter;
 mod postfix;
 mod process;
+mod soak;
 
 use messages::Kind;
 use process::Daemon;
 
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let wanted = arguments.get(1).map_or("", String::as_str);
     match arguments.first().map(String::as_str) {
+        // The daemon that is attacked, and its workers: the real one, with formats that do what a parser's fault would.
+        Some("serve" | "worker") => return sekisho::cli::program::main(formats::all()),
+        Some("isolation") => isolation::compare(),
+        Some("hostile") => hostile::run(),
+        Some("soak") => return soak::run(wanted),
         Some("relay") => process::relay(wanted),
         Some("scan") => scanning(wanted),
         Some("proxy") => proxy(wanted),
         Some("milter") => milters(wanted),
         Some("postfix") => postfix::compare(),
         Some("idle") => idle(),
-        Some(other) => panic!("unknown benchmark `{other}`: scan, proxy, milter, postfix or idle"),
+        Some(other) => {
+            panic!("unknown benchmark `{other}`: scan, proxy, milter, postfix, idle, isolation, hostile or soak")
+        }
         None => {
             scanning("");
             proxy("");
@@ -43,6 +58,7 @@ fn main() {
             idle();
         }
     }
+    ExitCode::SUCCESS
 }
 
 /// Plain scanning on one thread.

@@ -12,10 +12,12 @@ pub mod office;
 pub mod ooxml;
 pub mod ovba;
 pub mod postfix;
+pub mod process;
 pub mod relay;
 pub mod samples;
 pub mod sink;
 pub mod smtp;
+pub mod soak;
 pub mod station;
 
 use std::path::PathBuf;
