@@ -367,7 +367,8 @@ fn pages(pipeline: &Arc<Pipeline>, shutdown: &Shutdown) -> Pages {
     let readiness = move || {
         let running = if draining.is_draining() { Err("stopping".to_owned()) } else { Ok(()) };
         let quarantine = pipeline.quarantine.check().map_err(|error| error.to_string());
-        vec![("running", running), ("quarantine", quarantine), ("spool", check_spool(&pipeline.spool()))]
+        let (spool, workers) = (check_spool(&pipeline.spool()), pipeline.workers.check());
+        vec![("running", running), ("quarantine", quarantine), ("spool", spool), ("workers", workers)]
     };
     Pages { metrics, readiness: Arc::new(readiness) }
 }

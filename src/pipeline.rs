@@ -61,7 +61,8 @@ pub struct Pipeline {
     spool_folder: PathBuf,
     /// What looks into mail in which there is nothing to open; the workers have the same.
     formats: &'static [Format],
-    workers: Arc<Workers>,
+    /// What opens attachments.
+    pub workers: Arc<Workers>,
     oracles: Oracles,
     slots: Arc<Slots>,
     /// What messages have of memory while they are here.

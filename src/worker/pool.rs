@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
 use std::process::{Child, ChildStderr, ExitStatus};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -61,6 +62,9 @@ pub struct Workers {
     /// Workers kept ready.
     warm: usize,
     idle: Mutex<Vec<Worker>>,
+    busy: AtomicUsize,
+    /// Why the last attempt to start a worker failed, if it did.
+    trouble: Mutex<Option<String>>,
     metrics: Arc<Metrics>,
 }
 
@@ -125,7 +129,15 @@ impl Workers {
     /// No worker can be started, and why; what to do is in the message.
     pub async fn start(program: Program, memory: u64, warm: usize, metrics: Arc<Metrics>) -> io::Result<Arc<Self>> {
         let (nursery, hello) = (Nursery::open(program)?, Hello { memory, cpu: MAX_CPU });
-        let workers = Arc::new(Self { nursery, hello, warm: warm.max(1), idle: Mutex::default(), metrics });
+        let workers = Arc::new(Self {
+            nursery,
+            hello,
+            warm: warm.max(1),
+            idle: Mutex::default(),
+            busy: AtomicUsize::new(0),
+            trouble: Mutex::default(),
+            metrics,
+        });
         let (first, ready) = workers.birth().await?;
         match ready.warning {
             Some(warning) => tracing::warn!(wall = ready.wall, "{warning}"),
@@ -159,7 +171,7 @@ impl Workers {
     }
 
     async fn scan_in(self: &Arc<Self>, worker: Worker, task: Task<'_>) -> io::Result<Ended> {
-        let mut worker = Lent { worker: Some(worker), workers: self };
+        let mut worker = Lent::new(worker, self);
         let message = memfd(task.message).await?;
         let job = Job { size: task.message.size(), limits: task.limits.clone(), knowledge: task.knowledge.clone() };
         let job = frame(&job, MAX_FRAME)?;
@@ -189,9 +201,13 @@ impl Workers {
         }
     }
 
-    /// Workers with nothing to do.
-    pub fn resting(&self) -> usize {
-        self.idle().len()
+    /// Whether workers can be started.
+    ///
+    /// # Errors
+    /// Why the last one could not, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.as_ref().map_or(Ok(()), |why| Err(format!("{CANNOT_START}: {why}")))
     }
 
     /// Lets workers go that nobody needed for a while, and sees that the warm ones are there. To be called now
@@ -224,6 +240,13 @@ impl Workers {
     }
 
     async fn birth(&self) -> io::Result<(Worker, Ready)> {
+        let born = self.born().await;
+        let trouble = born.as_ref().err().map(ToString::to_string);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        born
+    }
+
+    async fn born(&self) -> io::Result<(Worker, Ready)> {
         let born = timeout(BIRTH, self.nursery.start()).await.map_err(|_| slow_birth())??;
         let Newborn { child, socket, stderr } = born;
         socket.set_nonblocking(true)?;
@@ -267,6 +290,12 @@ impl Workers {
     fn keep(&self, mut worker: Worker) {
         worker.since = Instant::now();
         self.idle().push(worker);
+        self.tell();
+    }
+
+    /// How many there are, for whoever watches.
+    fn tell(&self) {
+        self.metrics.workers(self.busy.load(Ordering::Relaxed), self.idle().len());
     }
 
     /// One is gone: so that the next message need not wait for its successor.
@@ -316,8 +345,18 @@ struct Lent<'a> {
     workers: &'a Workers,
 }
 
+impl<'a> Lent<'a> {
+    fn new(worker: Worker, workers: &'a Workers) -> Self {
+        workers.busy.fetch_add(1, Ordering::Relaxed);
+        workers.tell();
+        Self { worker: Some(worker), workers }
+    }
+}
+
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
+        self.workers.busy.fetch_sub(1, Ordering::Relaxed);
+        self.workers.tell();
         if let Some(worker) = self.worker.take() {
             self.workers.nursery.forget(worker.child);
         }

@@ -238,7 +238,7 @@ impl Attack {
             let number = self.number.fetch_add(1, Ordering::SeqCst);
             let reply = self.send(port, session, number, &bombs.message(number));
             if !self.over.load(Ordering::SeqCst) {
-                let told = reply.map_or_else(|error| error.kind().to_string(), |reply| reply);
+                let told = reply.unwrap_or_else(|error| error.kind().to_string());
                 *self.replies.lock().expect("the replies").entry(told).or_default() += 1;
             }
         }
