@@ -14,6 +14,8 @@ mod config;
 mod deploy;
 /// Nothing is lost: kills and the order of writes.
 mod durability;
+/// Faults under load, with an account of each message.
+mod faults;
 /// Fuzz targets, replayed.
 mod fuzz;
 /// What happens at, below and above each limit.

@@ -5,8 +5,10 @@
 #![allow(clippy::print_stderr, reason = "what was skipped, and the logs behind a failure")]
 
 pub mod awkward;
+pub mod bridge;
 pub mod client;
 pub mod daemon;
+pub mod load;
 pub mod milter;
 pub mod office;
 pub mod ooxml;

@@ -3,6 +3,7 @@
 //! It takes mail for anybody on one port of 127.0.0.1, sends everything on to a sink, and is changed by
 //! the very commands of `docs/postfix.md`. It needs root (master(8) does).
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -74,6 +75,24 @@ impl Postfix {
     /// Everything that it has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// How often each message was put off, by what stands in its Message-ID field.
+    pub fn deferred(&self) -> BTreeMap<String, usize> {
+        let (mut names, mut deferred) = (BTreeMap::new(), BTreeMap::new());
+        for line in self.log().lines() {
+            let Some((queue_id, event)) = line.split_once("]: ").and_then(|(_, rest)| rest.split_once(": ")) else {
+                continue;
+            };
+            if let Some(name) = event.strip_prefix("message-id=") {
+                names.insert(queue_id.to_owned(), name.to_owned());
+            } else if event.contains("status=deferred")
+                && let Some(name) = names.get(queue_id)
+            {
+                *deferred.entry(name.clone()).or_default() += 1;
+            }
+        }
+        deferred
     }
 
     /// `main.cf` and `master.cf`.
