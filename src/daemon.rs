@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -38,6 +38,10 @@ use crate::worker::pool::CANNOT_START;
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// Every how many of those the quarantine is tidied: 10 minutes.
 const UPKEEP_EVERY: u32 = 40;
+/// A clock that is further ahead than this was set: no leap of ordinary correction is longer.
+const JUMP: Duration = Duration::from_secs(3600);
+/// How long a clock that was set ahead is not believed: time for somebody to notice.
+const DOUBT: Duration = Duration::from_secs(24 * 3600);
 /// How often the pool of workers is brought to its size.
 const TEND_EVERY: Duration = Duration::from_secs(10);
 /// How long accept loops may take to remove their sockets. They do nothing else by then.
@@ -417,15 +421,17 @@ fn check_spool(policy: &SpoolPolicy) -> Result<(), String> {
 /// Retention, and the gauges of the quarantine.
 async fn upkeep(quarantine: Arc<Quarantine>, metrics: Arc<Metrics>, end: CancellationToken) {
     let mut ticks = tokio::time::interval(GAUGES_EVERY);
+    let mut calendar = Calendar::new(Timestamp::now(), Instant::now());
     for tick in (0..UPKEEP_EVERY).cycle() {
         tokio::select! {
             _ = ticks.tick() => {}
             () = end.cancelled() => return,
         }
         let (quarantine, metrics) = (Arc::clone(&quarantine), Arc::clone(&metrics));
+        let today = calendar.today(Timestamp::now(), Instant::now());
         let done = tokio::task::spawn_blocking(move || {
             if tick == 0 {
-                tidy(&quarantine, &metrics);
+                tidy(&quarantine, &metrics, today);
             }
             measure(&quarantine, &metrics);
         });
@@ -435,8 +441,41 @@ async fn upkeep(quarantine: Arc<Quarantine>, metrics: Arc<Metrics>, end: Cancell
     }
 }
 
-fn tidy(quarantine: &Quarantine, metrics: &Metrics) {
-    match quarantine.maintain(Timestamp::now()) {
+/// The time by which held messages expire: the clock's, unless that has jumped ahead. A wrong clock must not
+/// delete what is held.
+struct Calendar {
+    /// What the clock said when it was last believed.
+    believed: Timestamp,
+    at: Instant,
+    jumped: Option<Instant>,
+}
+
+impl Calendar {
+    fn new(now: Timestamp, at: Instant) -> Self {
+        Self { believed: now, at, jumped: None }
+    }
+
+    /// The clock says `now`; `at` is the same moment by a clock that nobody sets.
+    fn today(&mut self, now: Timestamp, at: Instant) -> Timestamp {
+        let expected = self.believed.checked_add(at.saturating_duration_since(self.at)).unwrap_or(now);
+        let is_ahead = expected.checked_add(JUMP).is_ok_and(|latest| now > latest);
+        let since = *self.jumped.get_or_insert(at);
+        if is_ahead && since == at {
+            tracing::warn!(
+                clock = %now, expected = %expected,
+                "the clock was set ahead: held messages expire by it only in a day; correct it if it is wrong"
+            );
+        }
+        if is_ahead && at.saturating_duration_since(since) < DOUBT {
+            return expected;
+        }
+        *self = Self::new(now, at);
+        now
+    }
+}
+
+fn tidy(quarantine: &Quarantine, metrics: &Metrics, today: Timestamp) {
+    match quarantine.maintain(today) {
         Ok(done) => {
             count(metrics, QuarantineOperation::Expire, done.expired);
             count(metrics, QuarantineOperation::Recover, done.recovered);
@@ -491,4 +530,28 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         keys.push("limits.max_memory");
     }
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_ahead_is_believed_after_a_day() {
+        let (noon, begun) = (Timestamp::UNIX_EPOCH + Duration::from_secs(1_000_000_000), Instant::now());
+        let hour = Duration::from_secs(3600);
+        let mut calendar = Calendar::new(noon, begun);
+        let mut at = |clock: Duration, passed: Duration| {
+            (calendar.today(noon + clock, begun + passed) - noon).total(jiff::Unit::Hour).unwrap()
+        };
+        assert_eq!(at(hour, hour), 1.0, "time passes");
+        assert_eq!(at(hour * 3, hour * 2), 3.0, "an hour is corrected");
+        assert_eq!(at(hour * 2, hour * 2), 2.0, "back at once");
+        assert_eq!(at(hour * 9000, hour * 3), 3.0, "a year ahead is not believed");
+        assert_eq!(at(hour * 9010, hour * 13), 13.0);
+        assert_eq!(at(hour * 14, hour * 14), 14.0, "it was mended");
+        assert_eq!(at(hour * 9000, hour * 15), 15.0);
+        assert_eq!(at(hour * 9023, hour * 38), 38.0);
+        assert_eq!(at(hour * 9024, hour * 39), 9024.0, "it is meant");
+    }
 }
