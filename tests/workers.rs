@@ -185,7 +185,7 @@ fn no_worker_outlives_a_daemon_that_was_killed() {
 
 #[test]
 fn letters_pass_while_every_worker_hangs() {
-    let (daemon, sink) = started("[limits]\nmax_scan_time = \"20s\"\nmax_scans = 1\n");
+    let (daemon, sink) = started("[limits]\nmax_scan_time = \"10s\"\nmax_scans = 1\n");
     let port = daemon.port();
     let hangs = thread::spawn(move || send(port, FROM, TO, &ordering("hang", 0)));
     wait_for("the scan", PATIENCE, || daemon.metric("sekisho_scans_running") == Some(1.0));

@@ -306,14 +306,14 @@ fn rest(daemon: &Daemon, account: &Account) {
 }
 
 fn note_held(entry: &serde_json::Value, account: &Account) -> bool {
-    let number = entry["message_id"].as_str().and_then(number_in);
+    let number = entry["subject"].as_str().and_then(number_in);
     if let Some(number) = number {
         account.note(number, fate::HELD);
     }
     number.is_some()
 }
 
-/// The number of the message with this Message-ID.
+/// The number of the message with this Message-ID or subject.
 fn number_in(text: &str) -> Option<usize> {
     let (_, rest) = text.split_once("soak-")?;
     rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
