@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::client::{Client, letter, send};
 use crate::common::daemon::Daemon;
+use crate::common::process::children;
 use crate::common::sink::Sink;
 use crate::common::{free_port, wait_for};
 use crate::wall::ordeal;
@@ -44,16 +45,8 @@ fn ordering(order: &str, number: usize) -> Vec<u8> {
 
 /// The processes of its workers now.
 fn workers(daemon: &Daemon) -> Vec<Pid> {
-    let pid = daemon.pid();
-    let lists = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
-    let files = lists.flatten().map(|task| task.path().join("children"));
-    let children = files.filter_map(|file| std::fs::read_to_string(file).ok());
-    let children: Vec<String> = children.collect();
-    children
-        .iter()
-        .flat_map(|children| children.split_ascii_whitespace())
-        .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
-        .collect()
+    let pids = children(daemon.pid()).into_iter();
+    pids.filter_map(|pid| Pid::from_raw(pid.try_into().ok()?)).collect()
 }
 
 /// Sends what kills a worker, three times, and says what was told of it: deferred twice, and then held.

@@ -3,7 +3,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -17,6 +16,8 @@ use sekisho::smtp::reply::Reply;
 use sekisho::smtp::server;
 use sekisho::transaction::{Answer, Ending, Forwarded, Handler, Mail, Onward};
 use sekisho::transport::Transport;
+
+use crate::common::process::children;
 
 /// A running daemon; ended when dropped.
 pub struct Daemon {
@@ -79,26 +80,30 @@ impl Daemon {
         }
     }
 
-    /// CPU seconds used so far, user and system.
+    /// CPU seconds used so far, user and system, by the daemon, its workers and those before them.
     pub fn cpu(&self) -> f64 {
-        stat_cpu(&std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap())
+        let used = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(0.0, |stat| stat_cpu(&stat));
+        used(self.child.id()) + children(self.child.id()).into_iter().map(used).sum::<f64>()
     }
 
-    /// Resident memory now.
+    /// Resident memory now, of the daemon and its workers (what they share counts for each).
     pub fn rss_mb(&self) -> f64 {
         self.status("VmRSS:")
     }
 
-    /// The most resident memory so far.
+    /// The most resident memory so far, added up over daemon and workers.
     pub fn peak_rss_mb(&self) -> f64 {
         self.status("VmHWM:")
     }
 
     fn status(&self, key: &str) -> f64 {
-        let status =
-            std::fs::read_to_string(Path::new("/proc").join(self.child.id().to_string()).join("status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+        let of = |pid: u32| -> f64 {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix(key));
+            let kilobytes = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<f64>().ok());
+            kilobytes.unwrap_or_default() / 1024.0
+        };
+        of(self.child.id()) + children(self.child.id()).into_iter().map(of).sum::<f64>()
     }
 }
 
@@ -123,7 +128,8 @@ pub fn cpu_of_programs(names: &[&str]) -> f64 {
 /// User and system seconds in a line of `/proc/PID/stat`.
 fn stat_cpu(stat: &str) -> f64 {
     let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    // Of the process, and of its children that have ended.
+    let ticks: u64 = fields[11..15].iter().map(|field| field.parse::<u64>().unwrap()).sum();
     ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
