@@ -216,6 +216,24 @@ fn odd_inputs_are_just_messages() {
     }
 }
 
+/// A million line ends of a kind, behind each of what decides how lines end: read once, not once for each of them.
+#[test]
+fn rows_of_line_ends_take_no_time() {
+    let started = Instant::now();
+    for top in ["", "\r", "A: b\r\r", "A: b\n\n", "Content-Type: multipart/mixed; boundary=b\r\r--b\r\r"] {
+        for end in ["\r", "\n", "\r\n", "\r\r\n", "\r \r", "\n\r"] {
+            let many = end.repeat(1 << 20);
+            for raw in
+                [format!("{top}{many}"), format!("{top}{many}\n"), format!("{top}{many}Content-Type: text/plain")]
+            {
+                scan(raw.as_bytes());
+            }
+        }
+    }
+    // Some seconds; the square of a million takes days.
+    assert!(started.elapsed() < Duration::from_secs(300), "{:?}", started.elapsed());
+}
+
 #[test]
 fn mutants_never_panic() {
     let mut random = fastrand::Rng::with_seed(20240101);

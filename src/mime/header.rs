@@ -24,6 +24,10 @@ pub(crate) struct Line {
     pub span: Range<usize>,
 }
 
+/// The most CRs before an LF that are one line end with it, where a CR alone ends a line too. Looking further would
+/// look at a long row of CRs again for each of them.
+const MAX_RETURNS: usize = 8;
+
 /// The line that begins at `at`, inside `raw[..end]`; `None` at the end.
 pub(crate) fn line(raw: &[u8], at: usize, end: usize, ends: Ends) -> Option<Line> {
     let rest = raw.get(at..end).filter(|rest| !rest.is_empty())?;
@@ -37,7 +41,7 @@ pub(crate) fn line(raw: &[u8], at: usize, end: usize, ends: Ends) -> Option<Line
     let mut length = stop.saturating_add(1);
     if rest.get(stop) == Some(&b'\r') {
         // CR CR LF is one line end of a server that translated twice.
-        let returns = rest.iter().skip(stop).take_while(|byte| **byte == b'\r').count();
+        let returns = rest.iter().skip(stop).take(MAX_RETURNS).take_while(|byte| **byte == b'\r').count();
         if rest.get(stop.saturating_add(returns)) == Some(&b'\n') {
             length = stop.saturating_add(returns).saturating_add(1);
         }
