@@ -376,11 +376,14 @@ impl<J: Judge> Driver<J> {
     /// The last octets, and the end of the connection. Closing one with unread octets resets it, and the MTA
     /// may never see them: so its own are read.
     async fn finish(&mut self) -> io::Result<()> {
-        let last_words = !self.session.output().is_empty();
+        if self.session.output().is_empty() {
+            // Nothing that could be lost: the end of the connection says it all.
+            return Ok(());
+        }
         self.stream.write_all_buf(self.session.output()).await?;
         self.stream.shutdown().await?;
         let mut unread = [0; 4096];
-        while last_words && self.stream.read(&mut unread).await? > 0 {}
+        while self.stream.read(&mut unread).await? > 0 {}
         Ok(())
     }
 }

@@ -525,8 +525,19 @@ fn sealed(message: &Message) -> io::Result<OwnedFd> {
     }
     // The worker reads from the start: the descriptors share their position.
     io::Seek::rewind(&mut file)?;
-    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    seal(&file)?;
     Ok(file.into())
+}
+
+/// Nobody can write any more, nor change the size or the seals (memfd_create(2)).
+fn seal(file: &File) -> io::Result<()> {
+    let rest = SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    // Nobody has mapped it for writing, so this seal is as good as F_SEAL_WRITE. That one waits for whoever in the kernel
+    // looks at the pages just now, and gives up with EBUSY; kernels before 5.1 have no other.
+    match fcntl_add_seals(file, SealFlags::FUTURE_WRITE | rest) {
+        Err(rustix::io::Errno::INVAL) => Ok(fcntl_add_seals(file, SealFlags::WRITE | rest)?),
+        sealed => Ok(sealed?),
+    }
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ fn scanning(wanted: &str) {
 
 /// Through the proxy, scanning on and off, ten sessions and one.
 fn proxy(wanted: &str) {
-    println!("\nproxy, 10 sessions (CPU and memory are the daemon's alone)");
+    println!("\nproxy, 10 sessions (CPU and memory are those of daemon and workers)");
     println!(
         "{:<24} {:>5} {:>10} {:>14} {:>9} {:>9} {:>9}",
         "message", "scan", "messages/s", "CPU s per 1000", "RSS MB", "p50 ms", "p99 ms"
@@ -143,7 +143,7 @@ fn proxy(wanted: &str) {
 
 /// As a milter, over a Unix socket and TCP; "off" is the same server with a judge that accepts.
 fn milters(wanted: &str) {
-    println!("\nmilter (CPU and memory are the daemon's alone)");
+    println!("\nmilter (CPU and memory are those of daemon and workers)");
     println!(
         "{:<24} {:>5} {:>5} {:>10} {:>14} {:>9} {:>9} {:>9} {:>12}",
         "message", "over", "scan", "messages/s", "CPU s per 1000", "RSS MB", "p50 ms", "p99 ms", "1 session ms"
