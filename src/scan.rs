@@ -66,7 +66,7 @@ pub struct PartReport {
     /// Where its octets stand in the outermost raw message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<Range<usize>>,
-    /// Identifies macro code across copies of a document, once such fingerprints are computed.
+    /// Identifies the macro code in it across copies of a document ([`crate::vba::fingerprint`]).
     pub code_fingerprint: Option<String>,
     /// `true` if it was encrypted and one of the passwords tried opened it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,6 +110,19 @@ pub enum IndicatorKind {
     Command,
     /// A file name or path.
     File,
+}
+
+impl IndicatorKind {
+    /// The name in JSON and in the docs.
+    pub fn name(self) -> &'static str {
+        match self {
+            IndicatorKind::Url => "url",
+            IndicatorKind::Domain => "domain",
+            IndicatorKind::Ip => "ip",
+            IndicatorKind::Command => "command",
+            IndicatorKind::File => "file",
+        }
+    }
 }
 
 /// Asks a running scan to stop: the time limit lives outside, where the clock is.
@@ -454,6 +467,18 @@ impl Scan {
             let types: TypeSet = report.types.iter().copied().chain([file_type]).collect();
             report.types = types.iter().collect();
         }
+    }
+
+    /// Records what identifies the macro code in a part.
+    pub fn learn_code(&mut self, part: &Part, fingerprint: String) {
+        if let Some(report) = self.report.parts.iter_mut().find(|p| p.path == part.path) {
+            report.code_fingerprint = Some(fingerprint);
+        }
+    }
+
+    /// Whether such a finding was reported of this part.
+    pub fn has_found(&self, id: FindingId, part: &Part) -> bool {
+        self.repeats.contains_key(&(id, part.path.clone()))
     }
 
     /// Passwords to try, those from outside first.

@@ -3,14 +3,15 @@
 //! [`project`] reads the modules, [`token`], [`code`] and [`program`] take them apart, [`trace`]
 //! computes what can be computed and notes the calls, [`capability`] judges each by its arguments,
 //! [`reach`] tells what runs by itself and what is reached from there, [`obfuscation`] measures how
-//! readable all of it is, [`payload`] and [`compiled`] look beside the source. Nothing is judged
-//! by a word alone.
+//! readable all of it is, [`payload`] and [`compiled`] look beside the source, [`fingerprint`] knows the
+//! code again. Nothing is judged by a word alone.
 
 pub mod capability;
 pub mod code;
 pub mod command;
 pub mod compiled;
 pub mod compress;
+pub mod fingerprint;
 pub mod fold;
 pub mod obfuscation;
 pub mod payload;
@@ -38,6 +39,7 @@ use trace::Call;
 /// document, in which code may keep something.
 pub fn examine(file: &CompoundFile<'_>, text: &str, part: &Part, scan: &mut Scan) {
     let mut has_code = false;
+    let mut all = fingerprint::Code::default();
     for project in project::projects(file, scan.room()) {
         if scan.stopped() {
             return;
@@ -45,15 +47,23 @@ pub fn examine(file: &CompoundFile<'_>, text: &str, part: &Part, scan: &mut Scan
         if project.is_cut {
             scan.limit(part, Limit::FileSize);
         }
-        has_code |= examine_project(&project, part, scan);
+        has_code |= examine_project(&project, &mut all, part, scan);
     }
-    if has_code {
-        payload::examine(file, text, part, scan);
+    if !has_code {
+        return;
+    }
+    payload::examine(file, text, part, scan);
+    // Source that is not all of the code.
+    const UNSEEN: [FindingId; 3] = [finding::VBA_NO_SOURCE, finding::DAMAGED, finding::LIMIT_EXCEEDED];
+    if !UNSEEN.iter().any(|id| scan.has_found(*id, part))
+        && let Some(fingerprint) = all.fingerprint()
+    {
+        scan.learn_code(part, fingerprint);
     }
 }
 
 /// Reports on a project; `false` if it has no code.
-fn examine_project(project: &Project, part: &Part, scan: &mut Scan) -> bool {
+fn examine_project(project: &Project, all: &mut fingerprint::Code, part: &Part, scan: &mut Scan) -> bool {
     let sources: Vec<Source<'_>> = project.modules.iter().map(|module| Source::new(&module.source)).collect();
     compiled::examine(project, &sources, part, scan);
     let modules: Vec<Vec<Token<'_>>> = sources.iter().map(token::tokens).collect();
@@ -80,6 +90,11 @@ fn examine_project(project: &Project, part: &Part, scan: &mut Scan) -> bool {
     if let Some(reasons) = obfuscation::judge(&modules) {
         scan.finding(finding::VBA_OBFUSCATED, part, &project.path, &reasons);
     }
+    let found: Vec<(FindingId, Option<&Call>)> =
+        found.iter().map(|capability| (capability.id, capability.call.and_then(|call| calls.get(call)))).collect();
+    let is_steered = fingerprint::is_steered(modules.iter().flatten(), &found);
+    let named = project.modules.iter().map(|module| module.name.as_str()).zip(modules.iter().map(Vec::as_slice));
+    all.add((!is_steered).then(|| fingerprint::of(named)));
     true
 }
 
