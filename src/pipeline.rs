@@ -25,6 +25,7 @@ use crate::mime;
 use crate::part::PartPath;
 use crate::plan::plan;
 use crate::policy;
+use crate::policy::allow::{Forgiven, forgive};
 use crate::policy::decision::Decision;
 use crate::policy::facts::{FACTS_VERSION, Facts};
 use crate::queue::{Full, Slots};
@@ -84,6 +85,8 @@ struct Judged {
     report: Report,
     verdict: Verdict,
     facts: Facts,
+    /// The names of the exceptions that forgave something.
+    allowed_by: Vec<String>,
     decisions: Vec<Decision>,
     /// What the message is without the parts that rules want stripped, by these parts.
     stripped: Vec<(Vec<PartPath>, Stripped)>,
@@ -209,13 +212,13 @@ impl Pipeline {
                 conclude(mail, &report, repeated).ok_or(Trouble::Unjudged)?
             }
         };
-        let (verdict, facts, decisions) = judged;
+        let Concluded { verdict, facts, allowed_by, decisions } = judged;
         let stages = vec![(Stage::Scan, took), (Stage::Policy, begun.elapsed())];
         if mail.client_gone.is_cancelled() {
             // Nobody would hear the reply, and the client keeps the message: do not make a second one.
             return Err(Trouble::ClientGone);
         }
-        Ok(Judged { head, report, verdict, facts, decisions, stripped: Vec::new(), waited, stages })
+        Ok(Judged { head, report, verdict, facts, allowed_by, decisions, stripped: Vec::new(), waited, stages })
     }
 
     /// The header of a message.
@@ -261,23 +264,37 @@ async fn read<T: Send + 'static>(
     read.and_then(|read| read).map_err(Trouble::Unreadable)
 }
 
-/// What the findings mean and what is done about it; `None` if finding that out panics.
-fn conclude(mail: &Mail, report: &Report, repeated: bool) -> Option<(Verdict, Facts, Vec<Decision>)> {
+/// What the findings of a message mean, and what is done about it.
+struct Concluded {
+    verdict: Verdict,
+    facts: Facts,
+    allowed_by: Vec<String>,
+    decisions: Vec<Decision>,
+}
+
+/// Judges and decides; `None` if that panics.
+fn conclude(mail: &Mail, report: &Report, repeated: bool) -> Option<Concluded> {
     let conclude = || {
-        let verdict = judge(report);
-        let facts = facts(mail, mail.message.size(), report, &verdict);
+        let (policy, now) = (&mail.config.policy, Timestamp::now());
+        let Forgiven { report, by } = allowed(mail, report);
+        let verdict = judge(&report);
+        let facts = facts(mail, mail.message.size(), &report, &verdict);
         // An MTA that names no recipient to a milter has some all the same.
         let nobody = [Path::default()];
         let recipients = if mail.envelope.recipients.is_empty() { &nobody } else { &mail.envelope.recipients[..] };
         let decisions = if repeated {
-            let policy = mail.config.policy.with_on_error(OnError::Quarantine);
-            policy::decide_each(&facts, recipients, &policy, Timestamp::now())
+            policy::decide_each(&facts, recipients, &policy.with_on_error(OnError::Quarantine), now)
         } else {
-            policy::decide_each(&facts, recipients, &mail.config.policy, Timestamp::now())
+            policy::decide_each(&facts, recipients, policy, now)
         };
-        (verdict, facts, decisions)
+        Concluded { verdict, facts, allowed_by: by, decisions }
     };
     catch_unwind(AssertUnwindSafe(conclude)).ok()
+}
+
+/// A report without what exceptions forgive.
+fn allowed<'a>(mail: &Mail, report: &'a Report) -> Forgiven<'a> {
+    forgive(mail.config.policy.allows(), report, &mail.envelope.sender.address(), Timestamp::now())
 }
 
 /// The addresses of the From field, for logs and lists.

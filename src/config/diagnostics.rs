@@ -231,7 +231,7 @@ impl<'t> Source<'t> {
 }
 
 /// The candidate that `word` was probably meant to be: at most two edits away, one if it is short.
-pub(super) fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let word = plain(word);
     let most = if word.chars().count() <= 4 { 1 } else { 2 };

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 
+use crate::config::allows::ALLOW;
 use crate::config::diagnostics::Problem;
 use crate::config::rules::{RULE, WHEN};
 use crate::config::walk::{Field, Key, Walk, one_of};
@@ -652,7 +653,12 @@ pub fn all() -> Vec<Described> {
         keys.iter().map(move |Key { name, wants, default, doc, read: _ }| Described { home, name, wants, default, doc })
     }
     let plain = SECTIONS.iter().flat_map(|section| describe(section.name, section.keys));
-    plain.chain(describe("listener", LISTENER)).chain(describe("rule", RULE)).chain(describe("when", WHEN)).collect()
+    plain
+        .chain(describe("listener", LISTENER))
+        .chain(describe("rule", RULE))
+        .chain(describe("when", WHEN))
+        .chain(describe("allow", ALLOW))
+        .collect()
 }
 
 /// Where a key belongs that was written in the wrong place.
@@ -660,7 +666,7 @@ pub(super) fn home_of(name: &str) -> Option<String> {
     let key = all().into_iter().find(|key| key.name == name)?;
     Some(match key.home {
         "" => "the top of the file, before the first section".to_owned(),
-        "listener" | "rule" => format!("a [[{}]]", key.home),
+        "listener" | "rule" | "allow" => format!("a [[{}]]", key.home),
         "when" => format!("a [[rule]], as `when.{name}`"),
         section => format!("[{section}]"),
     })

@@ -10,6 +10,7 @@ use rustls::pki_types::ServerName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::config::allows;
 use crate::config::diagnostics::{Diagnostics, Problem, Source};
 use crate::config::keys::{Kind, LISTENER, ListenerDraft, SECTIONS, Side, TlsUse};
 use crate::config::rules::{self, Placed};
@@ -195,7 +196,7 @@ fn first_place(source: &Source<'_>, document: &DeTable<'_>, again: &Range<usize>
 fn read(walk: &mut Walk, source: &Source<'_>, document: &DeTable<'_>) -> Config {
     let mut config = Config::default();
     let names = SECTIONS.iter().map(|section| section.name).filter(|name| !name.is_empty());
-    let others: Vec<&str> = names.chain(["listener", "rule"]).collect();
+    let others: Vec<&str> = names.chain(["listener", "rule", "allow"]).collect();
     for section in SECTIONS {
         if section.name.is_empty() {
             walk.table(document, section.keys, &others, ("key", ""), &mut config);
@@ -210,6 +211,7 @@ fn read(walk: &mut Walk, source: &Source<'_>, document: &DeTable<'_>) -> Config 
         }
     }
     let drafts = document.get("listener").map(|value| read_listeners(walk, value)).unwrap_or_default();
+    let allows = document.get("allow").map(|value| allows::read(walk, source, value)).unwrap_or_default();
     let rules = document.get("rule").map(|value| rules::read(walk, source, value)).unwrap_or_default();
     if !drafts.is_empty() {
         config.listeners = drafts.iter().map(|draft| draft.listener.clone()).collect();
@@ -221,7 +223,8 @@ fn read(walk: &mut Walk, source: &Source<'_>, document: &DeTable<'_>) -> Config 
     config.policy = Policy::new(
         rules.into_iter().filter(|placed| placed.sound).map(|placed| placed.rule).collect(),
         config.on_error,
-    );
+    )
+    .with_allows(allows);
     config
 }
 

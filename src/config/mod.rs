@@ -1,7 +1,7 @@
 //! The configuration: what the daemon runs with.
 //!
 //! This file is the shape and the defaults (of the empty file, which is valid and protects);
-//! [`load`] reads a file, [`diagnostics`] says what is wrong with it, `keys` and `rules` are the
+//! [`load`] reads a file, [`diagnostics`] says what is wrong with it, `keys`, `rules` and `allows` are the
 //! tables of what may stand in it.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,6 +15,7 @@ use crate::policy::Policy;
 use crate::tls::{Connector, Identity};
 use crate::transport::Transport;
 
+pub mod allows;
 pub mod diagnostics;
 pub mod keys;
 pub mod load;
@@ -46,7 +47,7 @@ pub struct Config {
     pub quarantine: Quarantine,
     /// `[log]`.
     pub log: Log,
-    /// The `[[rule]]`s and `on_error`, with the built-in rules.
+    /// The `[[rule]]`s, the `[[allow]]`s and `on_error`, with the built-in rules.
     pub policy: Policy,
 }
 

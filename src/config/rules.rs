@@ -16,7 +16,7 @@ use crate::finding::{self, Reason};
 use crate::policy::decision::{Action, Marks};
 use crate::policy::facts::Direction;
 use crate::policy::glob::{self, Glob};
-use crate::policy::rule::{AddressGlob, FindingGlob, Rule, SizeRange, TypeGlob, When};
+use crate::policy::rule::{AddressGlob, FindingGlob, Fingerprint, Rule, SizeRange, TypeGlob, When};
 use crate::verdict::Level;
 
 /// The reply of a rule that gives none. It names nothing but the id: a sender who could read what
@@ -141,6 +141,8 @@ const ACTIONS: &str =
 
 const ADDRESSES: &str = "addresses like \"user@example.jp\", \"@example.jp\", \"*@*.example.jp\" or \"<>\"";
 
+pub(super) const FINGERPRINTS: &str = "fingerprints of 64 hex digits";
+
 /// The conditions of `when` and `not`.
 pub(super) const WHEN: &[Key<When>] = &[
     Key {
@@ -196,6 +198,13 @@ pub(super) const WHEN: &[Key<When>] = &[
         default: "",
         doc: "A part has one of these names; upper and lower case are the same.",
         read: |walk, field, when| when.attachment_name = walk.some(field, name_glob),
+    },
+    Key {
+        name: "code_fingerprint",
+        wants: FINGERPRINTS,
+        default: "",
+        doc: "The macro code in a part is one of these (`sekisho explain FILE` prints it).",
+        read: |walk, field, when| when.code_fingerprint = walk.some(field, fingerprint),
     },
     Key {
         name: "sender",
@@ -382,7 +391,7 @@ fn read_size(walk: &mut Walk, field: &Field<'_, '_>, when: &mut When) {
     when.size = Some(range);
 }
 
-fn rule_name(text: &str) -> Result<String, Wrong> {
+pub(super) fn rule_name(text: &str) -> Result<String, Wrong> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if !text.is_empty() && text.len() <= 64 && text.chars().all(is_plain) {
         return Ok(text.to_owned());
@@ -523,8 +532,12 @@ fn mailbox(text: &str) -> Result<Path, Wrong> {
     Err(Wrong::new(format!("`{text}` is not an address to send to"), "one like \"soc@example.jp\""))
 }
 
-fn finding_glob(text: &str) -> Result<FindingGlob, Wrong> {
+pub(super) fn finding_glob(text: &str) -> Result<FindingGlob, Wrong> {
     FindingGlob::parse(text).ok_or_else(|| unknown("finding", text, finding::ALL.iter().map(|id| id.as_str())))
+}
+
+pub(super) fn fingerprint(text: &str) -> Result<Fingerprint, Wrong> {
+    Fingerprint::parse(text).ok_or_else(|| Wrong::new(format!("`{text}` is not a fingerprint"), "64 hex digits"))
 }
 
 fn type_glob(text: &str) -> Result<TypeGlob, Wrong> {
@@ -555,7 +568,7 @@ fn name_glob(text: &str) -> Result<Glob, Wrong> {
     Ok(Glob::new(text, glob::name))
 }
 
-fn address_glob(text: &str) -> Result<AddressGlob, Wrong> {
+pub(super) fn address_glob(text: &str) -> Result<AddressGlob, Wrong> {
     let parsed = AddressGlob::parse(text.strip_prefix('<').and_then(|t| t.strip_suffix('>')).unwrap_or(text));
     parsed.ok_or_else(|| {
         let wrong = Wrong::new(format!("`{text}` is not an address"), ADDRESSES);

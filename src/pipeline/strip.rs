@@ -10,7 +10,7 @@ use crate::config::NoticeLanguage;
 use crate::envelope::Path;
 use crate::message::Message;
 use crate::part::PartPath;
-use crate::pipeline::{Judged, Pipeline, facts};
+use crate::pipeline::{Judged, Pipeline, allowed, facts};
 use crate::policy;
 use crate::policy::decision::{Action, Step};
 use crate::store::QuarantineId;
@@ -62,7 +62,8 @@ impl Pipeline {
 
     async fn fate(&self, mail: &Mail, id: QuarantineId, judged: &Judged, parts: &[PartPath]) -> Fate {
         let recipients = recipients(mail, judged, parts);
-        let offending = if parts.is_empty() { strip::offending(&judged.report) } else { parts.to_vec() };
+        let offending =
+            if parts.is_empty() { strip::offending(&allowed(mail, &judged.report).report) } else { parts.to_vec() };
         let (id, languages) = (id.to_string(), languages(&recipients, mail.config.mail.language));
         let (message, report) = (Arc::clone(&mail.message), judged.report.clone());
         let cut = tokio::task::spawn_blocking(move || {
@@ -88,6 +89,7 @@ impl Pipeline {
         let size = copy.size();
         let scanned = self.look(mail, &copy, &Bytes::new()).await;
         let report = scanned.map_err(|_| "no time left to scan what would remain".to_owned())?.report;
+        let report = allowed(mail, &report).report;
         let verdict = judge(&report);
         let facts = facts(mail, size, &report, &verdict);
         let rest_is_harmless = is_harmless(&verdict) && strip::offending(&report).is_empty();

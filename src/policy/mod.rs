@@ -9,6 +9,8 @@
 //! 3. `(malicious)`, `(suspicious)`, `(not-inspected)`: quarantine. `(encrypted)`: tag. `(fault)` with
 //!    `on_error = "pass"`: pass, after what was seen nevertheless has been judged. `(default)`: pass.
 //!
+//! Before any rule is asked, `[[allow]]` ([`allow`]) takes out the findings that somebody has approved.
+//!
 //! Deciding is pure: no clock, no network, no files.
 
 use std::cell::OnceCell;
@@ -18,12 +20,14 @@ use jiff::Timestamp;
 use crate::config::OnError;
 use crate::envelope::Path;
 use crate::finding::Reason;
+use crate::policy::allow::Allow;
 use crate::policy::decision::{Action, Decision, Marks, Step};
 use crate::policy::facts::Facts;
 use crate::policy::parts::Parts;
 use crate::policy::rule::{Rule, When};
 use crate::verdict::Level;
 
+pub mod allow;
 pub mod decision;
 pub mod direction;
 pub mod facts;
@@ -37,6 +41,7 @@ pub use direction::direction;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     on_error: OnError,
+    allows: Vec<Allow>,
     /// Every rule in the order in which they are looked at; the last one has no condition.
     chain: Vec<Rule>,
 }
@@ -54,7 +59,18 @@ impl Policy {
             chain.push(fault_rule(on_error));
         }
         chain.push(built_in("(default)", When::default(), Action::Pass));
-        Self { on_error, chain }
+        Self { on_error, allows: Vec::new(), chain }
+    }
+
+    /// The same policy with these exceptions.
+    #[must_use]
+    pub fn with_allows(self, allows: Vec<Allow>) -> Self {
+        Self { allows, ..self }
+    }
+
+    /// The exceptions of the configuration file, in its order.
+    pub fn allows(&self) -> &[Allow] {
+        &self.allows
     }
 
     /// The rules of the configuration file, in its order.
@@ -80,7 +96,7 @@ impl Policy {
     /// The same rules with another `on_error`: quarantine, for a content that failed too often.
     #[must_use]
     pub fn with_on_error(&self, on_error: OnError) -> Self {
-        Self::new(self.rules().cloned().collect(), on_error)
+        Self::new(self.rules().cloned().collect(), on_error).with_allows(self.allows.clone())
     }
 }
 

@@ -2,8 +2,9 @@
 //! part, what lets it through must answer for every part.** Otherwise a sender would add an
 //! innocent attachment that fits an exception, and the bad one would travel along.
 //!
-//! - `attachment_type` and `attachment_name` of one rule mean the same part; `finding` means a
-//!   finding in that part or in anything inside it (the macro project inside the document).
+//! - `attachment_type`, `attachment_name` and `code_fingerprint` of one rule mean the same part (the code of a
+//!   document is that of the macro project inside it); `finding` means a finding in that part or in anything
+//!   inside it.
 //! - A rule that holds back (`strip`, `quarantine`, `redirect`, `reject`, `defer`, `discard`) applies if one such part exists that
 //!   no exception covers. If it asks for no part, a part exception counts only if it covers every
 //!   part that has something against it: a finding of severity low or more.
@@ -23,7 +24,7 @@ use crate::part::{Origin, PartPath};
 use crate::policy::decision::Action;
 use crate::policy::facts::Facts;
 use crate::policy::glob::{self, Glob};
-use crate::policy::rule::{Rule, When, list};
+use crate::policy::rule::{Fingerprint, Rule, When, list};
 use crate::scan::PartReport;
 use crate::verdict::Level;
 
@@ -42,12 +43,22 @@ struct Attachment<'a> {
     types: &'a [FileType],
     /// Folded; each name also as Windows sees it, without dots and spaces at the end.
     names: Vec<String>,
+    /// Its macro code; of a document, also that of what is embedded in it.
+    codes: Vec<&'a str>,
 }
 
 impl<'a> Parts<'a> {
     /// The parts of a message.
     pub fn new(facts: &'a Facts) -> Self {
-        let attachments = facts.parts.iter().filter(|part| is_attachment(part)).map(Attachment::new).collect();
+        let mut codes: HashMap<&PartPath, Vec<&str>> = HashMap::new();
+        for part in &facts.parts {
+            if let Some(code) = part.code_fingerprint.as_deref() {
+                codes.entry(&part.path).or_default().push(code);
+                codes.entry(&part.document).or_default().push(code);
+            }
+        }
+        let attachment = |part| Attachment::new(part, &codes);
+        let attachments = facts.parts.iter().filter(|part| is_attachment(part)).map(attachment).collect();
         let mut charged: Vec<_> =
             facts.findings.iter().filter(|f| f.id.severity >= Severity::Low).map(|f| &f.part).collect();
         charged.sort();
@@ -150,7 +161,7 @@ impl<'a> Parts<'a> {
 }
 
 impl<'a> Attachment<'a> {
-    fn new(part: &'a PartReport) -> Self {
+    fn new(part: &'a PartReport, codes: &HashMap<&PartPath, Vec<&'a str>>) -> Self {
         let mut names = Vec::new();
         for text in &part.names {
             let folded = glob::name(text);
@@ -160,7 +171,11 @@ impl<'a> Attachment<'a> {
             }
             names.push(folded);
         }
-        Self { path: &part.path, types: &part.types, names }
+        Self { path: &part.path, types: &part.types, names, codes: codes.get(&part.path).cloned().unwrap_or_default() }
+    }
+
+    fn has_code(&self, wanted: &[Fingerprint]) -> bool {
+        wanted.iter().any(|wanted| self.codes.contains(&wanted.as_str()))
     }
 
     fn has_name(&self, globs: &[Glob]) -> bool {
@@ -185,10 +200,11 @@ struct Looked<'a> {
     findings: Option<Vec<&'a Finding>>,
     /// The documents they are in.
     found_in: Places<'a>,
-    /// Attachments whose type matches, whose name matches, and both (as far as asked).
+    /// Attachments whose type matches, whose name matches, whose code matches, and all of it (as far as asked).
     typed: Option<Places<'a>>,
     named: Option<Places<'a>>,
-    both: Option<Places<'a>>,
+    coded: Option<Places<'a>>,
+    meant: Option<Places<'a>>,
 }
 
 impl<'a> Looked<'a> {
@@ -201,6 +217,7 @@ impl<'a> Looked<'a> {
             asked.then(|| Places::new(parts.attachments.iter().filter(|a| wanted(a)).map(|a| a.path)))
         };
         let (types, names) = (!when.attachment_type.is_empty(), !when.attachment_name.is_empty());
+        let codes = !when.code_fingerprint.is_empty();
         Self {
             when,
             parts,
@@ -208,7 +225,8 @@ impl<'a> Looked<'a> {
             findings,
             typed: places(types, &|attachment| has_type(when, attachment)),
             named: places(names, &|attachment| attachment.has_name(&when.attachment_name)),
-            both: places(types || names, &|attachment| is_meant(when, attachment)),
+            coded: places(codes, &|attachment| attachment.has_code(&when.code_fingerprint)),
+            meant: places(types || names || codes, &|attachment| is_meant(when, attachment)),
         }
     }
 
@@ -216,21 +234,21 @@ impl<'a> Looked<'a> {
         !self.when.asks_for_parts()
     }
 
-    /// The attachments whose type and name match.
+    /// The attachments whose type, name and code match.
     fn attachments(&self) -> impl Iterator<Item = &'a Attachment<'a>> {
         self.parts.attachments.iter().filter(|attachment| is_meant(self.when, attachment))
     }
 
-    /// Whether `part` is, or is inside, an attachment of the type and name asked for.
+    /// Whether `part` is, or is inside, an attachment of the type, name and code asked for.
     fn covers(&self, part: &PartPath) -> bool {
-        self.both.as_ref().is_none_or(|places| places.around(part))
+        self.meant.as_ref().is_none_or(|places| places.around(part))
     }
 
     /// Whether some part fulfils all that is asked.
     fn has_witness(&self) -> bool {
         match &self.findings {
             Some(findings) => findings.iter().any(|finding| self.covers(&finding.part)),
-            None => self.both.as_ref().is_some_and(|places| !places.0.is_empty()),
+            None => self.meant.as_ref().is_some_and(|places| !places.0.is_empty()),
         }
     }
 
@@ -241,12 +259,12 @@ impl<'a> Looked<'a> {
 
     /// Whether anything that is asked holds for `part`.
     fn any_at(&self, part: &PartPath) -> bool {
-        self.is_in_its_document(part) || self.is_typed_or_named(part)
+        self.is_in_its_document(part) || self.is_described(part)
     }
 
     /// Whether anything that is asked holds for this finding.
     fn excepts_finding(&self, finding: &Finding) -> bool {
-        self.when.finding.iter().any(|glob| glob.matches(finding.id)) || self.is_typed_or_named(&finding.part)
+        self.when.finding.iter().any(|glob| glob.matches(finding.id)) || self.is_described(&finding.part)
     }
 
     /// Whether a finding that is asked for is in the same document. Not anywhere inside: a finding in
@@ -255,13 +273,13 @@ impl<'a> Looked<'a> {
         self.found_in.contains(self.parts.document(part))
     }
 
-    fn is_typed_or_named(&self, part: &PartPath) -> bool {
-        [&self.typed, &self.named].into_iter().flatten().any(|places| places.around(part))
+    fn is_described(&self, part: &PartPath) -> bool {
+        [&self.typed, &self.named, &self.coded].into_iter().flatten().any(|places| places.around(part))
     }
 
     /// Whether anything that is asked holds for any part.
     fn holds_anywhere(&self) -> bool {
-        let places = [Some(&self.found_in), self.typed.as_ref(), self.named.as_ref()];
+        let places = [Some(&self.found_in), self.typed.as_ref(), self.named.as_ref(), self.coded.as_ref()];
         places.into_iter().flatten().any(|places| !places.0.is_empty())
     }
 
@@ -276,13 +294,16 @@ impl<'a> Looked<'a> {
     }
 
     fn joined(&self, and: &str) -> String {
-        let When { finding, attachment_type, attachment_name, .. } = self.when;
+        let When { finding, attachment_type, attachment_name, code_fingerprint, .. } = self.when;
         let mut words = Vec::new();
         if !attachment_name.is_empty() {
             words.push(format!("name {}", list(attachment_name)));
         }
         if !attachment_type.is_empty() {
             words.push(format!("type {}", list(attachment_type)));
+        }
+        if !code_fingerprint.is_empty() {
+            words.push(format!("macro code {}", list(code_fingerprint)));
         }
         if !finding.is_empty() {
             words.push(format!("finding {}", list(finding)));
@@ -298,6 +319,7 @@ fn has_type(when: &When, attachment: &Attachment<'_>) -> bool {
 fn is_meant(when: &When, attachment: &Attachment<'_>) -> bool {
     (when.attachment_type.is_empty() || has_type(when, attachment))
         && (when.attachment_name.is_empty() || attachment.has_name(&when.attachment_name))
+        && (when.code_fingerprint.is_empty() || attachment.has_code(&when.code_fingerprint))
 }
 
 /// Sorted places of a message: asking is a binary search, however many parts a sender makes.

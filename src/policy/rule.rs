@@ -2,7 +2,7 @@
 //!
 //! All conditions of `when` must hold; within one condition any member of its list is enough; any
 //! condition of `not` that holds is an exception. The conditions about parts (`finding`,
-//! `attachment_type`, `attachment_name`) are in [`crate::policy::parts`].
+//! `attachment_type`, `attachment_name`, `code_fingerprint`) are in [`crate::policy::parts`].
 
 use std::fmt;
 
@@ -52,6 +52,8 @@ pub struct When {
     pub attachment_type: Vec<TypeGlob>,
     /// An attachment has one of these names.
     pub attachment_name: Vec<Glob>,
+    /// The macro code in an attachment is one of these.
+    pub code_fingerprint: Vec<Fingerprint>,
     /// MAIL FROM.
     pub sender: Vec<AddressGlob>,
     /// The recipient this decision is for.
@@ -97,7 +99,8 @@ impl When {
 
     /// Whether a part is asked for.
     pub fn asks_for_parts(&self) -> bool {
-        !(self.finding.is_empty() && self.attachment_type.is_empty() && self.attachment_name.is_empty())
+        let Self { finding, attachment_type, attachment_name, code_fingerprint, .. } = self;
+        !(finding.is_empty() && attachment_type.is_empty() && attachment_name.is_empty() && code_fingerprint.is_empty())
     }
 
     /// Every condition that is set and concerns the message as a whole, held against it.
@@ -110,6 +113,7 @@ impl When {
             finding: _,
             attachment_type: _,
             attachment_name: _,
+            code_fingerprint: _,
             sender: senders,
             recipient: recipients,
             client,
@@ -235,6 +239,11 @@ impl FindingGlob {
     pub fn matches(&self, id: FindingId) -> bool {
         self.ids.contains(&id)
     }
+
+    /// All of them.
+    pub fn ids(&self) -> impl Iterator<Item = FindingId> {
+        self.ids.iter().copied()
+    }
 }
 
 /// A pattern on the names of types that fits at least one of the table.
@@ -286,6 +295,29 @@ impl AddressGlob {
     /// Whether `address` ([`crate::envelope::Path::address`]) fits.
     pub fn matches(&self, address: &str) -> bool {
         self.glob.matches(address)
+    }
+}
+
+/// A SHA-256 in lower-case hex: of macro code ([`crate::vba::fingerprint`]), or of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// `None` if it is not 64 hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_one = text.len() == 64 && text.bytes().all(|octet| octet.is_ascii_hexdigit());
+        is_one.then(|| Self(text.to_ascii_lowercase()))
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -72,7 +72,10 @@ pub struct MessageLine {
     pub attachments: Vec<Attachment>,
     /// Ids of what was found, each once.
     pub findings: Vec<FindingId>,
-    /// How bad it is.
+    /// The exceptions (`[[allow]]`) that forgave some of them; else empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed_by: Vec<String>,
+    /// How bad it is, without what was forgiven.
     pub verdict: Level,
     /// Whether everything was looked into.
     pub complete: bool,
@@ -152,6 +155,9 @@ impl fmt::Display for Text<'_> {
             let reasons: Vec<&str> = line.reasons.iter().map(|reason| reason.name()).collect();
             write!(f, ", incomplete={}", reasons.join("+"))?;
         }
+        if !line.allowed_by.is_empty() {
+            write!(f, ", allowed-by={}", quoted(&clip(&line.allowed_by.join("+"))))?;
+        }
         write!(
             f,
             ", action={}, rule={}, id={}",
@@ -227,12 +233,15 @@ struct Bounded {
 
 fn bounded(line: &MessageLine, length: usize) -> Bounded {
     let mut line = line.clone();
-    let lengths = [line.to.len(), line.attachments.len(), line.findings.len(), line.per_rcpt.len()];
+    let lengths =
+        [line.to.len(), line.attachments.len(), line.findings.len(), line.per_rcpt.len(), line.allowed_by.len()];
     line.to.truncate(length);
     line.attachments.truncate(length);
     line.findings.truncate(length.saturating_mul(2));
     line.per_rcpt.truncate(length);
-    let truncated = lengths != [line.to.len(), line.attachments.len(), line.findings.len(), line.per_rcpt.len()];
+    line.allowed_by.truncate(length);
+    let truncated = lengths
+        != [line.to.len(), line.attachments.len(), line.findings.len(), line.per_rcpt.len(), line.allowed_by.len()];
     let texts = [&mut line.id, &mut line.listener, &mut line.from, &mut line.rule, &mut line.reply].into_iter();
     let options =
         [&mut line.queue_id, &mut line.message_id, &mut line.client_name, &mut line.helo, &mut line.header_from];
@@ -317,6 +326,7 @@ mod tests {
                 depth: 0,
             }],
             findings: vec![finding::VBA_AUTOEXEC],
+            allowed_by: Vec::new(),
             verdict: Level::Malicious,
             complete: false,
             reasons: vec![Reason::Encrypted, Reason::Limit],
