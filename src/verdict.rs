@@ -13,7 +13,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::explanation::{Explanation, escaped};
+pub use self::explanation::{Explanation, escaped, says};
 use crate::finding::{self, Category, Finding, FindingId, Reason, Severity};
 use crate::part::PartPath;
 use crate::scan::Report;

@@ -102,8 +102,8 @@ fn every_module_is_on_the_map() {
 /// `docs/findings.md`, from the table. `UPDATE_DOCS=1 cargo test --test architecture` writes it anew.
 fn findings_page() -> String {
     let mut page = "# Findings\n\n\
-        Everything Sekisho can say about a message. Rules name findings by id or by glob (`vba-*`); the sentence's\n\
-        subject is the part. `uninspected` findings make a message incomplete, for the reason given.\n\n\
+        Everything Sekisho can say about a message; `sekisho findings` prints the same. Rules name findings by id or by\n\
+        glob (`vba-*`); the sentence's subject is the part. `uninspected` findings make a message incomplete, for the reason given.\n\n\
         | Id | Category | Severity | Reason | ATT&CK | It says that the part … | 日本語 |\n|---|---|---|---|---|---|---|\n"
         .to_owned();
     for finding in sekisho::finding::ALL {

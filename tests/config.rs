@@ -37,7 +37,7 @@ fn broken_sections_and_values() {
         ("on-error = \"defer\"", "1:1", "unknown key `on-error`", "`on_error`?"),
         ("colour = 1", "1:1", "unknown key `colour`", ""),
         ("[limit]\n", "1:2", "unknown section `limit`", "`limits`?"),
-        ("[[allow]]\nsender = \"@a.example\"", "1:3", "unknown section `allow`", ""),
+        ("[[block]]\nsender = \"@a.example\"", "1:3", "unknown section `block`", ""),
         ("[[rules]]\nname = \"a\"", "1:3", "unknown section `rules`", "`rule`?"),
         ("max_scan_time = \"25s\"", "1:1", "unknown key `max_scan_time`", "in [limits]"),
         ("[limits]\non_error = \"defer\"", "2:1", "unknown key `on_error` in [limits]", "the top of the file"),

@@ -4,6 +4,8 @@ mod common;
 
 /// Every action in every mode.
 mod actions;
+/// Exceptions for what is known, and what explains a verdict.
+mod allow;
 /// The invariants that a program can check.
 mod architecture;
 /// Compound files, sound and damaged.

@@ -3,6 +3,8 @@
 pub mod check;
 pub mod demo;
 pub mod exit;
+pub mod explain;
+pub mod findings;
 pub mod postfix;
 pub mod program;
 pub mod quarantine;

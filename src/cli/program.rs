@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::cli::{DEFAULT_CONFIG, DEFAULT_STATE, check, demo, exit, postfix, quarantine, scan, serve};
+use crate::cli::{
+    DEFAULT_CONFIG, DEFAULT_STATE, check, demo, exit, explain, findings, postfix, quarantine, scan, serve,
+};
 use crate::config::load::LoadError;
 use crate::config::{Config, Endpoint};
 use crate::formats::Format;
@@ -38,6 +40,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Judge files, folders, mbox, Maildir or standard input
     Scan(scan::Arguments),
+    /// Explain a message or file: its parts, what was seen where, the rules, and what would change it
+    Explain(explain::Arguments),
+    /// What can be found, and what each finding means
+    Findings(findings::Arguments),
     /// Check a configuration and show every mistake in it
     #[command(after_help = "Exit status: 0 the file can be used, 66 it cannot be read, 78 it has errors.")]
     Check {
@@ -104,6 +110,8 @@ fn run(command: &Command, formats: &'static [Format]) -> u8 {
             return demo::run(arguments);
         }
         Command::Scan(arguments) => scan::run(arguments, &mut out, &mut err),
+        Command::Explain(arguments) => explain::run(arguments, &mut out, &mut err),
+        Command::Findings(arguments) => findings::run(arguments, &mut out, &mut err),
         Command::Check { file, json } => check::run(file, *json, &mut out, &mut err),
         Command::Quarantine(arguments) => Ok(held(arguments, &mut out, &mut err)),
         Command::Postfix(command) => postfix::run(command, &mut out, &mut err),
@@ -152,7 +160,8 @@ fn held(arguments: &QuarantineArguments, out: &mut dyn Write, err: &mut dyn Writ
     quarantine::run(&arguments.command, &quarantine, &mut console, &mut connect)
 }
 
-fn load(path: Option<&Path>) -> Result<Config, LoadError> {
+/// The configuration at `path`; without one, the installed one, or the empty one if there is none.
+pub(super) fn load(path: Option<&Path>) -> Result<Config, LoadError> {
     let path = match path {
         Some(path) => path,
         None if !Path::new(DEFAULT_CONFIG).exists() => return Ok(Config::default()),

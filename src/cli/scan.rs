@@ -19,7 +19,7 @@ use crate::scan::{Indicator, Input, PartReport, Report, Stop, scan, sha256};
 use crate::terminal::escaped;
 use crate::verdict::{Level, Verdict, judge};
 
-mod inputs;
+pub(super) mod inputs;
 
 /// `sekisho scan`
 #[derive(Debug, clap::Args)]
@@ -160,7 +160,7 @@ impl Outcome {
 }
 
 /// Scans in this process, with the time limit of the daemon.
-fn scan_for(input: Input, limits: &Limits, knowledge: &Knowledge) -> Report {
+pub(super) fn scan_for(input: Input, limits: &Limits, knowledge: &Knowledge) -> Report {
     let stop = Stop::default();
     let (done, ended) = std::sync::mpsc::channel::<()>();
     std::thread::scope(|scope| {

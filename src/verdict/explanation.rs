@@ -66,6 +66,11 @@ pub(super) fn reason(report: &Report, documents: &[Document<'_>]) -> Explanation
     text.0
 }
 
+/// What one finding says of its part, without the part.
+pub fn says(finding: &Finding) -> Explanation {
+    Explanation { en: render(finding.id.en, &finding.evidence), ja: render(finding.id.ja.end, &finding.evidence) }
+}
+
 /// The strongest finding of each question, in the order in which one tells them.
 fn clauses<'a>(document: &Document<'a>) -> Vec<&'a Finding> {
     let strongest = |category: Category| {
