@@ -342,12 +342,16 @@ impl Scan {
     /// with the same evidence in the same part counts once, and a part has at most
     /// `MAX_REPEATS` of a kind.
     pub fn finding(&mut self, id: FindingId, part: &Part, location: &str, evidence: &str) {
-        let repeats = self.repeats.entry((id, part.path.clone())).or_default();
+        self.finding_at(id, &part.path, location, evidence);
+    }
+
+    fn finding_at(&mut self, id: FindingId, path: &PartPath, location: &str, evidence: &str) {
+        let repeats = self.repeats.entry((id, path.clone())).or_default();
         if *repeats >= MAX_REPEATS {
             return;
         }
         let evidence = shorten(evidence);
-        if !self.seen.insert((id, part.path.clone(), evidence.clone())) {
+        if !self.seen.insert((id, path.clone(), evidence.clone())) {
             return;
         }
         *repeats = repeats.saturating_add(1);
@@ -358,10 +362,10 @@ impl Scan {
         }
         if kept == MAX_FINDINGS {
             let (id, evidence) = (finding::LIMIT_EXCEEDED, "more findings than are kept".to_owned());
-            self.report.findings.push(Finding { id, part: part.path.clone(), location: String::new(), evidence });
+            self.report.findings.push(Finding { id, part: path.clone(), location: String::new(), evidence });
             return;
         }
-        self.report.findings.push(Finding { id, part: part.path.clone(), location: shorten(location), evidence });
+        self.report.findings.push(Finding { id, part: path.clone(), location: shorten(location), evidence });
     }
 
     /// Puts something found inside `parent` on the work list. `None` if a limit forbids it
@@ -435,8 +439,15 @@ impl Scan {
     /// Records what active content would use.
     pub fn indicator(&mut self, kind: IndicatorKind, value: &str) {
         let indicator = Indicator { kind, value: value.chars().take(2000).collect() };
-        if self.report.indicators.len() < MAX_INDICATORS && !self.report.indicators.contains(&indicator) {
+        if self.report.indicators.contains(&indicator) {
+            return;
+        }
+        if self.report.indicators.len() < MAX_INDICATORS {
             self.report.indicators.push(indicator);
+        } else {
+            // Of whichever part: that of the whole says it once.
+            let whole = self.report.parts.first().map(|part| part.path.clone()).unwrap_or_default();
+            self.finding_at(finding::LIMIT_EXCEEDED, &whole, "", "more indicators than are kept");
         }
     }
 
@@ -716,6 +727,8 @@ mod tests {
             scan.tell_passwords(names(MAX_PASSWORDS));
             let lists = [scan.report.indicators.len(), scan.report.asks.len(), scan.passwords.len()];
             assert_eq!(lists, [MAX_INDICATORS, MAX_ASKS, MAX_PASSWORDS].map(|max| max - 1 + extra.min(1)));
+            let told: Vec<_> = scan.report.findings.iter().map(|found| found.evidence.as_str()).collect();
+            assert_eq!(told, if extra > 1 { vec!["more indicators than are kept"] } else { vec![] });
         }
     }
 

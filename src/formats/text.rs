@@ -1,6 +1,7 @@
 //! The text of the mail itself: what it asks the reader to do, and the passwords it tells.
 
 use crate::formats::{Format, markup};
+use crate::limits::Limit;
 use crate::lure;
 use crate::part::{Origin, Part};
 use crate::scan::Scan;
@@ -8,14 +9,18 @@ use crate::scan::Scan;
 /// Text that a mail reader shows in line.
 pub const FORMAT: Format = Format { name: "text", walled: false, accepts, examine };
 
-/// 256 KiB: letters are shorter; what follows in longer ones is quotes and pictures.
-const MAX_TEXT: usize = 256 * 1024;
+/// 8 MiB: the longest letters with all their quotes have less than one. More is told: a reader may
+/// be shown what follows, and nothing of what stands before it.
+const MAX_TEXT: usize = 8 << 20;
 
 fn accepts(part: &Part) -> bool {
     part.origin == Origin::Body && part.declared.as_deref().is_none_or(|declared| declared.starts_with("text/"))
 }
 
 fn examine(part: &Part, scan: &mut Scan) {
+    if part.bytes.len() > MAX_TEXT {
+        scan.limit(part, Limit::FileSize);
+    }
     let text = lure::decode_text(part.bytes.get(..MAX_TEXT).unwrap_or(&part.bytes));
     let is_page = part.declared.as_deref() == Some("text/html") || part.types.has(crate::filetype::FileType::Html);
     let text = if is_page { markup::page_text(&text) } else { text };
@@ -83,8 +88,16 @@ mod tests {
     fn only_text_of_the_mail_is_read() {
         assert!(!accepts(&part(Origin::Attachment, Some("text/plain"), b"x")));
         assert!(!accepts(&part(Origin::Body, Some("image/png"), b"x")));
-        let long = [vec![b' '; MAX_TEXT], b"password: abc123".to_vec()].concat();
-        assert!(!read(None, &long).password_told());
-        assert!(read(None, &long[16..]).password_told());
+    }
+
+    #[test]
+    fn text_that_is_too_long_to_be_read_is_told() {
+        let told = b"password: abc123";
+        for (size, is_read) in [(MAX_TEXT - 1, true), (MAX_TEXT, true), (MAX_TEXT + told.len(), false)] {
+            let scan = read(None, &[vec![b' '; size - told.len()], told.to_vec()].concat());
+            assert_eq!(scan.password_told(), is_read, "{size}");
+            let cut = scan.report().findings.iter().any(|found| found.id == finding::LIMIT_EXCEEDED);
+            assert_eq!(cut, !is_read, "{size}");
+        }
     }
 }

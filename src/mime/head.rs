@@ -29,7 +29,7 @@ pub(crate) struct Head {
     pub odd_transfer: bool,
     /// A line that is no field was passed over.
     pub skipped: bool,
-    /// There are more fields, or parameters of one, than were read.
+    /// There are more fields, or parameters of one, than were read, or a longer name.
     pub too_many: bool,
     /// Where the body begins.
     pub body: usize,
@@ -58,8 +58,8 @@ impl Head {
             let known = head.add(raw, &field, count < MAX_CONTENT_FIELDS);
             count = count.saturating_add(usize::from(known));
         }
-        head.too_many =
-            count > MAX_CONTENT_FIELDS || head.types.iter().chain(&head.dispositions).any(|value| value.cut);
+        head.too_many = count > MAX_CONTENT_FIELDS
+            || head.types.iter().chain(&head.dispositions).any(|value| value.cut || value.has_cut_name());
         head.body = fields.body();
         head.skipped = fields.skipped();
         head

@@ -55,8 +55,10 @@ pub fn read(raw: &[u8]) -> Mail {
         mail.unite(raw, other.entities, &mut seen, "a delimiter that goes on behind the boundary");
     }
     match second_opinion(raw, &mail.entities) {
-        Some(other) => mail.unite(raw, other, &mut seen, OTHER_PARSER),
-        None => mail.doubts.push("another parser fails on it"),
+        Second::Sees(other) => mail.unite(raw, other, &mut seen, OTHER_PARSER),
+        Second::Fails => mail.doubts.push("another parser fails on it"),
+        Second::NotAsked(limit) if !mail.limits.contains(&limit) => mail.limits.push(limit),
+        Second::NotAsked(_) => {}
     }
     mail
 }
@@ -89,24 +91,37 @@ fn has_lone_return(raw: &[u8]) -> bool {
     memchr::memchr_iter(b'\r', raw).any(|at| !matches!(raw.get(at.saturating_add(1)), Some(b'\n' | b'\r')))
 }
 
-/// Content fields in a message that mail-parser is given at most: it nests messages in each other, and
-/// seeks the end of the message for each boundary that does not occur.
+/// Content-Type fields in a message that mail-parser is given at most: it nests messages in each other, and
+/// seeks the end of the message for each boundary that does not occur. More are told: what only it
+/// would see is not seen then.
 pub(crate) const MAX_SECOND_FIELDS: usize = 500;
 /// Content fields times octets, for the same reason: some seconds of a slow machine.
 pub(crate) const MAX_SECOND_WORK: usize = 1 << 31;
 
-/// The files that mail-parser sees in `raw`, outside of nested messages (these have their own
-/// turn). `None` if it fails.
-fn second_opinion(raw: &[u8], own: &[Entity]) -> Option<Vec<Entity>> {
+/// What became of asking mail-parser.
+enum Second {
+    /// It sees these files, outside of nested messages (these have their own turn).
+    Sees(Vec<Entity>),
+    /// It asserted what is not so.
+    Fails,
+    /// That would cost more than this limit allows.
+    NotAsked(Limit),
+}
+
+/// The files that mail-parser sees in `raw`.
+fn second_opinion(raw: &[u8], own: &[Entity]) -> Second {
     let skeleton = Skeleton::of(raw);
     let octets = skeleton.octets.as_slice();
     let fields = content_types(octets);
-    if fields > MAX_SECOND_FIELDS || fields.saturating_mul(octets.len()) > MAX_SECOND_WORK {
-        return Some(Vec::new());
+    if fields > MAX_SECOND_FIELDS {
+        return Second::NotAsked(Limit::Files);
+    }
+    if fields.saturating_mul(octets.len()) > MAX_SECOND_WORK {
+        return Second::NotAsked(Limit::ScanSize);
     }
     // It asserts what senders can break; that must not cost us our own reading.
-    let parsed = catch_unwind(|| MessageParser::default().parse(octets)).ok()?;
-    let Some(message) = parsed else { return Some(Vec::new()) };
+    let Ok(parsed) = catch_unwind(|| MessageParser::default().parse(octets)) else { return Second::Fails };
+    let Some(message) = parsed else { return Second::Sees(Vec::new()) };
     let nested: Vec<&Range<usize>> = own.iter().filter(|e| e.kind == Kind::Message).map(|e| &e.body).collect();
     let mut found = Vec::new();
     let mut messages: Vec<&Message<'_>> = vec![&message];
@@ -127,7 +142,7 @@ fn second_opinion(raw: &[u8], own: &[Entity]) -> Option<Vec<Entity>> {
             }
         }
     }
-    Some(found)
+    Second::Sees(found)
 }
 
 /// How many fields called Content-Type may stand in `raw`, at the most.
@@ -229,6 +244,21 @@ mod tests {
             let raw = "Content-Type: message/rfc822\r\n\r\n".repeat(count);
             let thread = std::thread::Builder::new().stack_size(512 * 1024);
             thread.spawn(move || read(raw.as_bytes())).unwrap().join().unwrap();
+        }
+    }
+
+    #[test]
+    fn what_another_parser_is_not_asked_about_is_told() {
+        let fields = |count: usize| "Content-Type: text/plain\r\n\r\n".repeat(count);
+        for (count, told) in [(MAX_SECOND_FIELDS - 1, vec![]), (MAX_SECOND_FIELDS, vec![]), (501, vec![Limit::Files])] {
+            assert_eq!(read(fields(count).as_bytes()).limits, told, "{count}");
+        }
+        let octets = MAX_SECOND_WORK / MAX_SECOND_FIELDS;
+        for (size, told) in [(octets - 1, vec![]), (octets, vec![]), (octets + 1, vec![Limit::ScanSize])] {
+            // Blanks are no base64, so that the skeleton keeps them.
+            let raw = fields(MAX_SECOND_FIELDS);
+            let raw = format!("{raw}{}", " \n".repeat(size)[..size - raw.len()].to_owned());
+            assert_eq!(read(raw.as_bytes()).limits, told, "{size}");
         }
     }
 

@@ -14,7 +14,8 @@ const MAX_PARAMETERS: usize = 200;
 /// Longest encoded word. RFC 2047 2 allows 75 octets, some senders put a whole name into one.
 const MAX_WORD: usize = 4096;
 /// Octets of a name that are kept: half of them from its beginning, half from its end, where the
-/// extension is. No file system takes more than a kilobyte.
+/// extension is. No file system takes more than a kilobyte. A longer one is told, since an encoded
+/// word that lost its middle shows nothing any more.
 const MAX_NAME: usize = 4096;
 
 /// A field value with parameters.
@@ -105,6 +106,11 @@ impl Value {
             }
         }
         seen.len().saturating_sub(1)
+    }
+
+    /// Whether a name is longer than is kept.
+    pub fn has_cut_name(&self) -> bool {
+        ["name", "filename"].iter().flat_map(|name| self.octets(name)).any(|octets| octets.len() > MAX_NAME)
     }
 
     /// All readings of the parameter `name` as text, RFC 2231 first, as most readers prefer it.
@@ -506,6 +512,17 @@ mod tests {
         check("a/b; name*=shift_jis''%90%BF.doc", &["請.doc"]);
         check("a/b; name*=plain.doc", &["plain.doc"]);
         check("a/b; name*=utf-8''100%.doc", &["100%.doc"]);
+    }
+
+    #[test]
+    fn names_longer_than_are_kept_are_told() {
+        for (size, cut) in [(MAX_NAME - 1, false), (MAX_NAME, false), (MAX_NAME + 1, true)] {
+            let word = |size: usize| format!("=?utf-8?Q?{}.exe?=", "x".repeat(size - 16));
+            let halves = |size: usize| format!("a/b; name*0={}; name*1={}", "x".repeat(9), "x".repeat(size - 9));
+            for text in [format!("a/b; name=\"{}\"", word(size)), format!("filename={}", word(size)), halves(size)] {
+                assert_eq!(parse(text.as_bytes()).has_cut_name(), cut, "{size}");
+            }
+        }
     }
 
     #[test]

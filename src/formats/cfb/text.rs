@@ -8,8 +8,8 @@
 use super::CompoundFile;
 use crate::reader::Reader;
 
-/// Octets of text that are given: a lure stands on the first page, some 3 KB.
-const MAX_TEXT: usize = 1 << 20;
+/// Octets of text that are given: a large book, or the strings of a large workbook. More is told.
+pub const MAX_TEXT: usize = 16 << 20;
 /// Shortest run of readable characters that counts as text where structure is missing.
 const SHORTEST_RUN: usize = 6;
 
