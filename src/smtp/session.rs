@@ -244,6 +244,8 @@ struct Mail {
     recipients: Vec<Path>,
     /// The first recipient that was refused.
     refusal: Option<Reply>,
+    /// How many were.
+    refused: usize,
 }
 
 #[derive(Debug)]
@@ -364,8 +366,9 @@ impl Session {
         let State::Waiting(mail) = std::mem::replace(&mut self.state, State::Ready) else { return };
         if reply.is_positive() {
             self.state = State::Mail(mail);
+            return self.relayed(reply);
         }
-        self.relayed(reply);
+        self.refused(reply);
     }
 
     /// The next hop's reply to RCPT ([`Step::Recipient`]).
@@ -373,10 +376,22 @@ impl Session {
         let State::Mail(mail) = &mut self.state else { return };
         if reply.is_positive() {
             mail.recipients.push(recipient);
-        } else {
-            mail.refusal.get_or_insert(reply.clone());
+            return self.relayed(reply);
         }
-        self.relayed(reply);
+        self.recipient_refused(reply);
+    }
+
+    /// Lists have dead addresses, and large ones more than a message may have: beside an accepted
+    /// recipient, as many refused ones as a message may have are no errors.
+    fn recipient_refused(&mut self, reply: Reply) {
+        let State::Mail(mail) = &mut self.state else { return };
+        mail.refusal.get_or_insert(reply.clone());
+        mail.refused = mail.refused.saturating_add(1);
+        if mail.recipients.is_empty() || mail.refused > self.limits.max_recipients {
+            self.refused(reply);
+        } else {
+            self.relayed(reply);
+        }
     }
 
     /// Content could not be kept: it is read on to its end, and then refused for now.
@@ -408,6 +423,12 @@ impl Session {
         if over {
             self.state = State::Closed(SessionEnd::Aborted);
         }
+    }
+
+    /// A refusal that counts as an error.
+    fn refused(&mut self, reply: Reply) {
+        self.errors = self.errors.saturating_add(1);
+        if self.errors > self.limits.max_errors { self.too_many_errors() } else { self.relayed(reply) }
     }
 
     fn reply(&mut self, reply: Reply) {
@@ -592,7 +613,7 @@ impl Session {
     }
 
     fn recipient(&mut self, recipient: Path) {
-        let State::Mail(mail) = &mut self.state else {
+        let State::Mail(mail) = &self.state else {
             return self.idle_reply(Reply::new(503, "5.5.1 need MAIL command"));
         };
         let dsn = self.capabilities.dsn;
@@ -605,10 +626,7 @@ impl Session {
             Some(unsupported_parameter())
         };
         match refusal {
-            Some(reply) => {
-                mail.refusal.get_or_insert(reply.clone());
-                self.reply(reply);
-            }
+            Some(reply) => self.recipient_refused(reply),
             None => self.steps.push_back(Step::Recipient(recipient)),
         }
     }
@@ -620,7 +638,7 @@ impl Session {
         };
         if let (Refusals::AllOrNone, Some(refusal)) = (self.settings.refusals, &mail.refusal) {
             let refusal = refusal.clone();
-            return self.reply(refusal);
+            return self.idle_reply(refusal);
         }
         if mail.recipients.is_empty() {
             return self.idle_reply(Reply::new(503, "5.5.1 need RCPT command"));
@@ -632,15 +650,12 @@ impl Session {
     }
 
     fn reset(&mut self) {
-        let idle = self.is_between_messages();
+        if !self.is_between_messages() {
+            self.state = State::Ready;
+        }
         self.xforward.clear();
         self.steps.push_back(Step::Reset);
-        if idle {
-            self.idle_reply(Reply::new(250, "2.0.0 Ok"));
-        } else {
-            self.state = State::Ready;
-            self.reply(Reply::new(250, "2.0.0 Ok"));
-        }
+        self.idle_reply(Reply::new(250, "2.0.0 Ok"));
     }
 
     fn take_xforward(&mut self, attributes: Vec<(String, Octets)>) {
@@ -1202,6 +1217,27 @@ mod tests {
         assert_eq!(errors(20), [500; 20]);
         assert_eq!(errors(25).len(), 21);
         assert_eq!(errors(25).last(), Some(&421));
+
+        // Refused recipients, and transactions that come to nothing.
+        let refused = |first: &str, count: usize| {
+            let dead = "RCPT TO:<550@b>\n".repeat(count);
+            codes(settings(), everything(), &format!("EHLO a\nMAIL FROM:<a@b>\n{first}{dead}"))
+        };
+        assert_eq!(refused("", 19)[2..], [550; 19]);
+        assert_eq!(refused("", 20)[2..], [550; 20]);
+        assert_eq!((refused("", 25).len(), refused("", 25).last()), (2 + 21, Some(&421)));
+        assert_eq!(refused(recipient, 23)[3..], [550; 23], "three beside an accepted one are none");
+        assert_eq!((refused(recipient, 30).len(), refused(recipient, 30).last()), (3 + 24, Some(&421)));
+        let loops = |count: usize| {
+            codes(settings(), everything(), &format!("EHLO a\n{}", "MAIL FROM:<>\nRSET\n".repeat(count)))
+        };
+        assert_eq!(loops(19), [250; 39]);
+        assert_eq!(loops(20), [250; 41]);
+        assert_eq!((loops(25).len(), loops(25).last()), (43, Some(&421)));
+        let senders =
+            |count: usize| codes(settings(), everything(), &format!("EHLO a\n{}", "MAIL FROM:<550@b>\n".repeat(count)));
+        assert_eq!(senders(20)[1..], [550; 20]);
+        assert_eq!((senders(25).len(), senders(25).last()), (22, Some(&421)));
 
         let hellos = |count: usize| codes(settings(), everything(), &"EHLO a\n".repeat(count));
         assert_eq!(hellos(21), [250; 21], "the first is none too many");
