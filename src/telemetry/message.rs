@@ -380,6 +380,7 @@ mod tests {
     #[test]
     fn the_json_has_every_field_of_the_manual_and_no_other() {
         let mut line = sample();
+        line.allowed_by.push("accounting".to_owned());
         line.per_rcpt.push(PerRecipient { to: "u@x".to_owned(), disposition: Disposition::Pass, rule: "r".to_owned() });
         let (_, value) = json(&line);
         let manual = include_str!("../../docs/logging.md");
