@@ -117,7 +117,7 @@ fn documents_without_code_are_clean() {
 
 #[test]
 fn the_text_is_what_a_reader_sees() {
-    let text = |bytes: &[u8]| document_text(&CompoundFile::open(bytes), u64::MAX);
+    let text = |bytes: &[u8]| document_text(&CompoundFile::open(bytes), u64::MAX).0;
     assert_eq!(text(&doc("コンテンツの有効化\nBitte lesen")), "コンテンツの有効化\nBitte lesen\n");
     let field = "before \u{13} HYPERLINK \"http://a.example\" \u{14}shown\u{15} after";
     assert_eq!(text(&doc(field)), "before shown after\n");
@@ -127,6 +127,31 @@ fn the_text_is_what_a_reader_sees() {
         .stream("/WordDocument", &[b"\xEC\xA5".to_vec(), vec![0; 30], b"Enable content".to_vec()].concat())
         .finish();
     assert!(text(&broken).contains("Enable content"));
+}
+
+#[test]
+fn text_beyond_its_limit_is_told() {
+    const MOST: usize = 16 << 20;
+    let workbook = |size: usize| {
+        // Text boxes (TxO, Continue), each of less than 8000 characters, and a line feed of ours.
+        let mut stream = Vec::new();
+        let mut left = size;
+        while left > 0 {
+            let here = left.min(8000);
+            stream.extend([0xB6, 0x01, 0, 0, 0x3C, 0]);
+            stream.extend((here as u16).to_le_bytes());
+            stream.push(0);
+            stream.extend(vec![b'x'; here - 1]);
+            left -= here;
+        }
+        Compound::version_4().stream("/Workbook", &stream).finish()
+    };
+    for (size, told) in [(MOST - 2, false), (MOST - 1, false), (MOST, true), (MOST + 1, true)] {
+        let (text, is_cut) = document_text(&CompoundFile::open(&workbook(size)), u64::MAX);
+        assert_eq!((text.len().min(MOST), is_cut), (size.min(MOST), told), "{size}");
+        let expected: &[&str] = if told { &["limit-exceeded"] } else { &[] };
+        assert_eq!(ids(&report(workbook(size))), expected, "{size}");
+    }
 }
 
 // Damaged files -------------------------------------------------------------------------------

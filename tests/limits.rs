@@ -129,6 +129,44 @@ fn table() -> Vec<Row> {
             },
             told: "max_files",
         },
+        Row {
+            what: "entities",
+            // The list looks one entity ahead.
+            most: 10_000,
+            limits: wide.clone(),
+            input: |n| {
+                let part = "--b\r\nContent-Disposition: attachment\r\n\r\nx\r\n".repeat(n);
+                message(format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{part}--b--\r\n"))
+            },
+            told: "max_files",
+        },
+        Row {
+            what: "octets of a file name",
+            most: 4096,
+            limits: wide.clone(),
+            input: |n| {
+                let name = format!("=?utf-8?Q?{}.exe?=", "x".repeat(n - 16));
+                message(format!("Content-Type: application/x; name=\"{name}\"\r\n\r\nbody\r\n"))
+            },
+            told: "max_files",
+        },
+        Row {
+            what: "Content-Type fields for the second reader",
+            most: 500,
+            limits: wide.clone(),
+            input: |n| {
+                let part = "--b\r\nContent-Type: application/x\r\n\r\nx\r\n".repeat(n - 1);
+                message(format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{part}--b--\r\n"))
+            },
+            told: "max_files",
+        },
+        Row {
+            what: "text of the mail",
+            most: 8 << 20,
+            limits: wide.clone(),
+            input: |n| message(format!("Subject: s\r\n\r\n{}", "text \r\n".repeat(n / 7 + 1)[..n].to_owned())),
+            told: "max_file_size",
+        },
         Row { what: "modules of a project", most: 4000, limits: wide, input: modules, told: "max_file_size" },
     ]
 }

@@ -50,6 +50,9 @@ pub(crate) fn examine(part: &Part, archive: &Archive, scan: &mut Scan) {
     if let Some(file_type) = package.file_type {
         scan.learn_type(part, file_type);
     }
+    if package.is_cut {
+        scan.limit(part, Limit::FileSize);
+    }
     package.ask_for_picture(part, archive, scan);
     package.text.end().report(scan, part);
 }
@@ -60,12 +63,15 @@ struct Package {
     file_type: Option<FileType>,
     has_macros: bool,
     text: lure::Reading,
+    /// A part had more text than was read.
+    is_cut: bool,
     /// The largest picture, as far as claims tell: its place among the pictures, and size.
     picture: Option<(std::ops::Range<usize>, u64)>,
 }
 
-/// 16 MiB of one XML part are read for text: the markup of a book has a fifth of that.
-const MAX_TEXT: usize = 16 << 20;
+/// 64 MiB of one XML part are read for text: the markup of a book has a twentieth of that, the strings
+/// of a large workbook a half. More is told.
+const MAX_TEXT: usize = 64 << 20;
 
 impl Package {
     fn look(&mut self, part: &Part, member: &Member, method: u16, scan: &mut Scan) {
@@ -94,6 +100,7 @@ impl Package {
         } else if may_hold_text(member, bytes) {
             let xml = lure::decode_xml(bytes.get(..MAX_TEXT).unwrap_or(bytes));
             if !markup::tokens(&xml).find_map(root).is_some_and(|root| WITHOUT_TEXT.contains(&root)) {
+                self.is_cut |= bytes.len() > MAX_TEXT;
                 self.text.read(&text_of(&xml));
             }
         }

@@ -40,7 +40,10 @@ fn examine(part: &Part, scan: &mut Scan) {
         let id = if told { finding::DOCUMENT_ENCRYPTED_TOLD } else { finding::DOCUMENT_ENCRYPTED };
         scan.finding(id, part, "", what);
     }
-    let text = text::text(&file, scan.room());
+    let (text, is_cut) = text::text(&file, scan.room());
+    if is_cut {
+        scan.limit(part, Limit::FileSize);
+    }
     vba::examine(&file, &text, part, scan);
     embedded::extract(&file, part, scan);
     if !text.is_empty() {

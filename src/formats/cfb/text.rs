@@ -9,12 +9,12 @@ use super::CompoundFile;
 use crate::reader::Reader;
 
 /// Octets of text that are given: a large book, or the strings of a large workbook. More is told.
-pub const MAX_TEXT: usize = 16 << 20;
+const MAX_TEXT: usize = 16 << 20;
 /// Shortest run of readable characters that counts as text where structure is missing.
 const SHORTEST_RUN: usize = 6;
 
-/// The text of the document in `file`, or the empty string.
-pub fn text(file: &CompoundFile<'_>, room: u64) -> String {
+/// The text of the document in `file`, or the empty string, and whether there is more than is given.
+pub fn text(file: &CompoundFile<'_>, room: u64) -> (String, bool) {
     let read = |name: &str| file.stream(None, name).map(|stream| file.read(stream, room));
     let raw = if let Some(document) = read("WordDocument") {
         let table = if flags(&document) & 0x0200 != 0 { "1Table" } else { "0Table" };
@@ -25,7 +25,7 @@ pub fn text(file: &CompoundFile<'_>, room: u64) -> String {
     } else {
         read("PowerPoint Document").map(|stream| presentation_text(&stream)).unwrap_or_default()
     };
-    without_marks(&raw)
+    (without_marks(&raw), raw.len() >= MAX_TEXT)
 }
 
 /// [MS-DOC] 2.5.2: the bit field of the FIB that tells of encryption and the table stream.
@@ -291,8 +291,7 @@ fn collect_runs(characters: impl Iterator<Item = char>, found: &mut String) {
             run.push(c);
             continue;
         }
-        if run.chars().nth(SHORTEST_RUN.saturating_sub(1)).is_some() && found.len().saturating_add(run.len()) < MAX_TEXT
-        {
+        if run.chars().nth(SHORTEST_RUN.saturating_sub(1)).is_some() && found.len() < MAX_TEXT {
             found.push_str(&run);
             found.push('\n');
         }
