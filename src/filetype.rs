@@ -112,6 +112,8 @@ types! {
     XmlOffice = "xml-office", Document;
     /// A document saved as a web archive.
     Mht = "mht", Document;
+    /// What Word keeps of a document beside a web archive or XML: `editdata.mso`.
+    ActiveMime = "activemime", Document;
     /// Rich text.
     Rtf = "rtf", Document;
     /// OneNote section.
@@ -304,6 +306,7 @@ const MAGIC: &[(&[u8], FileType)] = &[
     // [MS-SHLLINK] 2.1: HeaderSize and LinkCLSID
     (b"\x4c\0\0\0\x01\x14\x02\0\0\0\0\0\xc0\0\0\0\0\0\0\x46", FileType::Lnk),
     (b"%PDF-", FileType::Pdf),
+    (b"ActiveMime", FileType::ActiveMime),
     (b"\x1f\x8b\x08", FileType::Gzip), // RFC 1952 2.3.1, method deflate
     (b"\xfd7zXZ\0", FileType::Xz),
     (b"\x28\xb5\x2f\xfd", FileType::Zstd), // RFC 8878 3.1.1

@@ -267,6 +267,11 @@ table! {
     VBA_STARTUP = "vba-startup", Trigger, Info, None, Some("T1204.002"),
         "runs a harmless procedure when opened ({evidence})",
         "開くと無害な処理が自動的に実行され（{evidence}）", "開くと無害な処理が自動的に実行されます（{evidence}）";
+    /// A part of the document names code to be called: a ribbon's `onLoad`, Word's list of events. Low: it is
+    /// the code that tells whether the call matters.
+    DOCUMENT_EVENT = "document-event", Trigger, Low, None, Some("T1137.001"),
+        "names code to be called when it is opened ({evidence})",
+        "開いたときに呼び出すコードを指定し（{evidence}）", "開いたときに呼び出すコードを指定しています（{evidence}）";
 
     /// Shell, WScript.Shell.Run, ShellExecute, Win32_Process.Create …
     VBA_RUN_PROGRAM = "vba-run-program", Capability, High, None, Some("T1059.005"),
@@ -354,6 +359,10 @@ table! {
     LURE_TRUSTED_FOLDER = "lure-trusted-folder", Lure, High, None, Some("T1204.002"),
         "asks the reader to copy it into a trusted folder (“{evidence}”)",
         "信頼できる場所へのコピーを求め（「{evidence}」）", "信頼できる場所へのコピーを求めています（「{evidence}」）";
+    /// One big picture, hardly any text, and macros. Low: an honest template with a logo may look like that.
+    LURE_PICTURE_ONLY = "lure-picture-only", Lure, Low, None, Some("T1204.002"),
+        "shows a picture and hardly any text beside its macros ({evidence})",
+        "マクロのほかは画像だけで文章がほとんどなく（{evidence}）", "マクロのほかは画像だけで文章がほとんどありません（{evidence}）";
     /// The mail's own text asks to enable content.
     LURE_MAIL_TEXT = "lure-mail-text", Lure, Low, None, Some("T1566.001"),
         "asks in its text to enable content (“{evidence}”)",

@@ -6,12 +6,19 @@
 use crate::part::Part;
 use crate::scan::Scan;
 
+pub mod activemime;
+pub mod biff12;
+pub mod carve;
 pub mod cfb;
 pub mod eicar;
+pub mod emf;
+pub mod flat;
 pub mod markup;
 pub mod message;
+pub mod mht;
 pub mod naming;
 pub mod ooxml;
+pub mod shape;
 pub mod text;
 pub mod unopened;
 pub mod zip;
@@ -31,5 +38,16 @@ pub struct Format {
 }
 
 /// Every format. The order does not matter: all that accept a part run.
-pub const TABLE: &[Format] =
-    &[message::FORMAT, text::FORMAT, zip::FORMAT, cfb::FORMAT, eicar::FORMAT, naming::FORMAT, unopened::FORMAT];
+pub const TABLE: &[Format] = &[
+    message::FORMAT,
+    text::FORMAT,
+    zip::FORMAT,
+    cfb::FORMAT,
+    flat::FORMAT,
+    mht::FORMAT,
+    activemime::FORMAT,
+    carve::FORMAT,
+    eicar::FORMAT,
+    naming::FORMAT,
+    unopened::FORMAT,
+];

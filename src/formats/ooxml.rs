@@ -9,12 +9,15 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::filetype::{self, Class, FileType, TypeSet};
+use crate::finding;
 use crate::formats::markup::{self, Token};
+use crate::formats::shape::Look;
 use crate::formats::zip::{
     self,
     members::{Archive, Member, normal},
     unpack::{self, Content},
 };
+use crate::formats::{biff12, emf};
 use crate::limits::Limit;
 use crate::lure;
 use crate::part::{Origin, Part, extension};
@@ -53,6 +56,10 @@ pub(crate) fn examine(part: &Part, archive: &Archive, scan: &mut Scan) {
     if package.is_cut {
         scan.limit(part, Limit::FileSize);
     }
+    if package.has_macros {
+        package.look.macros();
+    }
+    package.look.report(part, scan);
     package.ask_for_picture(part, archive, scan);
     package.text.end().report(scan, part);
 }
@@ -65,6 +72,7 @@ struct Package {
     text: lure::Reading,
     /// A part had more text than was read.
     is_cut: bool,
+    look: Look,
     /// The largest picture, as far as claims tell: its place among the pictures, and size.
     picture: Option<(std::ops::Range<usize>, u64)>,
 }
@@ -77,6 +85,7 @@ impl Package {
     fn look(&mut self, part: &Part, member: &Member, method: u16, scan: &mut Scan) {
         let Some(content) = unpack::unpack_unless(&part.bytes, member, method, scan.room(), is_picture) else {
             let size = member.size.max(member.data.len() as u64);
+            self.look.picture(size);
             if self.picture.as_ref().is_none_or(|(_, largest)| size > *largest) {
                 self.picture = Some((member.data.clone(), size));
             }
@@ -84,30 +93,51 @@ impl Package {
         };
         zip::missing(part, member, &content, scan);
         let (Content::Whole(bytes) | Content::Head(bytes) | Content::Damaged(bytes)) = content else { return };
-        let types = if is_xml(member, &bytes) { self.read(member, &bytes) } else { filetype::detect(&bytes) };
+        let types =
+            if is_xml(member, &bytes) { self.read(part, member, &bytes, scan) } else { filetype::detect(&bytes) };
+        self.look.member(types, &bytes);
+        self.read_binary(types, &bytes);
         let size = bytes.len() as u64;
         let child = Child { names: member.names.clone(), bytes, ..Child::default() };
-        if !deserves_a_look(member, types) || scan.child(part, Origin::Embedded, child).is_none() {
+        if !is_worth_a_part(member.name(), types) || scan.child(part, Origin::Embedded, child).is_none() {
             return scan.spend(size);
         }
         self.has_macros |= types.has(FileType::Ole) && normal(member.name()).contains("vba");
     }
 
     /// Reads an XML member for its text and for what it says of the package.
-    fn read(&mut self, member: &Member, bytes: &Bytes) -> TypeSet {
+    fn read(&mut self, part: &Part, member: &Member, bytes: &Bytes, scan: &mut Scan) -> TypeSet {
         if is_named(member, CONTENT_TYPES) {
             self.content_types(&lure::decode_xml(bytes));
         } else if may_hold_text(member, bytes) {
             let xml = lure::decode_xml(bytes.get(..MAX_TEXT).unwrap_or(bytes));
             if !markup::tokens(&xml).find_map(root).is_some_and(|root| WITHOUT_TEXT.contains(&root)) {
                 self.is_cut |= bytes.len() > MAX_TEXT;
-                self.text.read(&text_of(&xml));
+                let text = text_of(&xml);
+                self.look.text(&text);
+                self.text.read(&text);
+            }
+            if has_events(&xml) {
+                for token in markup::tokens(&xml) {
+                    if let Token::Open(name, attributes) = token {
+                        report_event(name, attributes, part, member.name(), scan);
+                    }
+                }
             }
         }
         // A document in the flat form, with its binary parts in Base64.
         let carries =
             ["binaryData", "binData"].iter().any(|name| memchr::memmem::find(bytes, name.as_bytes()).is_some());
         if carries { filetype::detect(bytes).with(FileType::XmlOffice) } else { TypeSet::EMPTY.with(FileType::Xml) }
+    }
+
+    /// Text that does not stand in XML: strings of binary workbooks, text that metafiles draw.
+    fn read_binary(&mut self, types: TypeSet, bytes: &[u8]) {
+        let text = if types.has(FileType::Emf) { emf::text(bytes) } else { biff12::text(bytes) };
+        if !text.is_empty() {
+            self.look.text(&text);
+            self.text.read(&text);
+        }
     }
 
     fn content_types(&mut self, xml: &str) {
@@ -173,7 +203,8 @@ fn is_picture(start: &[u8]) -> bool {
         return false;
     }
     let types = filetype::detect(start);
-    types.has_class(Class::Media) && types.iter().all(|t| t.class() == Class::Media)
+    // Metafiles carry text.
+    !types.has(FileType::Emf) && types.has_class(Class::Media) && types.iter().all(|t| t.class() == Class::Media)
 }
 
 fn is_xml(member: &Member, bytes: &[u8]) -> bool {
@@ -209,12 +240,8 @@ fn text_of(xml: &str) -> String {
     for token in markup::tokens(xml) {
         match token {
             Token::Text(text) => out.push_str(&markup::decoded(text)),
-            Token::Open("textpath", attributes) => attributes_text.extend(markup::attribute(attributes, "string")),
-            Token::Open("docPr" | "cNvPr", attributes) => {
-                attributes_text
-                    .extend(["descr", "title"].iter().filter_map(|name| markup::attribute(attributes, name)));
-            }
-            Token::Open(..) | Token::Close(_) => {}
+            Token::Open(name, attributes) => text_in_attributes(name, attributes, &mut attributes_text),
+            Token::Close(_) => {}
         }
     }
     out.push('\n');
@@ -222,8 +249,45 @@ fn text_of(xml: &str) -> String {
     out
 }
 
+/// Adds the text that stands in attributes of an element: WordArt, and descriptions of pictures and shapes.
+pub(crate) fn text_in_attributes(name: &str, attributes: &str, text: &mut String) {
+    let names: &[&str] = match name {
+        "textpath" => &["string"],
+        "docPr" | "cNvPr" => &["descr", "title"],
+        // VML ([MS-OI29500] 2.1.1808 and around).
+        "shape" | "rect" | "roundrect" | "oval" | "imagedata" => &["alt", "title"],
+        // Headers and footers of sheets have elements, charts and pivots names only.
+        _ => return,
+    };
+    for value in names.iter().filter_map(|name| markup::attribute(attributes, name)) {
+        text.push_str(&value);
+        text.push('\n');
+    }
+}
+
+/// Whether XML may name code to be called on opening: most does not.
+fn has_events(xml: &str) -> bool {
+    EVENTS.iter().any(|mark| memchr::memmem::find(xml.as_bytes(), mark.as_bytes()).is_some())
+}
+
+const EVENTS: [&str; 3] = ["onLoad", "docEvents", "eventDoc"];
+
+/// Reports an element that names code to be called on opening: the ribbon's callback ([MS-CUSTOMUI]
+/// 2.2.19), and the events for which a document of Word has procedures ([MS-OE376] vbaData).
+pub(crate) fn report_event(name: &str, attributes: &str, part: &Part, location: &str, scan: &mut Scan) {
+    let evidence = match name {
+        "customUI" => match markup::attribute(attributes, "onLoad") {
+            Some(callback) if !callback.is_empty() => format!("onLoad={callback}"),
+            _ => return,
+        },
+        _ if name.starts_with("eventDoc") => name.to_owned(),
+        _ => return,
+    };
+    scan.finding(finding::DOCUMENT_EVENT, part, location, &evidence);
+}
+
 /// Whether a member becomes a part: what is active, what holds other things, what was embedded.
-fn deserves_a_look(member: &Member, types: TypeSet) -> bool {
+pub(crate) fn is_worth_a_part(name: &str, types: TypeSet) -> bool {
     const CLASSES: [Class; 8] = [
         Class::Document,
         Class::Archive,
@@ -237,8 +301,8 @@ fn deserves_a_look(member: &Member, types: TypeSet) -> bool {
     let plain = types.has(FileType::Xml) || types.has(FileType::Data) || types.has(FileType::Text);
     CLASSES.into_iter().any(|class| types.has_class(class))
         || types.has(FileType::Html)
-        || normal(member.name()).contains("embeddings/")
-        || plain && extension(member.name()).is_some_and(|ext| SCRIPTS.contains(&ext.as_str()))
+        || normal(name).contains("embeddings/")
+        || plain && extension(name).is_some_and(|ext| SCRIPTS.contains(&ext.as_str()))
 }
 
 /// Text that Windows runs by its name.

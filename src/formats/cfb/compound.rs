@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use crate::reader::Reader;
 
@@ -60,12 +61,30 @@ pub struct Entry {
     left: u32,
     right: u32,
     child: u32,
+    /// Where the content stands in the file, if no chain leads there.
+    verbatim: Option<Range<usize>>,
 }
 
 impl Entry {
     /// Whether the name is `name`; names compare without case ([MS-CFB] 2.6.4).
     pub fn is_named(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// A stream at a place of the file, named after it.
+    fn verbatim(range: Range<usize>) -> Self {
+        Self {
+            name: format!("offset {}", range.start),
+            kind: EntryKind::Stream,
+            clsid: [0; 16],
+            size: range.len() as u64,
+            parent: None,
+            start: FREESECT,
+            left: NOSTREAM,
+            right: NOSTREAM,
+            child: NOSTREAM,
+            verbatim: Some(range),
+        }
     }
 }
 
@@ -109,6 +128,16 @@ impl<'a> CompoundFile<'a> {
         file
     }
 
+    /// What stands at these places of `bytes`, each as a stream at the root: for files whose directory
+    /// does not lead there.
+    pub(super) fn of_pieces(bytes: &'a [u8], pieces: impl Iterator<Item = Range<usize>>) -> Self {
+        let mut file = Self::open(&[]);
+        file.bytes = bytes;
+        file.reads_left = Cell::new((bytes.len() as u64).saturating_mul(READS_PER_FILE));
+        file.entries = pieces.map(Entry::verbatim).collect();
+        file
+    }
+
     /// Every storage and stream of the directory, in its order, whether the tree reaches it or not.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
@@ -142,6 +171,10 @@ impl<'a> CompoundFile<'a> {
     /// Reads a stream: as much as its chain has, at most its declared size and `max` octets.
     pub fn read(&self, entry: &Entry, max: u64) -> Cow<'a, [u8]> {
         let size = entry.size.min(max);
+        if let Some(range) = &entry.verbatim {
+            let octets = self.bytes.get(range.clone()).unwrap_or_default();
+            return Cow::Borrowed(self.charged(octets, usize::try_from(size).unwrap_or(usize::MAX)));
+        }
         if entry.size < MINI_STREAM_CUTOFF {
             let content = self.read_mini_sectors(entry.start, size);
             if !content.is_empty() || size == 0 {
@@ -367,7 +400,18 @@ fn read_entry(slot: &[u8], long_sizes: bool) -> Option<Entry> {
     let start = reader.u32()?;
     let size = reader.u64()?;
     let size = if long_sizes { size } else { size & 0xFFFF_FFFF };
-    Some(Entry { name: entry_name(name, name_length), kind, clsid, size, parent: None, start, left, right, child })
+    Some(Entry {
+        name: entry_name(name, name_length),
+        kind,
+        clsid,
+        size,
+        parent: None,
+        start,
+        left,
+        right,
+        child,
+        verbatim: None,
+    })
 }
 
 /// The name ends at its terminator; the declared length is believed only if it ends it earlier.

@@ -6,14 +6,16 @@
 
 mod compound;
 mod embedded;
+mod lost;
 mod text;
 
-pub use compound::{CompoundFile, Entry, EntryKind};
+pub use compound::{CompoundFile, Entry, EntryKind, MAGIC};
 pub use text::text as document_text;
 
 use crate::filetype::FileType;
 use crate::finding;
 use crate::formats::Format;
+use crate::formats::shape::Look;
 use crate::limits::Limit;
 use crate::lure;
 use crate::part::Part;
@@ -25,12 +27,21 @@ use crate::vba;
 pub const FORMAT: Format = Format { name: "cfb", walled: true, accepts, examine };
 
 fn accepts(part: &Part) -> bool {
-    part.types.has(FileType::Ole) || part.bytes.starts_with(compound::MAGIC)
+    part.types.has(FileType::Ole) || part.bytes.starts_with(compound::MAGIC) || is_header(&part.bytes)
+}
+
+/// Whether the fixed fields of a header stand where they must ([MS-CFB] 2.2), whatever the signature says:
+/// it is changed by who wants a file to pass that somebody else restores.
+fn is_header(bytes: &[u8]) -> bool {
+    let Some(mut reader) = Reader::at(bytes, 26) else { return false };
+    let fields = [(); 4].map(|()| reader.u16());
+    [[3, 0xFFFE, 9, 6], [4, 0xFFFE, 12, 6]].iter().any(|known| fields == known.map(Some))
 }
 
 fn examine(part: &Part, scan: &mut Scan) {
     let file = CompoundFile::open(&part.bytes);
     if file.streams().next().is_none() {
+        lost::examine(&file, part, scan);
         return scan.finding(finding::DAMAGED, part, "", "no directory that lists a stream");
     }
     let file_type = file_type(&file);
@@ -45,7 +56,9 @@ fn examine(part: &Part, scan: &mut Scan) {
         scan.limit(part, Limit::FileSize);
     }
     vba::examine(&file, &text, part, scan);
+    lost::examine(&file, part, scan);
     embedded::extract(&file, part, scan);
+    look(&file, &text, scan.room()).report(part, scan);
     if !text.is_empty() {
         lure::document_text(scan, part, &text);
     }
@@ -74,6 +87,27 @@ fn file_type(file: &CompoundFile<'_>) -> FileType {
     } else {
         FileType::Ole
     }
+}
+
+/// The shape of a document with macros: its pictures stand in a few streams, one behind the other.
+fn look(file: &CompoundFile<'_>, text: &str, room: u64) -> Look {
+    const PICTURES: [&[u8]; 3] = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1"];
+    let mut look = Look::default();
+    if !file.streams().any(|(_, stream)| stream.is_named("_VBA_PROJECT")) {
+        return look;
+    }
+    look.macros();
+    look.text(text);
+    for name in ["Data", "Pictures", "Workbook", "WordDocument"] {
+        let Some(stream) = file.stream(None, name) else { continue };
+        let content = file.read(stream, room);
+        let hits = PICTURES.iter().flat_map(|start| memchr::memmem::find_iter(&content, start).take(100));
+        let mut starts: Vec<usize> = hits.collect();
+        starts.sort_unstable();
+        let ends = starts.iter().copied().skip(1).chain([content.len()]);
+        starts.iter().zip(ends).for_each(|(start, end)| look.picture(end.saturating_sub(*start) as u64));
+    }
+    look
 }
 
 /// How the content is encrypted, if it is. Projects of encrypted .doc and .xls files are

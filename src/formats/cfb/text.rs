@@ -102,6 +102,8 @@ const CONTINUE: u16 = 0x003C;
 const SHARED_STRINGS: u16 = 0x00FC;
 const LABEL: u16 = 0x0204;
 const TEXT_BOX: u16 = 0x01B6;
+const HEADER: u16 = 0x0014;
+const FOOTER: u16 = 0x0015;
 
 /// The records of a workbook stream: id and data.
 fn records(stream: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
@@ -133,7 +135,11 @@ fn excel_text(workbook: &[u8]) -> String {
             }
             TEXT_BOX => {
                 let parts: Vec<&[u8]> = continued(&mut records);
-                if let Some((flags, characters)) = parts.first().and_then(|part| part.split_first()) {
+                text_box(data, &parts, &mut text);
+            }
+            HEADER | FOOTER => {
+                // [MS-XLS] 2.4.136: length, flags, text.
+                if let Some((flags, characters)) = data.get(2..).and_then(<[u8]>::split_first) {
                     text.line(characters, flags & 1 != 0);
                 }
             }
@@ -152,6 +158,24 @@ fn excel_text(workbook: &[u8]) -> String {
         }
     }
     text.0
+}
+
+/// [MS-XLS] 2.4.329: the text stands in CONTINUE records, each with the width of its characters, until there
+/// are as many as the record says; then formats follow.
+fn text_box(record: &[u8], parts: &[&[u8]], text: &mut Text) {
+    let count = Reader::at(record, 10).and_then(|mut reader| reader.u16()).unwrap_or(u16::MAX);
+    let mut left = usize::from(count);
+    for (flags, characters) in parts.iter().filter_map(|part| part.split_first()) {
+        if left == 0 {
+            break;
+        }
+        let is_wide = flags & 1 != 0;
+        let width = if is_wide { 2 } else { 1 };
+        let octets = characters.get(..left.saturating_mul(width)).unwrap_or(characters);
+        text.push(octets, is_wide);
+        left = left.saturating_sub(octets.len().div_ceil(width));
+    }
+    text.0.push('\n');
 }
 
 /// [MS-XLS] 2.5.293: strings that may go on in CONTINUE records, where the octet that tells the

@@ -1,0 +1,55 @@
+//! Strings of binary workbooks (`.xlsb`, [MS-XLSB]): the shared ones (2.4.800), and comments
+//! (2.4.342). Formulas and cells are not read.
+
+use encoding_rs::UTF_16LE;
+
+use crate::reader::Reader;
+
+/// [MS-XLSB] 2.3.1: numbers of records.
+const SST_ITEM: u32 = 19;
+const COMMENT_TEXT: u32 = 637;
+/// How the parts begin that hold them: BrtBeginSst (159) and BrtBeginComments (628).
+const STARTS: [&[u8]; 2] = [b"\x9f\x01", b"\xf4\x04"];
+/// Octets of text that are given, as for other workbooks.
+const MAX_TEXT: usize = 1 << 20;
+
+/// The strings of a part, one a line; nothing if it is a part of another kind.
+pub fn text(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    if !STARTS.iter().any(|start| bytes.starts_with(start)) {
+        return text;
+    }
+    let mut reader = Reader::new(bytes);
+    while let (Some(kind), Some(size)) = (number(&mut reader, 2), number(&mut reader, 4)) {
+        let size = (size as usize).min(reader.left());
+        let Some(data) = reader.take(size) else { break };
+        if kind == SST_ITEM || kind == COMMENT_TEXT {
+            text.extend(rich_string(data));
+            text.push('\n');
+        }
+        if text.len() >= MAX_TEXT {
+            break;
+        }
+    }
+    text
+}
+
+/// [MS-XLSB] 2.1.4: seven bits an octet, the low ones first, at most `octets` of them.
+fn number(reader: &mut Reader<'_>, octets: u32) -> Option<u32> {
+    let mut value = 0_u32;
+    for n in 0..octets {
+        let octet = u32::from(reader.u8()?);
+        value |= (octet & 0x7F).checked_shl(n.saturating_mul(7))?;
+        if octet & 0x80 == 0 {
+            break;
+        }
+    }
+    Some(value)
+}
+
+/// [MS-XLSB] 2.5.124: flags, count, characters; runs of formats behind them are left.
+fn rich_string(data: &[u8]) -> Option<String> {
+    let mut reader = Reader::at(data, 1)?;
+    let octets = (reader.u32()? as usize).saturating_mul(2).min(reader.left());
+    Some(UTF_16LE.decode_without_bom_handling(reader.take(octets)?).0.into_owned())
+}

@@ -1,0 +1,50 @@
+//! Compound files that do not stand at the start of a file: behind a picture, a PDF, a few octets
+//! of rubbish. Other programs than Office look for them there, and so does whoever unpacks by hand.
+
+use memchr::memmem;
+
+use crate::filetype::{Class, FileType};
+use crate::formats::Format;
+use crate::formats::cfb::{CompoundFile, MAGIC};
+use crate::part::{Origin, Part};
+use crate::reader::Reader;
+use crate::scan::{Child, Scan};
+
+/// Compound files inside of other files.
+pub const FORMAT: Format = Format { name: "carve", walled: true, accepts, examine };
+
+/// Compound files that are taken out of one file at most: one that was hidden, and a few that it embeds.
+const MAX_FOUND: usize = 8;
+/// Signatures that are looked at: a list of them is no list of files.
+const MAX_HITS: usize = 1000;
+
+fn accepts(part: &Part) -> bool {
+    // What these carry is taken out of them one by one.
+    let types = part.types;
+    let unpacked = [FileType::Ole, FileType::Message, FileType::Mht, FileType::XmlOffice];
+    let opened = unpacked.iter().any(|known| types.has(*known)) || types.has_class(Class::Archive);
+    !opened && hits(&part.bytes).next().is_some()
+}
+
+fn examine(part: &Part, scan: &mut Scan) {
+    let mut found = 0_usize;
+    for start in hits(&part.bytes) {
+        if scan.stopped() || scan.is_full() || found >= MAX_FOUND {
+            return;
+        }
+        let bytes = part.bytes.slice(start..);
+        // What lists nothing is no file that anybody could open.
+        if CompoundFile::open(&bytes).streams().next().is_some() {
+            found = found.saturating_add(1);
+            scan.child(part, Origin::Embedded, Child { bytes, ..Child::default() });
+        }
+    }
+}
+
+/// Where a header of a compound file stands: signature, byte order and sector size ([MS-CFB] 2.2).
+fn hits(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    memmem::find_iter(bytes, MAGIC).take(MAX_HITS).filter(|at| {
+        let Some(mut reader) = Reader::at(bytes, at.saturating_add(28)) else { return false };
+        reader.u16() == Some(0xFFFE) && matches!(reader.u16(), Some(9 | 12))
+    })
+}
