@@ -8,6 +8,8 @@ mod actions;
 mod allow;
 /// The invariants that a program can check.
 mod architecture;
+/// Every carrier of macros, and the text that documents show.
+mod carriers;
 /// Compound files, sound and damaged.
 mod cfb;
 /// Configurations and their diagnostics.

@@ -6,6 +6,7 @@
 
 pub mod awkward;
 pub mod bridge;
+pub mod carriers;
 pub mod client;
 pub mod daemon;
 pub mod load;
