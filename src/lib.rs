@@ -17,7 +17,7 @@
 //! | The line | [`pipeline`], [`queue`], [`plan`], [`marks`], [`strip`], [`faults`] |
 //! |---|---|
 //! | What goes along it | [`transaction`], [`transport`], [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
-//! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
+//! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`command`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
 //! | Judging | [`verdict`], [`policy`] |
 //! | The edges | [`worker`], [`asks`], [`milter`], [`smtp`], [`intake`], [`net`], [`tls`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
 //! | The program | [`daemon`], [`systemd`], [`config`], [`cli`] |
@@ -54,6 +54,7 @@
 
 pub mod asks;
 pub mod cli;
+pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod envelope;

@@ -180,6 +180,8 @@ const MAX_REPEATS: usize = 25;
 /// Findings of a report. Beyond them, only that there are more is kept, so that nobody can bury
 /// one thing under many others.
 const MAX_FINDINGS: usize = 5000;
+/// Characters of an indicator that are kept.
+const MAX_INDICATOR: usize = 2000;
 /// Longest list of indicators that a report keeps.
 const MAX_INDICATORS: usize = 500;
 /// Asks of one scan: each is work for a helper outside, and a message has few pictures that matter.
@@ -438,7 +440,12 @@ impl Scan {
 
     /// Records what active content would use.
     pub fn indicator(&mut self, kind: IndicatorKind, value: &str) {
-        let indicator = Indicator { kind, value: value.chars().take(2000).collect() };
+        let mut value = value.char_indices().nth(MAX_INDICATOR).map_or(value.to_owned(), |(end, _)| {
+            // What is cut shows it.
+            format!("{}…", value.get(..end).unwrap_or_default())
+        });
+        value.shrink_to_fit();
+        let indicator = Indicator { kind, value };
         if self.report.indicators.contains(&indicator) {
             return;
         }

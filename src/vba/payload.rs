@@ -1,7 +1,7 @@
 //! What code keeps outside of itself: in the controls of forms ([MS-OFORMS]), in properties
 //! ([MS-OLEPS]), in the text. Only looked for where there is code that could fetch it.
 
-use super::command;
+use super::{command, indicator};
 use crate::finding;
 use crate::formats::cfb::CompoundFile;
 use crate::limits::Limit;
@@ -19,6 +19,7 @@ const SHORTEST_ENCODED: usize = 200;
 /// Reports commands, and long encoded texts, in forms, properties and `text`.
 pub fn examine(file: &CompoundFile<'_>, text: &str, part: &Part, scan: &mut Scan) {
     let mut left = MAX_SEARCHED;
+    let mut seen = Vec::new();
     for (_, stream) in file.streams() {
         if scan.stopped() {
             return;
@@ -33,22 +34,23 @@ pub fn examine(file: &CompoundFile<'_>, text: &str, part: &Part, scan: &mut Scan
             let content = file.read(stream, left);
             left = left.saturating_sub(content.len() as u64);
             for run in runs(&content) {
-                report(&run, is_form, &file.path(stream), part, scan);
+                report(&run, is_form, &file.path(stream), &mut seen, part, scan);
             }
         }
     }
     for line in text.lines().filter(|line| line.len() >= SHORTEST_RUN) {
-        report(line.trim(), false, "text", part, scan);
+        report(line.trim(), false, "text", &mut seen, part, scan);
     }
 }
 
-fn report(run: &str, may_be_encoded: bool, location: &str, part: &Part, scan: &mut Scan) {
+fn report(run: &str, may_be_encoded: bool, location: &str, seen: &mut Vec<String>, part: &Part, scan: &mut Scan) {
     if command::is_command(run) {
         scan.finding(finding::VBA_PAYLOAD_OUTSIDE, part, location, run);
         scan.indicator(IndicatorKind::Command, run);
-        for url in command::urls(run) {
-            scan.indicator(IndicatorKind::Url, url);
+        if indicator::reveal(run, seen, part, scan) {
+            scan.finding(finding::VBA_DOWNLOAD, part, location, run);
         }
+        seen.push(run.to_owned());
     } else if may_be_encoded && run.len() >= SHORTEST_ENCODED && !run.contains(' ') {
         scan.finding(finding::VBA_PAYLOAD_OUTSIDE, part, location, run);
     }

@@ -9,11 +9,12 @@
 
 mod expression;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::code::{
     self, Statement, after, assignment_sign, head_length, is_keyword, matching_parenthesis, split_list, starts_with,
 };
+use super::command;
 use super::fold::{self, Value};
 use super::program::Program;
 use super::token::{Kind, Token, Word};
@@ -27,8 +28,11 @@ const TEXT_PER_STEP: usize = 64;
 const MAX_LOOP_STEPS: usize = 500_000;
 /// Rounds over all procedures: each lets a result travel one call further.
 const MAX_ROUNDS: usize = 4;
-/// Sets of arguments a procedure is walked with.
-const MAX_CONTEXTS: usize = 24;
+/// Sets of arguments a procedure is walked with: a decoder is called for each of a hundred pieces.
+const MAX_CONTEXTS: usize = 400;
+/// Tokens that all walks through one procedure may spend in a round, before the sets that are left
+/// count as unknown.
+const MAX_CONTEXT_STEPS: usize = 200_000;
 /// Procedures of one name that a call may mean; modules that share a name for a thing are few.
 const MAX_SAME_NAME: usize = 8;
 /// Calls that are noted.
@@ -46,6 +50,8 @@ const MAX_ARGUMENTS: usize = 60;
 const MAX_NOTED: usize = 16 << 20;
 /// Open loops, `With` blocks, and parentheses within each other, whose meaning is kept; no compiler takes more.
 const MAX_NESTING: usize = 500;
+/// Texts that are kept beside the calls.
+const MAX_TEXTS: usize = 16;
 /// Longest class of an object that is kept.
 const MAX_CLASS: usize = 200;
 
@@ -79,6 +85,8 @@ pub struct Call {
 pub struct Trace {
     /// Every call whose name matters. One that is computed differently in two rounds stands twice.
     pub calls: Vec<Call>,
+    /// Texts that the code computes and that hold a command or an address.
+    pub texts: Vec<String>,
     /// There are more calls than are noted.
     pub is_cut: bool,
 }
@@ -101,6 +109,7 @@ pub fn trace(program: &Program<'_, '_>, matters: &dyn Fn(&str) -> bool, stop: &S
         with: Vec::new(),
         place: (0, None),
         result: Value::Unknown,
+        texts: Vec::new(),
     };
     let mut earlier = Vec::new();
     for _ in 0..MAX_ROUNDS {
@@ -110,19 +119,23 @@ pub fn trace(program: &Program<'_, '_>, matters: &dyn Fn(&str) -> bool, stop: &S
             break;
         }
     }
+    let shared = kept_texts(walk.globals.values());
+    walk.add_texts(shared);
     let mut calls = walk.calls;
     let is_cut = calls.len() >= MAX_CALLS;
     if walk.steps >= MAX_STEPS {
         // The round before may have computed what this one no longer could.
         calls.extend(earlier);
     }
-    Trace { calls, is_cut }
+    Trace { calls, texts: walk.texts, is_cut }
 }
 
 /// What a caller passes; `None` once a caller passes what is not known.
 #[derive(Default)]
 struct Contexts {
     known: Vec<Vec<Value>>,
+    /// Their keys.
+    seen: HashSet<String>,
     has_unknown: bool,
 }
 
@@ -143,6 +156,7 @@ struct Walk<'p, 't, 'a> {
     with: Vec<Value>,
     place: (usize, Option<usize>),
     result: Value,
+    texts: Vec<String>,
 }
 
 /// A loop that is being followed.
@@ -179,9 +193,10 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
             if sets.is_empty() || contexts.is_some_and(|contexts| contexts.has_unknown) {
                 sets.push(vec![Value::Parameter; parameters]);
             }
+            let start = self.steps;
             for arguments in sets {
                 self.procedure(index, &arguments);
-                if self.is_exhausted() {
+                if self.is_exhausted() || self.steps.saturating_sub(start) > MAX_CONTEXT_STEPS {
                     // Once is enough to see each call.
                     break;
                 }
@@ -213,7 +228,23 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         self.loop_limit = self.steps.saturating_add(MAX_LOOP_STEPS).min(MAX_STEPS);
         self.walk_body(&procedure.body);
         let result = std::mem::take(&mut self.result);
+        self.keep_texts(&result);
         self.results.insert((index, key(arguments)), result);
+    }
+
+    /// Keeps what is computed once a procedure ends and says something beside any call.
+    fn keep_texts(&mut self, result: &Value) {
+        let values = self.locals.values().chain([result]);
+        let texts = kept_texts(values);
+        self.add_texts(texts);
+    }
+
+    fn add_texts(&mut self, texts: Vec<String>) {
+        for text in texts {
+            if self.texts.len() < MAX_TEXTS && !self.texts.contains(&text) {
+                self.texts.push(text);
+            }
+        }
     }
 
     fn walk_body(&mut self, body: &[Statement<'t, 'a>]) {
@@ -548,7 +579,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
             if !says_something {
                 contexts.has_unknown = true;
             } else if contexts.known.len() < MAX_CONTEXTS {
-                if !contexts.known.iter().any(|known| known == arguments) {
+                if contexts.seen.insert(key(arguments)) {
                     contexts.known.push(arguments.to_vec());
                 }
             } else {
@@ -567,6 +598,22 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         self.charge(&result);
         result
     }
+}
+
+/// The texts that say something, in an order of their own.
+fn kept_texts<'v>(values: impl Iterator<Item = &'v Value>) -> Vec<String> {
+    let texts = values.filter_map(|value| match value {
+        Value::Text(text) | Value::Partial(text) if says_something(text) => Some(text.clone()),
+        _ => None,
+    });
+    let mut texts: Vec<String> = texts.collect();
+    texts.sort_unstable();
+    texts
+}
+
+/// Whether a text is a command, or holds an address.
+fn says_something(text: &str) -> bool {
+    (12..=MAX_ARGUMENT).contains(&text.len()) && (text.contains("://") || command::is_command(text))
 }
 
 /// The start of a long text; nothing of a long list.

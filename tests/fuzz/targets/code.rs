@@ -2,6 +2,7 @@
 
 use std::io::{Cursor, Write};
 
+use sekisho::command::{address, reveal};
 use sekisho::formats::cfb::CompoundFile;
 use sekisho::scan::{Input, Stop};
 use sekisho::vba::compress::{End, decompress};
@@ -97,6 +98,7 @@ pub fn vba_code(data: &[u8]) {
         command::is_command(text);
         command::is_runnable(text);
         command::is_startup(text);
-        assert!(command::urls(text).all(|url| text.contains(url)));
+        assert!(address::urls(text).all(|url| text.contains(url)));
+        assert_eq!(reveal(text), reveal(text), "a command comes apart in one way");
     }
 }
