@@ -2,9 +2,10 @@
 //!
 //! [`project`] reads the modules, [`token`], [`code`] and [`program`] take them apart, [`trace`]
 //! computes what can be computed and notes the calls, [`capability`] judges each by its arguments,
-//! [`indicator`] tells what it would use, [`reach`] tells what runs by itself and what is reached from
-//! there, [`obfuscation`] measures how readable all of it is, [`payload`] and [`compiled`] look beside
-//! the source, [`fingerprint`] knows the code again. Nothing is judged by a word alone.
+//! [`indicator`] tells what it would use, [`reach`] what runs by itself and what is reached from
+//! there, [`obfuscation`] measures how readable all of it is, [`place`] and [`form`] read what stands
+//! outside of the code, [`payload`] and [`compiled`] look beside the source, [`fingerprint`] knows the
+//! code again. Nothing is judged by a word alone.
 
 pub mod capability;
 pub mod code;
@@ -13,9 +14,11 @@ pub mod compiled;
 pub mod compress;
 pub mod fingerprint;
 pub mod fold;
+pub mod form;
 pub mod indicator;
 pub mod obfuscation;
 pub mod payload;
+pub mod place;
 pub mod program;
 pub mod project;
 pub mod reach;
@@ -48,7 +51,7 @@ pub fn examine(file: &CompoundFile<'_>, text: &str, part: &Part, scan: &mut Scan
         if project.is_cut {
             scan.limit(part, Limit::FileSize);
         }
-        has_code |= examine_project(&project, &mut all, part, scan);
+        has_code |= examine_project(file, &project, &mut all, part, scan);
     }
     if !has_code {
         return;
@@ -64,7 +67,13 @@ pub fn examine(file: &CompoundFile<'_>, text: &str, part: &Part, scan: &mut Scan
 }
 
 /// Reports on a project; `false` if it has no code.
-fn examine_project(project: &Project, all: &mut fingerprint::Code, part: &Part, scan: &mut Scan) -> bool {
+fn examine_project(
+    file: &CompoundFile<'_>,
+    project: &Project,
+    all: &mut fingerprint::Code,
+    part: &Part,
+    scan: &mut Scan,
+) -> bool {
     let sources: Vec<Source<'_>> = project.modules.iter().map(|module| Source::new(&module.source)).collect();
     compiled::examine(project, &sources, part, scan);
     let modules: Vec<Vec<Token<'_>>> = sources.iter().map(token::tokens).collect();
@@ -73,7 +82,10 @@ fn examine_project(project: &Project, all: &mut fingerprint::Code, part: &Part, 
     }
     scan.finding(finding::VBA_MACROS, part, &project.path, "");
     let names = project.modules.iter().map(|module| token::lower_case(&module.name));
-    let program = Program::new(names.zip(modules.iter().map(|tokens| code::parse(tokens))).collect());
+    let mut program = Program::new(names.zip(modules.iter().map(|tokens| code::parse(tokens))).collect());
+    let documents = project.modules.iter().filter(|module| module.is_document());
+    let documents: Vec<String> = documents.map(|module| token::lower_case(&module.name)).collect();
+    program.places = place::places(file, &documents);
     let context = context(&program, &modules);
     let matters = |name: &str| capability::matters(name) || context.declares.contains_key(name);
     let trace = trace::trace(&program, &matters, scan.stop());

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::code::{self, Code, Statement, after, assignment_sign, is_keyword, split_list, starts_with};
+use super::place::Places;
 
 /// A project whose modules were parsed.
 pub struct Program<'t, 'a> {
@@ -17,6 +18,8 @@ pub struct Program<'t, 'a> {
     /// Names declared at module level.
     pub(super) shared: HashSet<&'a str>,
     module_names: HashSet<String>,
+    /// What stands in forms and properties.
+    pub places: Places,
 }
 
 impl<'t, 'a> Program<'t, 'a> {
@@ -30,6 +33,7 @@ impl<'t, 'a> Program<'t, 'a> {
             assigned: HashSet::new(),
             shared: HashSet::new(),
             module_names,
+            places: Places::default(),
         };
         for (number, (_, code)) in program.modules.iter().enumerate() {
             for (position, procedure) in code.procedures.iter().enumerate() {

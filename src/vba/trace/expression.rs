@@ -200,6 +200,9 @@ impl<'a> Walk<'_, '_, 'a> {
             if self.program.by_name.contains_key(name) {
                 return self.call_procedure(name, &[]);
             }
+            if let Some(value) = self.placed(name) {
+                return value;
+            }
             self.note(at, "", name, Vec::new());
             let is_nothing =
                 !self.program.assigned.contains(name) && !self.program.is_module(name) && !is_known_global(name);
@@ -246,6 +249,16 @@ impl<'a> Walk<'_, '_, 'a> {
         }
         let value = match (class, member) {
             (UNKNOWN_OBJECT, _) => Value::Unknown,
+            ("application.worksheetfunction" | "worksheetfunction", "bitxor" | "bitand" | "bitor") => {
+                let sign = match member {
+                    "bitxor" => 'x',
+                    "bitand" => 'n',
+                    _ => 'o',
+                };
+                let mut numbers = arguments.iter().cloned();
+                let left = numbers.next().unwrap_or_default();
+                fold::operate(sign, left, &numbers.next().unwrap_or_default())
+            }
             (_, "createobject") => arguments
                 .first()
                 .and_then(Value::text)
@@ -254,11 +267,22 @@ impl<'a> Walk<'_, '_, 'a> {
                 let argument =
                     arguments.first().and_then(Value::text).filter(|text| !text.is_empty() && text.len() < 60);
                 let argument = argument.map(|text| format!("({})", text.to_lowercase())).unwrap_or_default();
-                Value::Object(cut(format!("{class}.{member}{argument}")))
+                let path = format!("{class}.{member}{argument}");
+                self.placed(&path).unwrap_or_else(|| Value::Object(cut(path)))
             }
         };
         self.note(at, class, member, arguments);
         value
+    }
+}
+
+impl Walk<'_, '_, '_> {
+    /// What stands in a form or a property, if that is what the path reads.
+    fn placed(&mut self, path: &str) -> Option<Value> {
+        let module = self.program.modules.get(self.place.0).map_or("", |(name, _)| name.as_str());
+        let value = Value::Text(self.program.places.value(path, module)?.to_owned());
+        self.charge(&value);
+        (!self.is_exhausted()).then_some(value)
     }
 }
 

@@ -371,8 +371,15 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
             "with" => {
                 // Only objects have members.
                 let object = self.list(after(statement, 1)).into_iter().next();
-                let object = object.filter(|value| matches!(value, Value::Object(_)) && self.with.len() < MAX_NESTING);
-                self.with.push(object.unwrap_or_default());
+                let path = after(statement, 1);
+                let is_path = path.iter().all(|token| matches!(token.kind, Kind::Name(_) | Kind::Sign('.')));
+                let object = match object {
+                    Some(Value::Object(class)) => Value::Object(class),
+                    // A control is worth its text, and has members all the same.
+                    Some(Value::Text(_)) if is_path => Value::Object(path_text(path)),
+                    _ => Value::Unknown,
+                };
+                self.with.push(if self.with.len() < MAX_NESTING { object } else { Value::Unknown });
             }
             "set" | "let" => self.assignment_or_call(after(statement, 1)),
             "call" => self.call_statement(after(statement, 1)),
