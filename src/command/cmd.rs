@@ -54,7 +54,7 @@ enum Task {
     /// Commands with signs between them; `input` is what is piped into the first.
     Commands { text: String, delayed: bool, input: Option<String> },
     /// The turns of a `for` that are still to come, the last first.
-    Turns { sign: char, items: Vec<String>, body: String, delayed: bool },
+    Turns { sign: char, items: Vec<String>, body: String, delayed: bool, input: Option<String> },
 }
 
 impl Shell {
@@ -74,11 +74,11 @@ impl Shell {
                     let text = self.replaced(&text, '%');
                     self.waiting.push(Task::Commands { text, delayed, input: None });
                 }
-                Task::Turns { sign, mut items, body, delayed } => {
+                Task::Turns { sign, mut items, body, delayed, input } => {
                     let Some(item) = items.pop() else { continue };
                     let text = with_item(&body, sign, &item);
-                    self.waiting.push(Task::Turns { sign, items, body, delayed });
-                    self.waiting.push(Task::Commands { text, delayed, input: None });
+                    self.waiting.push(Task::Turns { sign, items, body, delayed, input: input.clone() });
+                    self.waiting.push(Task::Commands { text, delayed, input });
                 }
                 Task::Commands { text, delayed, input } => self.commands(&text, delayed, input),
             }
@@ -94,7 +94,7 @@ impl Shell {
         }
         let (word, rest) = first_word(text);
         match without_carets(word).to_ascii_lowercase().as_str() {
-            "for" => return self.turns(rest, delayed),
+            "for" => return self.turns(rest, delayed, input),
             "if" => return self.condition(rest, delayed),
             _ => {}
         }
@@ -114,7 +114,7 @@ impl Shell {
 
     fn command(&mut self, command: &str, delayed: bool, input: Option<String>) {
         let (word, rest) = first_word(command);
-        if is_shell(word) || (word.starts_with(GAP) && rest.trim_start().starts_with('/')) {
+        if is_shell(word) || (word.starts_with(GAP) && (rest.trim_start().starts_with('/') || input.is_some())) {
             return self.nested(rest, delayed, input);
         }
         match word.to_ascii_lowercase().as_str() {
@@ -172,6 +172,10 @@ impl Shell {
         let mut rest = switches;
         loop {
             rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '^');
+            // What stands in front of the switches counts for nothing.
+            while !rest.is_empty() && !rest.starts_with('/') {
+                rest = first_word(rest).1.trim_start_matches(|c: char| !matches!(c, '/') && !c.is_alphanumeric());
+            }
             let Some(after) = rest.strip_prefix('/') else { break };
             let mut characters = after.chars();
             let switch = characters.next().unwrap_or(' ').to_ascii_lowercase();
@@ -215,7 +219,7 @@ impl Shell {
     }
 
     /// `for %x in (…) do …`, `for /l %x in (start,step,end) do …`. The rest of the line is the body.
-    fn turns(&mut self, rest: &str, delayed: bool) {
+    fn turns(&mut self, rest: &str, delayed: bool, input: Option<String>) {
         let lower = rest.to_ascii_lowercase();
         let parsed = (|| {
             let open = rest.find('(')?;
@@ -240,7 +244,7 @@ impl Shell {
             _ => parts.into_iter().map(str::to_owned).collect(),
         };
         items.reverse();
-        self.waiting.push(Task::Turns { sign, items, body: body.to_owned(), delayed });
+        self.waiting.push(Task::Turns { sign, items, body: body.to_owned(), delayed, input });
     }
 
     /// `if [not] a==b …`: what is not known counts as true. The rest of the line belongs to it.
@@ -282,7 +286,7 @@ impl Shell {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once(sign) {
             out.push_str(before);
-            let value = after.split_once(sign).and_then(|(inner, next)| Some((self.value(inner)?, next)));
+            let value = variable(after, sign).and_then(|(inner, next)| Some((self.value(inner)?, next)));
             match value {
                 Some((value, next)) if out.len() < MAX_VALUE => {
                     out.push_str(&value);
@@ -313,8 +317,27 @@ impl Shell {
             return slice(value, range);
         }
         let (from, to) = change.split_once('=')?;
+        // With a star everything up to there.
+        if let Some(from) = from.strip_prefix('*') {
+            let at = value.to_ascii_lowercase().find(&from.to_ascii_lowercase())?.checked_add(from.len())?;
+            return Some(format!("{to}{}", value.get(at..)?));
+        }
         (!from.is_empty()).then(|| replace_any_case(value, from, to))
     }
+}
+
+/// The reference to a variable at the start of `text`, and what follows its sign. What is replaced
+/// may contain the sign: `!a:*!=!`.
+fn variable(text: &str, sign: char) -> Option<(&str, &str)> {
+    let (inner, next) = text.split_once(sign)?;
+    let is_replacement =
+        inner.split_once(':').is_some_and(|(_, change)| !change.starts_with('~') && !change.contains('='));
+    if !is_replacement {
+        return Some((inner, next));
+    }
+    let equals = text.find('=')?;
+    let end = equals.checked_add(text.get(equals..)?.find(sign)?)?;
+    Some((text.get(..end)?, text.get(end.checked_add(sign.len_utf8())?..)?))
 }
 
 /// `~start,length`, either counted from the end if negative.
@@ -554,6 +577,7 @@ mod tests {
         check("%COMSPEC% /c cmd /k \"notepad \"a b.txt\"\"", &["notepad \"a b.txt\""]);
         check("cmd /c start /b calc.exe && echo done", &["calc.exe"]);
         check("cmd/c\"calc ^& x\"", &["calc & x"]);
+        check("cmd x y & %c^o^m^S^p^E^c% z /V /c set a=lc&& ca!a!", &["calc"]);
         check("calc.exe /c cmd", &[]);
     }
 
@@ -564,6 +588,8 @@ mod tests {
         check("cmd /V:ON/C\"set x=0123456789calc&&!x:~-4!\"", &["calc"]);
         check("cmd /c set x=ca&& set y=lc&& call %x%%y% %TEMP%\\a", &["calc %TEMP%\\a"]);
         check("cmd /v /c \"set x=c%PUBLIC:~-2,1%l&& echo %x%c | cmd\"", &["cilc"]);
+        check("cmd /v /c \"set a=b!c&&set a=!a!calc&& !a:*!c=!\"", &["calc"]);
+        check("cmd /v /c \"set a=calc&&echo !a!|for /f %C in ('x ^| y') do %C \"", &["calc"]);
         // Without delayed variables exclamation marks are marks.
         check("cmd /c \"set x=1&&calc !x!\"", &["calc !x!"]);
     }

@@ -69,7 +69,8 @@ fn is_script(string: &str) -> bool {
     let says = ["http", "download", "new-object", "invoke", "iex", "frombase64string", "replace", "start-process"]
         .iter()
         .any(|word| lower.contains(word));
-    string.len() >= 24 && says && string.contains(['(', '$', ';', ' '])
+    let is_address = ["http://", "https://"].iter().any(|scheme| lower.trim_start().starts_with(scheme));
+    string.len() >= 24 && says && !is_address && string.contains(['(', '$', ';', ' '])
 }
 
 /// The script that a call of PowerShell takes: without the quotes around it, which the shell takes off.
@@ -160,7 +161,8 @@ impl Fold {
             Piece::Open(sign) | Piece::Close(sign) | Piece::Sign(sign) => Item::Sign(sign),
         };
         if let Some(frame) = self.frames.last_mut() {
-            if spaced && matches!(item, Item::Raw(_)) {
+            let follows_word = matches!(frame.items.last(), Some(Item::Raw(_)));
+            if spaced && (matches!(item, Item::Raw(_)) || (follows_word && matches!(item, Item::Variable(_)))) {
                 frame.items.push(Item::Sign(' '));
             }
             frame.items.push(item);
@@ -212,7 +214,16 @@ impl Fold {
 
     /// Closes the innermost frame: a value if it is one.
     fn close(&mut self) {
-        let Some(frame) = self.frames.pop() else { return };
+        let Some(mut frame) = self.frames.pop() else { return };
+        // `.Replace('x', $unset)`: a variable that nothing was assigned to is nothing.
+        let called = self.frames.last().and_then(|outer| outer.items.last());
+        if matches!(called, Some(Item::Raw(name)) if name.eq_ignore_ascii_case("replace")) {
+            for item in &mut frame.items {
+                if matches!(item, Item::Variable(name) if !self.variables.contains_key(name)) {
+                    *item = Item::Value(Value::Text(String::new()));
+                }
+            }
+        }
         let items = self.reduce(frame.items);
         let outer = self.frames.last_mut().map(|frame| &mut frame.items);
         let Some(outer) = outer else { return };
@@ -556,6 +567,7 @@ mod tests {
         );
         check("$a='http://a.example@http://b.example'.Split('@')", "http://b.example");
         check("powershell -nop -c \"$a='http:'+'//a.example'\"", "http://a.example");
+        check("$u='httpqq://a.example'.replace('qq',$unset);x", "http://a.example");
         check("('x1y'.substring(1,1)+'abcde')", "1abcde");
         check("N`ew-Ob`ject 'x'", "New-Object");
     }

@@ -55,7 +55,11 @@ impl Module {
     /// does not tell it from a class). A form has two class ids.
     pub fn is_document(&self) -> bool {
         let line = self.source.lines().take(20).find(|line| line.contains("VB_Base"));
-        line.is_some_and(|line| line.matches('{').count() == 1 && !line.to_ascii_uppercase().contains("FCFB3D2A"))
+        line.is_some_and(|line| {
+            // A document made from a template names the template's module: `1Normal.ThisDocument`.
+            let is_from_template = line.contains("\"1") && !line.contains('{');
+            is_from_template || (line.matches('{').count() == 1 && !line.to_ascii_uppercase().contains("FCFB3D2A"))
+        })
     }
 }
 

@@ -244,6 +244,16 @@ impl<'a> Walk<'_, '_, 'a> {
                 return result;
             }
         }
+        // `Application.Run "Module1.Main", 1, 2`
+        if member == "run"
+            && class == "application"
+            && let Some(target) = arguments.first().and_then(Value::target)
+            && self.program.by_name.contains_key(target.as_str())
+        {
+            let result = self.call_procedure(&target, arguments.get(1..).unwrap_or_default());
+            self.note(at, class, member, arguments);
+            return result;
+        }
         if member == "startuppath" || member == "altstartuppath" {
             return Value::Text("%APPDATA%\\Microsoft\\Excel\\XLSTART".to_owned());
         }
