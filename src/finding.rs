@@ -372,6 +372,10 @@ table! {
     VBA_MACROS = "vba-macros", Carrier, Info, None, Some("T1137.001"),
         "contains macros",
         "マクロを含み", "マクロを含みます";
+    /// A signature over macros. It is shown, not verified.
+    VBA_SIGNED = "vba-signed", Carrier, Info, None, Some("T1553.002"),
+        "has macros with a signature, which was not verified ({evidence})",
+        "署名されたマクロ（署名は未検証）を含み（{evidence}）", "署名されたマクロ（署名は未検証）を含みます（{evidence}）";
     /// A program: PE, ELF, Mach-O, installer.
     CARRIER_PROGRAM = "carrier-program", Carrier, High, None, Some("T1204.002"),
         "is a program ({evidence})",

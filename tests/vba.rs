@@ -1,6 +1,7 @@
 //! Compound files and the VBA in them: read whole, read damaged, and judged.
 
 use crate::common::office::{Compound, Module, ModuleKind, vba_project};
+use crate::common::ooxml::{Member, zip};
 use crate::common::ovba::compress;
 use sekisho::finding::{Category, Severity};
 use sekisho::formats::cfb::CompoundFile;
@@ -425,4 +426,29 @@ fn droppers_of_many_kinds_are_seen() {
         findings(&[("AutoOpen", "Sub MAIN()\nShell p\nEnd Sub\n", ModuleKind::Standard)])
             .contains(&"vba-autoexec".to_owned())
     );
+}
+
+#[test]
+fn who_signed_is_told_and_makes_nothing_better() {
+    let text = include_str!("common/signature.base64");
+    let signature = data_encoding::BASE64_MIME.decode(text.as_bytes()).unwrap();
+    let code = "Sub AutoOpen()\r\nShell \"powershell -c x\"\r\nEnd Sub\r\n";
+    let project = vba_project(&[("ThisDocument", code, ModuleKind::Document)]);
+    let members = [
+        Member { name: "[Content_Types].xml", bytes: b"<Types/>".to_vec() },
+        Member { name: "word/vbaProject.bin", bytes: project },
+        Member { name: "word/vbaProjectSignatureAgile.bin", bytes: signature.clone() },
+    ];
+    let package = zip(&members);
+    let binary = Compound::new()
+        .project("/Macros", &[("ThisDocument", code, ModuleKind::Document)])
+        .stream("/\u{5}DocumentSummaryInformation", &[&[0; 40][..], &signature].concat())
+        .finish();
+    for document in [package, binary] {
+        let report = report(document);
+        let signed: Vec<_> = report.findings.iter().filter(|finding| finding.id.as_str() == "vba-signed").collect();
+        let [signed] = &signed[..] else { panic!("{:?}", report.findings) };
+        assert!(signed.evidence.starts_with("CN=Macro Signer,O=Example KK,C=JP; certified by itself"), "{signed:?}");
+        assert_eq!(sekisho::verdict::judge(&report).level, sekisho::verdict::Level::Malicious);
+    }
 }

@@ -22,6 +22,7 @@ use crate::limits::Limit;
 use crate::lure;
 use crate::part::{Origin, Part, extension};
 use crate::scan::{Ask, Child, Scan};
+use crate::vba::signature;
 
 /// Whether the archive is a package: it names the types of its parts, or their relationships.
 pub(crate) fn is_package(archive: &Archive) -> bool {
@@ -93,6 +94,10 @@ impl Package {
         };
         zip::missing(part, member, &content, scan);
         let (Content::Whole(bytes) | Content::Head(bytes) | Content::Damaged(bytes)) = content else { return };
+        // `vbaProjectSignature.bin`, `…Agile.bin`, `…V3.bin` ([MS-OFFMACRO2] 2.4).
+        if normal(member.name()).contains("vbaprojectsignature") {
+            signature::examine(&bytes, member.name(), part, scan);
+        }
         let types =
             if is_xml(member, &bytes) { self.read(part, member, &bytes, scan) } else { filetype::detect(&bytes) };
         self.look.member(types, &bytes);

@@ -22,6 +22,7 @@ pub mod place;
 pub mod program;
 pub mod project;
 pub mod reach;
+pub mod signature;
 pub mod token;
 pub mod trace;
 
@@ -38,6 +39,9 @@ use project::{Module, Project};
 use reach::Start;
 use token::{Kind, Source, Token};
 use trace::Call;
+
+/// Octets of the properties in which a signature is looked for.
+const MAX_PROPERTIES: u64 = 256 << 10;
 
 /// Reads every VBA project in `file` and reports what its code can do. `text` is the text of the
 /// document, in which code may keep something.
@@ -57,6 +61,12 @@ pub fn examine(file: &CompoundFile<'_>, text: &str, part: &Part, scan: &mut Scan
         return;
     }
     payload::examine(file, text, part, scan);
+    // Documents keep the signature among their properties ([MS-OSHARED] 2.3.3.2.2.1, GKPIDDSI_DIGSIG).
+    for name in ["\u{5}DocumentSummaryInformation", "_signatures"] {
+        if let Some(stream) = file.stream(None, name) {
+            signature::examine(&file.read(stream, MAX_PROPERTIES), name, part, scan);
+        }
+    }
     // Source that is not all of the code.
     const UNSEEN: [FindingId; 3] = [finding::VBA_NO_SOURCE, finding::DAMAGED, finding::LIMIT_EXCEEDED];
     if !UNSEEN.iter().any(|id| scan.has_found(*id, part))
