@@ -168,7 +168,11 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
     let mut octets = Vec::new();
-    let read = File::open(file).and_then(|file| file.take(MAX_FILE).read_to_end(&mut octets));
+    let read = File::open(file).and_then(|file| file.take(MAX_FILE.saturating_add(1)).read_to_end(&mut octets));
+    if octets.len() as u64 > MAX_FILE {
+        let most = MAX_FILE >> 20;
+        return Err(format!("{} has more than {most} MiB; is it a certificate or key in PEM form?", file.display()));
+    }
     read.map(|_| octets).map_err(|error| {
         let advice = match error.kind() {
             io::ErrorKind::NotFound => "; is the path right?",
@@ -215,5 +219,21 @@ impl ServerCertVerifier for TakeAny {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_above_the_limit_is_an_error_and_not_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cert.pem");
+        for (size, is_read) in [(MAX_FILE - 1, true), (MAX_FILE, true), (MAX_FILE + 1, false)] {
+            std::fs::write(&file, vec![b'\n'; size as usize]).unwrap();
+            assert_eq!(read(&file).is_ok(), is_read, "{size}");
+        }
+        assert!(read(&file).unwrap_err().contains("has more than 4 MiB"));
     }
 }

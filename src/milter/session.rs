@@ -1274,12 +1274,23 @@ mod tests {
             dialog.send(&frames(MESSAGE));
             assert_eq!(dialog.letters().pop(), Some('a'), "the session goes on");
         }
-        let mut dialog = Dialog::negotiated(6, ALL);
-        dialog.session.set_limits(SessionLimits { max_message_size: 1 << 30, max_recipients: 1 });
-        dialog.send(&frames(mail));
-        dialog.send(&frame(b'L', b"a\0\0").repeat(MAX_FIELDS + 1));
-        dialog.send(&frames(&[(b'E', b"")]));
-        assert_eq!(dialog.refusals, [RefusalCause::TooManyFields]);
+        for fields in [MAX_FIELDS - 1, MAX_FIELDS, MAX_FIELDS + 1] {
+            let mut dialog = Dialog::negotiated(6, ALL);
+            dialog.session.set_limits(SessionLimits { max_message_size: 1 << 30, max_recipients: 1 });
+            dialog.send(&frames(mail));
+            dialog.send(&frame(b'L', b"a\0\0").repeat(fields));
+            dialog.send(&frames(&[(b'E', b"")]));
+            let refusals: &[_] = if fields > MAX_FIELDS { &[RefusalCause::TooManyFields] } else { &[] };
+            assert_eq!(dialog.refusals, refusals, "{fields}");
+        }
+        for octets in [MAX_PATH - 1, MAX_PATH, MAX_PATH + 1] {
+            // The parameters count.
+            let path = [b"<b@c>\0", &vec![b'x'; octets - 5][..], b"\0"].concat();
+            let mut dialog = Dialog::negotiated(6, ALL);
+            dialog.send(&frames(&[mail[0], mail[1], (b'R', &path), (b'E', b"")]));
+            let refusals: &[_] = if octets > MAX_PATH { &[RefusalCause::PathTooLong] } else { &[] };
+            assert_eq!(dialog.refusals, refusals, "{octets}");
+        }
         let mut dialog = Dialog::negotiated(6, ALL);
         dialog.send(&frames(&[mail[0], (b'E', b"")]));
         assert_eq!(dialog.messages.len(), 1, "a message without recipients is one");
