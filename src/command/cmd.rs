@@ -29,12 +29,13 @@ pub struct Lines {
 /// Goes through a command line, if `cmd` is what it calls.
 pub fn lines(line: &str) -> Lines {
     let start = line.trim_start();
-    let (program, _) = first_word(start);
+    let (program, arguments) = first_word(start);
     if !is_shell(program) {
         return Lines::default();
     }
     let mut shell = Shell::default();
-    shell.waiting.push(Task::Commands { text: start.to_owned(), delayed: false, input: None });
+    // No shell is around this one that would separate at signs: all of it is its arguments.
+    shell.nested(arguments, false, None);
     shell.run();
     Lines { found: shell.found, is_cut: shell.is_cut }
 }

@@ -133,9 +133,12 @@ mod tests {
 
     #[test]
     fn plain_words_reveal_nothing() {
-        for line in ["", "notepad.exe C:\\a.txt", "the shell of an egg", "100 % sure !now!"] {
+        for line in ["", "notepad a.txt", "the shell of an egg", "100 % sure !now!"] {
             assert_eq!(reveal(line), Revealed::default(), "{line}");
         }
+        // What it runs is told.
+        let files = vec!["notepad.exe".to_owned()];
+        assert_eq!(reveal("notepad.exe C:\\a.txt"), Revealed { files, ..Revealed::default() });
     }
 
     #[test]
