@@ -273,6 +273,31 @@ table! {
         "names code to be called when it is opened ({evidence})",
         "開いたときに呼び出すコードを指定し（{evidence}）", "開いたときに呼び出すコードを指定しています（{evidence}）";
 
+    /// An attached template on the internet (ECMA-376 part 1, 17.15.1.6; RTF `\\*\\template`).
+    REMOTE_TEMPLATE = "remote-template", Trigger, High, None, Some("T1221"),
+        "loads a template from the internet when opened ({evidence})",
+        "開くとインターネット上のテンプレートを読み込み（{evidence}）", "開くとインターネット上のテンプレートを読み込みます（{evidence}）";
+    /// A linked object, frame or sub-document on the internet: Office fetches it and hands it to what opens its type.
+    REMOTE_OBJECT = "remote-object", Trigger, Critical, None, Some("T1221"),
+        "loads an object from the internet when opened ({evidence})",
+        "開くとインターネット上のオブジェクトを読み込み（{evidence}）", "開くとインターネット上のオブジェクトを読み込みます（{evidence}）";
+    /// A template or object within the company, a text or picture elsewhere. Low: firms share templates.
+    LINKED_CONTENT = "linked-content", Trigger, Low, None, Some("T1221"),
+        "refers to content that stands elsewhere ({evidence})",
+        "別の場所にある内容を参照し（{evidence}）", "別の場所にある内容を参照しています（{evidence}）";
+    /// DDE with a shell, an interpreter or another program of the system as its server.
+    DDE_COMMAND = "dde-command", Trigger, Critical, None, Some("T1559.002"),
+        "starts a program through DDE ({evidence})",
+        "DDEでプログラムを起動し（{evidence}）", "DDEでプログラムを起動します（{evidence}）";
+    /// DDE with a server that no Office program is.
+    DDE_SERVER = "dde-server", Trigger, High, None, Some("T1559.002"),
+        "asks a program that is no part of Office for data, through DDE ({evidence})",
+        "DDEでOffice以外のプログラムにデータを要求し（{evidence}）", "DDEでOffice以外のプログラムにデータを要求します（{evidence}）";
+    /// DDE between documents of Office.
+    DDE_LINK = "dde-link", Trigger, Info, None, None,
+        "takes data from another document of Office ({evidence})",
+        "Officeの別の文書からデータを取り込み（{evidence}）", "Officeの別の文書からデータを取り込みます（{evidence}）";
+
     /// Shell, WScript.Shell.Run, ShellExecute, Win32_Process.Create …
     VBA_RUN_PROGRAM = "vba-run-program", Capability, High, None, Some("T1059.005"),
         "starts a program ({evidence})",
@@ -326,6 +351,10 @@ table! {
     VBA_NO_SOURCE = "vba-no-source", Concealment, Medium, None, Some("T1564.007"),
         "has macro modules without readable source ({evidence})",
         "ソースを読めないマクロを含み（{evidence}）", "ソースを読めないマクロを含みます（{evidence}）";
+    /// An address that is loaded from and told so that it does not show who answers: a bare number, a port, a scheme.
+    ODD_ADDRESS = "odd-address", Concealment, Medium, None, Some("T1036"),
+        "loads from an address that honest documents do not use ({evidence})",
+        "通常の文書では使われないアドレスから読み込み（{evidence}）", "通常の文書では使われないアドレスから読み込みます（{evidence}）";
     /// Content and name or declaration contradict each other in a way that hides what it is.
     TYPE_MISMATCH = "type-mismatch", Concealment, Low, None, Some("T1036.008"),
         "is not what its name says ({evidence})",

@@ -17,7 +17,7 @@
 //! | The line | [`pipeline`], [`queue`], [`plan`], [`marks`], [`strip`], [`faults`] |
 //! |---|---|
 //! | What goes along it | [`transaction`], [`transport`], [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
-//! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`command`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
+//! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`command`], [`field`], [`link`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
 //! | Judging | [`verdict`], [`policy`] |
 //! | The edges | [`worker`], [`asks`], [`milter`], [`smtp`], [`intake`], [`net`], [`tls`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
 //! | The program | [`daemon`], [`systemd`], [`config`], [`cli`] |
@@ -59,6 +59,7 @@ pub mod config;
 pub mod daemon;
 pub mod envelope;
 pub mod faults;
+pub mod field;
 pub mod filetype;
 pub mod finding;
 pub mod formats;
@@ -67,6 +68,7 @@ pub mod http;
 pub mod intake;
 pub mod knowledge;
 pub mod limits;
+pub mod link;
 pub mod lure;
 pub mod marks;
 pub mod message;

@@ -142,9 +142,12 @@ impl Document<'_> {
         self.any(Category::Trigger, Severity::Medium)
     }
 
-    /// Writing files of no dangerous kind (low) is what workbooks do.
+    /// Writing files of no dangerous kind (low) is what workbooks do. What is loaded from the internet or asked
+    /// of another program can do what it likes.
     fn can_do_harm(&self) -> bool {
         self.any(Category::Capability, Severity::Medium)
+            || self.has(finding::REMOTE_TEMPLATE)
+            || self.has(finding::DDE_SERVER)
     }
 
     fn executes(&self) -> bool {

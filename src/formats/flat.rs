@@ -9,7 +9,7 @@ use memchr::memmem;
 use crate::filetype::{self, FileType};
 use crate::finding;
 use crate::formats::markup::{self, Token};
-use crate::formats::{Format, ooxml, shape};
+use crate::formats::{Format, links, ooxml, shape};
 use crate::lure;
 use crate::mime::decode;
 use crate::part::{Name, Origin, Part};
@@ -41,6 +41,8 @@ fn examine(part: &Part, scan: &mut Scan) {
         document.read(token, scan);
     }
     document.close(scan);
+    links::relationships(&xml, part, "", scan);
+    links::fields(&xml, part, "", scan);
     scan.learn_type(part, FileType::XmlOffice);
     document.look.text(&document.text);
     document.look.report(part, scan);

@@ -13,6 +13,7 @@ pub mod cfb;
 pub mod eicar;
 pub mod emf;
 pub mod flat;
+pub mod links;
 pub mod markup;
 pub mod message;
 pub mod mht;

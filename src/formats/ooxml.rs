@@ -2,7 +2,7 @@
 //!
 //! What can hurt becomes a part of its own, recognised by content under whatever name: macro
 //! projects, embedded objects and files. XML is read for its text only, and pictures for their
-//! size: a package has hundreds of them. Relationships and fields are not judged here.
+//! size: a package has hundreds of them. Relationships and fields are [`super::links`]' business.
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
@@ -112,6 +112,13 @@ impl Package {
 
     /// Reads an XML member for its text and for what it says of the package.
     fn read(&mut self, part: &Part, member: &Member, bytes: &Bytes, scan: &mut Scan) -> TypeSet {
+        if normal(member.name()).ends_with(".rels") {
+            super::links::relationships(&lure::decode_xml(bytes), part, member.name(), scan);
+        }
+        if super::links::may_have_fields(bytes) {
+            let xml = lure::decode_xml(bytes.get(..MAX_TEXT).unwrap_or(bytes));
+            super::links::fields(&xml, part, member.name(), scan);
+        }
         if is_named(member, CONTENT_TYPES) {
             self.content_types(&lure::decode_xml(bytes));
         } else if may_hold_text(member, bytes) {
