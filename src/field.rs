@@ -334,7 +334,9 @@ pub fn dde(server: &str, rest: &str, part: &Part, location: &str, scan: &mut Sca
     }
     let name = program(server);
     let is_path = server.contains(['\\', '/']) || server.to_ascii_lowercase().ends_with(".exe");
-    let is_office = OFFICE.iter().any(|office| name.starts_with(office)) && !is_path;
+    // A class of objects (`AcroExch.Document`) is linked, not started as a command.
+    let is_class = server.contains('.') && !is_path;
+    let is_office = is_class || OFFICE.iter().any(|office| name.starts_with(office)) && !is_path;
     if INTERPRETERS.contains(&name.as_str()) || is_path || starts_interpreter(rest) {
         scan.indicator(IndicatorKind::Command, evidence);
         scan.finding(finding::DDE_COMMAND, part, location, evidence);

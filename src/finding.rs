@@ -273,6 +273,14 @@ table! {
         "names code to be called when it is opened ({evidence})",
         "開いたときに呼び出すコードを指定し（{evidence}）", "開いたときに呼び出すコードを指定しています（{evidence}）";
 
+    /// Rich text with an object that has neither a header nor a compound file in it: Word reads what scanners do not.
+    RTF_OBJECT_BROKEN = "rtf-object-broken", Trigger, High, None, Some("T1203"),
+        "contains an object that cannot be read ({evidence})",
+        "解読できないオブジェクトを含み（{evidence}）", "解読できないオブジェクトを含みます（{evidence}）";
+    /// An object whose data only makes sense as an attack on the program that reads it.
+    OBJECT_EXPLOIT = "object-exploit", Trigger, Critical, None, Some("T1203"),
+        "contains an object made to attack the program that reads it ({evidence})",
+        "読み込むプログラムの脆弱性を攻撃するオブジェクトを含み（{evidence}）", "読み込むプログラムの脆弱性を攻撃するオブジェクトを含みます（{evidence}）";
     /// An attached template on the internet (ECMA-376 part 1, 17.15.1.6; RTF `\\*\\template`).
     REMOTE_TEMPLATE = "remote-template", Trigger, High, None, Some("T1221"),
         "loads a template from the internet when opened ({evidence})",
@@ -355,6 +363,11 @@ table! {
     ODD_ADDRESS = "odd-address", Concealment, Medium, None, Some("T1036"),
         "loads from an address that honest documents do not use ({evidence})",
         "通常の文書では使われないアドレスから読み込み（{evidence}）", "通常の文書では使われないアドレスから読み込みます（{evidence}）";
+    /// Rich text whose objects are written so that scanners lose them: other things between the digits.
+    /// Critical: no program writes them.
+    RTF_OBFUSCATED = "rtf-obfuscated", Concealment, Critical, None, Some("T1027"),
+        "hides an object from scanners ({evidence})",
+        "オブジェクトを検査から隠し（{evidence}）", "オブジェクトを検査から隠しています（{evidence}）";
     /// Content and name or declaration contradict each other in a way that hides what it is.
     TYPE_MISMATCH = "type-mismatch", Concealment, Low, None, Some("T1036.008"),
         "is not what its name says ({evidence})",
@@ -421,6 +434,18 @@ table! {
     EXTERNAL_BODY = "external-body", Carrier, Low, None, Some("T1105"),
         "has content that stands elsewhere ({evidence})",
         "外部の内容を参照し（{evidence}）", "外部の内容を参照しています（{evidence}）";
+    /// A file attached to a page of OneNote that a double click runs.
+    ONENOTE_PROGRAM = "onenote-program", Carrier, Critical, None, Some("T1204.002"),
+        "is a OneNote section with a program or script to be clicked ({evidence})",
+        "クリックで実行されるプログラムやスクリプトを含むOneNoteセクションであり（{evidence}）", "クリックで実行されるプログラムやスクリプトを含むOneNoteセクションです（{evidence}）";
+    /// A page of OneNote with pictures and attached files. Low: so are minutes of meetings.
+    ONENOTE_ATTACHMENT = "onenote-attachment", Carrier, Low, None, Some("T1204.002"),
+        "is a OneNote section with attached files beside pictures ({evidence})",
+        "画像と添付ファイルを含むOneNoteセクションであり（{evidence}）", "画像と添付ファイルを含むOneNoteセクションです（{evidence}）";
+    /// A program, script or shortcut in a document, to be clicked within it.
+    EMBEDDED_PROGRAM = "embedded-program", Carrier, High, None, Some("T1204.002"),
+        "carries a program or script to be clicked ({evidence})",
+        "クリックで実行されるプログラムやスクリプトを内部に持ち（{evidence}）", "クリックで実行されるプログラムやスクリプトを内部に持ちます（{evidence}）";
     /// A disk image. Medium: it is not opened yet, so every one is `container-unsupported` as well, and firms
     /// do mail images of discs.
     CARRIER_DISK_IMAGE = "carrier-disk-image", Carrier, Medium, None, Some("T1553.005"),

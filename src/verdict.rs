@@ -148,6 +148,7 @@ impl Document<'_> {
         self.any(Category::Capability, Severity::Medium)
             || self.has(finding::REMOTE_TEMPLATE)
             || self.has(finding::DDE_SERVER)
+            || self.has(finding::RTF_OBJECT_BROKEN)
     }
 
     fn executes(&self) -> bool {

@@ -9,16 +9,22 @@ use crate::scan::Scan;
 pub mod activemime;
 pub mod biff12;
 pub mod carve;
+pub mod cells;
 pub mod cfb;
+pub mod classes;
 pub mod eicar;
 pub mod emf;
+pub mod equation;
 pub mod flat;
 pub mod links;
 pub mod markup;
 pub mod message;
 pub mod mht;
 pub mod naming;
+pub mod onenote;
 pub mod ooxml;
+pub mod payload;
+pub mod rtf;
 pub mod shape;
 pub mod text;
 pub mod unopened;
@@ -48,6 +54,9 @@ pub const TABLE: &[Format] = &[
     mht::FORMAT,
     activemime::FORMAT,
     carve::FORMAT,
+    onenote::FORMAT,
+    rtf::FORMAT,
+    cells::FORMAT,
     eicar::FORMAT,
     naming::FORMAT,
     unopened::FORMAT,

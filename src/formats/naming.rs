@@ -151,7 +151,8 @@ const SHORTCUTS: &[&str] = &["lnk", "url", "website", "rdp"];
 /// carries no mark of the web.
 const DISK_IMAGES: &[&str] = &["iso", "img", "vhd", "vhdx", "udf"];
 
-fn runs(extension: &str) -> bool {
+/// Whether Windows runs a file with this extension at a double click.
+pub(crate) fn runs(extension: &str) -> bool {
     PROGRAMS.contains(&extension) || SCRIPTS.contains(&extension) || SHORTCUTS.contains(&extension)
 }
 

@@ -25,7 +25,13 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "message" | "mime" => messages(),
         "markup" => pages(),
         "milter_codec" | "milter_session" => milter_dialogs(),
+        "onenote" => {
+            vec![vec![0; 64], b"\xe7\x16\xe3\xbd\x65\x26\x11\x45\xa4\xc4\x8d\x4d\x0b\x7a\x9e\xac\x01".to_vec()]
+        }
         "ooxml" => packages(),
+        "rtf" => [&b"1{\\object{\\*\\objdata 0105000002000000}}"[..], b"1{\\field{\\*\\fldinst DDE a b}}"]
+            .map(<[u8]>::to_vec)
+            .to_vec(),
         "smtp_next_hop" => next_hops(),
         "smtp_session" | "smtp_wire" => smtp_dialogs(),
         "vba_code" => SOURCES.iter().map(|source| source.as_bytes().to_vec()).collect(),

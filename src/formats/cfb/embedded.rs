@@ -12,6 +12,9 @@ use flate2::read::ZlibDecoder;
 use memchr::memmem;
 
 use super::{CompoundFile, Entry, compound};
+use crate::filetype;
+use crate::finding;
+use crate::formats::payload;
 use crate::limits::Limit;
 use crate::part::{Name, Origin, Part};
 use crate::reader::Reader;
@@ -60,6 +63,12 @@ pub fn extract(file: &CompoundFile<'_>, part: &Part, scan: &mut Scan) {
         if let Some((origin, child)) = child
             && !child.bytes.is_empty()
         {
+            if origin == Origin::Embedded
+                && let Some(why) = payload::runs(&child.names, &child.bytes, filetype::detect(&child.bytes))
+            {
+                let shown = child.names.first().map_or(why.clone(), |name| format!("{}, {why}", name.text));
+                scan.finding(finding::EMBEDDED_PROGRAM, part, &file.path(stream), &shown);
+            }
             if stream.size > scan.room() {
                 scan.limit(part, Limit::FileSize);
             }
@@ -80,7 +89,7 @@ fn is_file(head: &[u8]) -> bool {
 /// [MS-OLEDS] 2.3.6 and the packager's undocumented layout inside: label, path, temporary path, data.
 fn ole_native(stream: Vec<u8>) -> Option<Child> {
     let stream = Bytes::from(stream);
-    let packaged = package(&stream).filter(|(_, _, size)| *size > 0);
+    let packaged = package(&stream, 4).filter(|(_, _, size)| *size > 0);
     let (names, bytes) = match packaged {
         Some((names, start, size)) => (names, stream.slice(start..start.saturating_add(size))),
         // Native data of another server: everything behind the length.
@@ -89,9 +98,15 @@ fn ole_native(stream: Vec<u8>) -> Option<Child> {
     Some(Child { names, bytes, ..Child::default() })
 }
 
-/// The names of a package, and where its data stands.
-fn package(stream: &[u8]) -> Option<(Vec<Name>, usize, usize)> {
-    let mut reader = Reader::at(stream, 4)?;
+/// The names and the data of a package that begins at its start.
+pub(crate) fn package_of(native: &[u8]) -> Option<(Vec<Name>, &[u8])> {
+    let (names, start, size) = package(native, 0)?;
+    Some((names, native.get(start..start.saturating_add(size))?))
+}
+
+/// The names of the package at `offset`, and where its data stands.
+fn package(stream: &[u8], offset: usize) -> Option<(Vec<Name>, usize, usize)> {
+    let mut reader = Reader::at(stream, offset)?;
     if reader.u16()? != 2 {
         return None;
     }

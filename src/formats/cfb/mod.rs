@@ -10,11 +10,14 @@ mod lost;
 mod text;
 
 pub use compound::{CompoundFile, Entry, EntryKind, MAGIC};
+pub(crate) use embedded::package_of as package;
 pub use text::text as document_text;
 
+use crate::field;
 use crate::filetype::FileType;
 use crate::finding;
 use crate::formats::Format;
+use crate::formats::classes;
 use crate::formats::shape::Look;
 use crate::limits::Limit;
 use crate::lure;
@@ -58,6 +61,11 @@ fn examine(part: &Part, scan: &mut Scan) {
     vba::examine(&file, &text, part, scan);
     lost::examine(&file, part, scan);
     embedded::extract(&file, part, scan);
+    classes::examine(&file, part, scan);
+    text::fields(&file, scan.room()).report(part, "WordDocument", scan);
+    for (server, topic) in text::dde_links(&file, scan.room()) {
+        field::dde(&server, &topic, part, "SUPBOOK", scan);
+    }
     look(&file, &text, scan.room()).report(part, scan);
     if !text.is_empty() {
         lure::document_text(scan, part, &text);

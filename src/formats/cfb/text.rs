@@ -6,6 +6,7 @@
 //! WordArt and what stands in pictures.
 
 use super::CompoundFile;
+use crate::field::Fields;
 use crate::reader::Reader;
 
 /// Octets of text that are given: a large book, or the strings of a large workbook. More is told.
@@ -26,6 +27,42 @@ pub fn text(file: &CompoundFile<'_>, room: u64) -> (String, bool) {
         read("PowerPoint Document").map(|stream| presentation_text(&stream)).unwrap_or_default()
     };
     (without_marks(&raw), raw.len() >= MAX_TEXT)
+}
+
+/// The fields of a Word document, with the marks around them ([MS-DOC] 2.8.25).
+pub fn fields(file: &CompoundFile<'_>, room: u64) -> Fields {
+    let read = |name: &str| file.stream(None, name).map(|stream| file.read(stream, room));
+    let mut fields = Fields::default();
+    let Some(document) = read("WordDocument") else { return fields };
+    let table = if flags(&document) & 0x0200 != 0 { "1Table" } else { "0Table" };
+    let table = read(table).unwrap_or_default();
+    let Some(pieces) = pieces(&document, &table) else { return fields };
+    for run in word_text(&document, &pieces).split_inclusive(['\u{13}', '\u{14}', '\u{15}']) {
+        fields.text(run.trim_end_matches(['\u{13}', '\u{14}', '\u{15}']));
+        match run.chars().next_back() {
+            Some('\u{13}') => fields.begin(),
+            Some('\u{14}') => fields.separate(),
+            Some('\u{15}') => fields.end(),
+            _ => {}
+        }
+    }
+    fields
+}
+
+/// The links of a workbook by DDE: server and topic ([MS-XLS] 2.4.271, where 0x03 stands between them).
+pub fn dde_links(file: &CompoundFile<'_>, room: u64) -> Vec<(String, String)> {
+    let stream = file.stream(None, "Workbook").or_else(|| file.stream(None, "Book"));
+    let Some(workbook) = stream.map(|stream| file.read(stream, room)) else { return Vec::new() };
+    let link = |(id, data): (u16, &[u8])| {
+        let (mut reader, mut text) = (Reader::at(data, 4).filter(|_| id == SUPPORTING_BOOK)?, Text::default());
+        let is_wide = reader.u8()? & 1 != 0;
+        text.push(reader.rest(), is_wide);
+        let (server, topic) = text.0.split_once('\u{3}')?;
+        // A path begins with 0x01, and has 0x03 between its folders.
+        let is_server = !server.is_empty() && !server.contains(char::is_control);
+        is_server.then(|| (server.to_owned(), topic.to_owned()))
+    };
+    records(&workbook).filter_map(link).take(256).collect()
 }
 
 /// [MS-DOC] 2.5.2: the bit field of the FIB that tells of encryption and the table stream.
@@ -99,6 +136,7 @@ fn pieces(document: &[u8], table: &[u8]) -> Option<Vec<(usize, usize, bool)>> {
 
 const END_OF_SUBSTREAM: u16 = 0x000A;
 const CONTINUE: u16 = 0x003C;
+const SUPPORTING_BOOK: u16 = 0x01AE;
 const SHARED_STRINGS: u16 = 0x00FC;
 const LABEL: u16 = 0x0204;
 const TEXT_BOX: u16 = 0x01B6;

@@ -10,6 +10,17 @@ pub fn zip(data: &[u8]) {
     examine(Input::file(data.to_vec(), "a.zip"));
 }
 
+/// A OneNote section: the signature, and the octets behind it.
+pub fn onenote(data: &[u8]) {
+    const MAGIC: &[u8] = b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d\xae\xb1\x53\x78\xd0\x29\x96\xd3";
+    examine(Input::file([MAGIC, data].concat(), "a.one"));
+}
+
+/// Rich text, behind its first group.
+pub fn rtf(data: &[u8]) {
+    examine(Input::file([b"{\\rtf", data].concat(), "a.rtf"));
+}
+
 /// Names of the parts that matter in an Office package.
 const PARTS: [&str; 16] = [
     "[Content_Types].xml",

@@ -19,7 +19,7 @@ use sekisho::scan::{Input, Report, Stop, scan};
 use sekisho::verdict;
 
 pub use code::{vba_code, vba_project};
-pub use containers::{cfb, ooxml, zip};
+pub use containers::{cfb, onenote, ooxml, rtf, zip};
 pub use mail::{header, message, mime};
 pub use milter::{milter_codec, milter_session};
 pub use settings::{config, entry};
@@ -42,7 +42,9 @@ pub const ALL: &[(&str, Body)] = &[
     ("milter_codec", milter_codec),
     ("milter_session", milter_session),
     ("mime", mime),
+    ("onenote", onenote),
     ("ooxml", ooxml),
+    ("rtf", rtf),
     ("smtp_next_hop", smtp_next_hop),
     ("smtp_session", smtp_session),
     ("smtp_wire", smtp_wire),

@@ -1,0 +1,137 @@
+//! Tables in plain text (CSV, tab-separated, SYLK): cells that Excel reads as formulas with a DDE link,
+//! `=server|'topic'!item`. Macros in SYLK are not looked for here.
+
+use crate::field;
+use crate::filetype::FileType;
+use crate::formats::Format;
+use crate::part::{Origin, Part};
+use crate::scan::Scan;
+
+/// Text that a spreadsheet opens.
+pub const FORMAT: Format = Format { name: "cells", walled: false, accepts, examine };
+
+/// Names under which Excel opens text without asking.
+const EXTENSIONS: &[&str] = &["csv", "tsv", "tab", "slk", "dif", "prn", "xls", "iqy"];
+/// Octets of text that are read.
+const MAX_TEXT: usize = 64 << 20;
+/// Links that are judged.
+const MAX_LINKS: usize = 1000;
+/// Longest name of a server.
+const MAX_SERVER: usize = 64;
+
+fn accepts(part: &Part) -> bool {
+    let named = || part.extensions().any(|extension| EXTENSIONS.contains(&extension.as_str()));
+    part.origin != Origin::Body && part.types.has(FileType::Text) && (named() || is_sylk(&part.bytes))
+}
+
+fn is_sylk(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"ID;P")
+}
+
+fn examine(part: &Part, scan: &mut Scan) {
+    let sylk = is_sylk(&part.bytes);
+    // UTF-16 is read by its low octets: servers and topics are ASCII.
+    let plain: Vec<u8> = part.bytes.iter().take(MAX_TEXT).copied().filter(|byte| *byte != 0).collect();
+    if part.bytes.len() > MAX_TEXT {
+        scan.limit(part, crate::limits::Limit::FileSize);
+    }
+    let mut count = 0_usize;
+    for (number, line) in plain.split(|byte| *byte == b'\n' || *byte == b'\r').enumerate() {
+        let mut from = 0_usize;
+        for at in memchr::memchr_iter(b'|', line) {
+            let found = link(line.get(from..at).unwrap_or_default(), line.get(at..).unwrap_or_default(), sylk);
+            from = at.saturating_add(1);
+            let Some((server, topic)) = found else { continue };
+            count = count.saturating_add(1);
+            if count > MAX_LINKS {
+                return scan.finding(crate::finding::LIMIT_EXCEEDED, part, "", "more links than are read");
+            }
+            field::dde(&server, &topic, part, &format!("line {}", number.saturating_add(1)), scan);
+        }
+    }
+}
+
+/// The server and topic of a link, if what stands before and behind the bar is one.
+fn link(before: &[u8], behind: &[u8], sylk: bool) -> Option<(String, String)> {
+    let behind = behind.get(1..)?;
+    // `'topic'!item`, also with doubled quotes; without quotes only up to the mark.
+    let quoted = matches!(behind.first(), Some(b'\'' | b'"'));
+    let end = memchr::memchr(b'!', behind)?;
+    let topic = behind.get(..end)?;
+    if !quoted && topic.iter().any(|byte| byte.is_ascii_whitespace() || matches!(byte, b',' | b';')) {
+        return None;
+    }
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'\\' | b':' | b'/' | b'\'');
+    let length = before.iter().rev().take(MAX_SERVER).take_while(|byte| is_name(byte)).count();
+    let start = before.len().checked_sub(length).filter(|_| length > 0)?;
+    let cell = before.get(..start)?;
+    let mut server = before.get(start..)?;
+    let formula = if sylk {
+        // `;E` begins an expression.
+        match (cell.last(), server.first()) {
+            (Some(b';'), Some(b'E')) => {
+                server = server.get(1..)?;
+                true
+            }
+            _ => memchr::memmem::find(cell, b";E").is_some(),
+        }
+    } else {
+        starts_formula(cell)
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_matches(['\'', '"', ' ']).to_owned();
+    (formula && !server.is_empty()).then(|| (text(server), text(topic)))
+}
+
+/// Whether the cell that ends here began with one of the signs that make a formula.
+fn starts_formula(cell: &[u8]) -> bool {
+    let is_end = |byte: &u8| matches!(byte, b',' | b';' | b'\t');
+    // Arguments of functions have separators of their own, so every part of the line is tried.
+    cell.split(is_end).any(|part| {
+        let part = part.iter().find(|byte| !byte.is_ascii_whitespace() && **byte != b'"');
+        part.is_some_and(|byte| matches!(byte, b'=' | b'+' | b'-' | b'@'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::knowledge::Knowledge;
+    use crate::limits::Limits;
+    use crate::scan::{Input, Stop, scan};
+
+    fn ids(text: &str, name: &str) -> Vec<&'static str> {
+        let input = Input::file(text.as_bytes().to_vec(), name);
+        let report = scan(input, &Limits::default(), &Knowledge::default(), &Stop::default());
+        report.findings.iter().map(|found| found.id.as_str()).collect()
+    }
+
+    #[test]
+    fn cells_that_start_programs_are_told() {
+        for cell in [
+            "=cmd|'/c calc'!A0",
+            "+cmd|' /C notepad'!A0",
+            "-2+3+cmd|'/c x'!A0",
+            "@SUM(1+1)*cmd|'/c x'!A0",
+            "\"=cmd|'/c x'!A0\"",
+            "a,b,=rundll32|'x.dll,a'!_xlbgnm.A1",
+            "=MSEXCEL|'\\..\\..\\..\\Windows\\System32\\cmd.exe /c x'!''",
+        ] {
+            assert!(ids(&format!("Name,Value\r\n{cell}\r\n"), "a.csv").contains(&"dde-command"), "{cell}");
+        }
+        assert!(ids("ID;PWXL;N;E\nC;Y1;X1;K0;Ecmd|'/c x'!A0\nE\n", "a.slk").contains(&"dde-command"));
+    }
+
+    #[test]
+    fn honest_tables_are_nothing() {
+        for text in [
+            "a|b|c!\n=A1+B1\n",
+            "-,+,@x,cmd|y\n",
+            "=SUM(A1:A9),5\n",
+            "name,cmd|'a'!\n",
+            "|!|!|!\n=|!\n",
+            "a;b\n1;2 | 3!\n",
+        ] {
+            assert_eq!(ids(text, "a.csv"), Vec::<&str>::new(), "{text}");
+        }
+        assert_eq!(ids("=cmd|'/c x'!A0", "a.txt"), Vec::<&str>::new(), "Notepad opens it");
+    }
+}

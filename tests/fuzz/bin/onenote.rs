@@ -1,0 +1,5 @@
+//! The target `onenote`.
+
+#![no_main]
+
+sekisho_fuzz::program!(onenote);

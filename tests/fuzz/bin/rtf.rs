@@ -1,0 +1,5 @@
+//! The target `rtf`.
+
+#![no_main]
+
+sekisho_fuzz::program!(rtf);
