@@ -33,7 +33,7 @@ pub fn text(file: &CompoundFile<'_>, room: u64) -> (String, bool) {
 pub fn fields(file: &CompoundFile<'_>, room: u64) -> Fields {
     let read = |name: &str| file.stream(None, name).map(|stream| file.read(stream, room));
     let mut fields = Fields::default();
-    let Some(document) = read("WordDocument") else { return fields };
+    let Some(document) = read("WordDocument").filter(|document| !is_word_encrypted(document)) else { return fields };
     let table = if flags(&document) & 0x0200 != 0 { "1Table" } else { "0Table" };
     let table = read(table).unwrap_or_default();
     let Some(pieces) = pieces(&document, &table) else { return fields };
@@ -53,6 +53,10 @@ pub fn fields(file: &CompoundFile<'_>, room: u64) -> Fields {
 pub fn dde_links(file: &CompoundFile<'_>, room: u64) -> Vec<(String, String)> {
     let stream = file.stream(None, "Workbook").or_else(|| file.stream(None, "Book"));
     let Some(workbook) = stream.map(|stream| file.read(stream, room)) else { return Vec::new() };
+    // What is encrypted reads as anything.
+    if has_file_pass(&workbook) {
+        return Vec::new();
+    }
     let link = |(id, data): (u16, &[u8])| {
         let (mut reader, mut text) = (Reader::at(data, 4).filter(|_| id == SUPPORTING_BOOK)?, Text::default());
         let is_wide = reader.u8()? & 1 != 0;
