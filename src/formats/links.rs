@@ -77,3 +77,64 @@ enum Text {
     Shown,
     Other,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filetype::TypeSet;
+    use crate::part::{Origin, PartPath};
+
+    /// The ids that an XML part comes to.
+    fn ids(xml: &str) -> Vec<&'static str> {
+        let part = Part {
+            path: PartPath::root(),
+            document: PartPath::root(),
+            origin: Origin::Attachment,
+            names: Vec::new(),
+            declared: None,
+            bytes: bytes::Bytes::new(),
+            types: TypeSet::EMPTY,
+            depth: 0,
+            span: None,
+        };
+        let mut scan = Scan::for_test();
+        relationships(xml, &part, "", &mut scan);
+        fields(xml, &part, "", &mut scan);
+        scan.report().findings.iter().map(|found| found.id.as_str()).collect()
+    }
+
+    fn relationship(kind: &str, target: &str) -> Vec<&'static str> {
+        ids(&format!("<Relationship Id='a' Type='http://x.example/{kind}' Target='{target}' TargetMode='External'/>"))
+    }
+
+    #[test]
+    fn relationships_are_judged_by_kind_and_address() {
+        assert_eq!(relationship("attachedTemplate", "http://203.0.113.7/a.dotm"), ["remote-template", "odd-address"]);
+        assert_eq!(relationship("attachedTemplate", "https://firm.example/a.dotx"), ["remote-template"]);
+        assert_eq!(relationship("attachedTemplate", "http://intranet/a.dotx"), ["linked-content"]);
+        assert_eq!(relationship("oleObject", "https://firm.example/a.doc"), ["remote-object"]);
+        for (kind, target) in [
+            ("attachedTemplate", "file:///C:\\a.dotx"),
+            ("oleObject", "file:///C:\\a.xlsx"),
+            ("hyperlink", "http://203.0.113.7/"),
+            ("externalLinkPath", "http://firm.example/a.xlsx"),
+            ("mailMergeSource", "http://firm.example/a.csv"),
+            ("image", "http://firm.example/a.png"),
+        ] {
+            assert_eq!(relationship(kind, target), Vec::<&str>::new(), "{kind}");
+        }
+        assert_eq!(ids("<Relationship Type='x/oleObject' Target='http://203.0.113.7/a'/>"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn field_codes_are_joined_over_runs() {
+        let run = "<w:r><w:fldChar w:fldCharType=\"begin\"/></w:r><w:r><w:instrText>DDE</w:instrText></w:r>\
+                   <w:r><w:instrText>AUTO cm</w:instrText></w:r><w:r><w:instrText>d \"/c x\"</w:instrText></w:r>\
+                   <w:r><w:fldChar w:fldCharType=\"end\"/></w:r>";
+        assert_eq!(ids(run), ["dde-command"]);
+        assert_eq!(ids("<w:fldSimple w:instr=\"DDE powershell x\"/>"), ["dde-command"]);
+        assert_eq!(ids("<ddeLink ddeService=\"cmd\" ddeTopic=\"/c x\"/>"), ["dde-command"]);
+        assert_eq!(ids("<ddeLink ddeService=\"Excel\" ddeTopic=\"a.xlsx\"/>"), ["dde-link"]);
+        assert_eq!(ids("<w:t>DDEAUTO cmd</w:t>"), Vec::<&str>::new());
+    }
+}
