@@ -140,8 +140,7 @@ impl Fold {
             Piece::Close(sign) if self.frames.len() > 1 => {
                 // One that lacks its end is closed by the next.
                 let is_open = self.frames.iter().skip(1).any(|frame| closes(frame.open, sign));
-                while is_open {
-                    let open = self.frames.last().map_or(' ', |frame| frame.open);
+                while is_open && let Some(open) = self.frames.last().map(|frame| frame.open) {
                     self.close();
                     if closes(open, sign) {
                         return;

@@ -40,7 +40,7 @@ pub fn report(
             if seen.contains(&text) {
                 continue;
             }
-            let fetches = reveal(&text, &mut seen, part, scan) && is_run;
+            let fetches = reveal(&text, &seen, part, scan) && is_run;
             if fetches {
                 let evidence = capability.evidence.as_str();
                 scan.finding(finding::VBA_DOWNLOAD, part, &place(Some(call)), evidence);
@@ -50,14 +50,14 @@ pub fn report(
     }
     if runs {
         for text in texts.iter().filter(|text| !seen.contains(text)).cloned().collect::<Vec<_>>() {
-            reveal(&text, &mut seen, part, scan);
+            reveal(&text, &seen, part, scan);
             seen.push(text);
         }
     }
 }
 
 /// Tells what is within a text. Whether it is a command that fetches something.
-pub fn reveal(text: &str, seen: &mut Vec<String>, part: &Part, scan: &mut Scan) -> bool {
+pub fn reveal(text: &str, seen: &[String], part: &Part, scan: &mut Scan) -> bool {
     if seen.len() >= MAX_REVEALED {
         scan.limit(part, Limit::FileSize);
         return false;
