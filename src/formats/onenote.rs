@@ -86,9 +86,12 @@ fn examine(part: &Part, scan: &mut Scan) {
 fn objects(bytes: &[u8]) -> Vec<(usize, usize, bool)> {
     let mut found: Vec<(usize, usize, bool)> = Vec::new();
     for at in memmem::find_iter(bytes, &HEADER) {
-        // What stands within an attached file is its own business.
-        if found.last().is_some_and(|(_, end, is_whole)| *is_whole && at < *end) {
-            continue;
+        match found.last_mut() {
+            // What stands within an attached file is its own business.
+            Some((_, end, true)) if at < *end => continue,
+            // One that is cut off ends where the next begins, so that no octet belongs to two.
+            Some((start, end, false)) => *end = at.max(*start),
+            _ => {}
         }
         let Some(length) = at.checked_add(16).and_then(|at| Reader::at(bytes, at)?.u64()) else { continue };
         let start = at.saturating_add(HEADER_SIZE).min(bytes.len());
