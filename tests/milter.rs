@@ -529,7 +529,8 @@ fn a_real_postfix_makes_the_changes_that_it_is_told() {
         ("X-Sekisho-Verdict", 1, " forged\r\n\t3"),
     ];
     assert_eq!(values, expected.map(|(name, index, value)| (name.to_owned(), index, value.to_owned())));
-    assert!(postfix.log().contains(&format!("{}: ", seen.envelope.queue_id.expect("a queue id"))));
+    let queue_id = format!("{}: ", seen.envelope.queue_id.expect("a queue id"));
+    wait_for("the queue id in Postfix's log", PATIENCE, || postfix.log().contains(&queue_id));
     assert!(postfix.warnings().is_empty(), "{:?}", postfix.warnings());
 }
 

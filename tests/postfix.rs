@@ -8,7 +8,7 @@ use crate::common::client::{Client, eicar, letter, send};
 use crate::common::daemon::Daemon;
 use crate::common::postfix::{CLIENT, Postfix};
 use crate::common::sink::{Mail, Sink};
-use crate::common::{relay, require_tool};
+use crate::common::{relay, require_tool, wait_for};
 
 const DOCS: &str = include_str!("../docs/postfix.md");
 const FROM: &str = "sender@outside.test";
@@ -161,7 +161,8 @@ fn the_log_names_the_client_that_postfix_saw() {
         assert_eq!(line["transport"], transport, "{line}");
         if recipe != "before-queue" {
             let queue_id = line["queue_id"].as_str().expect("a queue id");
-            assert!(stage.postfix.log().contains(&format!("{queue_id}: ")), "{queue_id}");
+            // Postfix's log is written by a process of its own, a moment later.
+            wait_for(queue_id, Duration::from_secs(10), || stage.postfix.log().contains(&format!("{queue_id}: ")));
         }
     }
 }
@@ -185,9 +186,7 @@ fn while_the_daemon_is_away_mail_waits_behind_the_queue() {
     let Some(mut stage) = stage("after-queue") else { return };
     let reply = send(stage.postfix.port(), FROM, &[TO], &letter("later-1")).expect("a session");
     assert_eq!(reply.code, 250, "{}", reply.text);
-    crate::common::wait_for("a deferred delivery", Duration::from_secs(10), || {
-        stage.postfix.log().contains("status=deferred")
-    });
+    wait_for("a deferred delivery", Duration::from_secs(10), || stage.postfix.log().contains("status=deferred"));
     assert!(stage.sink.mails().is_empty());
     stage.daemon.start();
     stage.postfix.flush();

@@ -18,6 +18,8 @@ const MAX_TEXT: usize = 64 << 20;
 const MAX_LINKS: usize = 1000;
 /// Longest name of a server.
 const MAX_SERVER: usize = 64;
+/// Octets behind a bar in which its topic must end; Excel takes 255 characters.
+const MAX_TOPIC: usize = 1024;
 
 fn accepts(part: &Part) -> bool {
     let named = || part.extensions().any(|extension| EXTENSIONS.contains(&extension.as_str()));
@@ -56,7 +58,7 @@ fn link(before: &[u8], behind: &[u8], sylk: bool) -> Option<(String, String)> {
     let behind = behind.get(1..)?;
     // `'topic'!item`, also with doubled quotes; without quotes only up to the mark.
     let quoted = matches!(behind.first(), Some(b'\'' | b'"'));
-    let end = memchr::memchr(b'!', behind)?;
+    let end = memchr::memchr(b'!', behind.get(..MAX_TOPIC).unwrap_or(behind))?;
     let topic = behind.get(..end)?;
     if !quoted && topic.iter().any(|byte| byte.is_ascii_whitespace() || matches!(byte, b',' | b';')) {
         return None;
@@ -118,6 +120,13 @@ mod tests {
             assert!(ids(&format!("Name,Value\r\n{cell}\r\n"), "a.csv").contains(&"dde-command"), "{cell}");
         }
         assert!(ids("ID;PWXL;N;E\nC;Y1;X1;K0;Ecmd|'/c x'!A0\nE\n", "a.slk").contains(&"dde-command"));
+    }
+
+    #[test]
+    fn a_line_of_nothing_but_bars_costs_linear_time() {
+        for piece in ["|", "=a|", "=|'", ";E|"] {
+            assert_eq!(ids(&piece.repeat((4 << 20) / piece.len()), "a.csv"), Vec::<&str>::new(), "{piece}");
+        }
     }
 
     #[test]
