@@ -1,4 +1,4 @@
-//! Strings of PowerShell ([about_Operators]) put together without running anything: joined, formatted,
+//! Strings of PowerShell (`about_Operators`) put together without running anything: joined, formatted,
 //! replaced, split, reversed, cast from numbers, kept in variables.
 //!
 //! Other scripts write strings alike, so they gain from it too. Frames of brackets stand on a stack; a
