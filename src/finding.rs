@@ -267,6 +267,18 @@ table! {
     VBA_STARTUP = "vba-startup", Trigger, Info, None, Some("T1204.002"),
         "runs a harmless procedure when opened ({evidence})",
         "開くと無害な処理が自動的に実行され（{evidence}）", "開くと無害な処理が自動的に実行されます（{evidence}）";
+    /// A name that Excel runs by itself, and the macro that it names does something of note.
+    XLM_AUTO_OPEN = "xlm-auto-open", Trigger, High, None, Some("T1204.002"),
+        "runs an Excel 4.0 macro by itself when opened ({evidence})",
+        "開くとExcel 4.0マクロが自動的に実行され（{evidence}）", "開くとExcel 4.0マクロが自動的に実行されます（{evidence}）";
+    /// The same, and the macro does nothing of note.
+    XLM_STARTUP = "xlm-startup", Trigger, Info, None, Some("T1204.002"),
+        "runs a harmless Excel 4.0 macro when opened ({evidence})",
+        "開くと無害なExcel 4.0マクロが自動的に実行され（{evidence}）", "開くと無害なExcel 4.0マクロが自動的に実行されます（{evidence}）";
+    /// VBA that calls macros of Excel 4.0, which other findings tell about.
+    VBA_CALLS_XLM = "vba-calls-xlm", Trigger, Medium, None, Some("T1204.002"),
+        "calls Excel 4.0 macros from VBA ({evidence})",
+        "VBAからExcel 4.0マクロを呼び出し（{evidence}）", "VBAからExcel 4.0マクロを呼び出します（{evidence}）";
     /// A part of the document names code to be called: a ribbon's `onLoad`, Word's list of events. Low: it is
     /// the code that tells whether the call matters.
     DOCUMENT_EVENT = "document-event", Trigger, Low, None, Some("T1137.001"),
@@ -343,6 +355,35 @@ table! {
         "calls something whose name is computed ({evidence})",
         "計算で求めた名前の機能を呼び出し（{evidence}）", "計算で求めた名前の機能を呼び出します（{evidence}）";
 
+    /// `EXEC`, or a function of a library that starts programs, from an Excel 4.0 macro.
+    XLM_RUN_PROGRAM = "xlm-run-program", Capability, High, None, Some("T1059"),
+        "starts a program from an Excel 4.0 macro ({evidence})",
+        "Excel 4.0マクロからプログラムを起動し（{evidence}）", "Excel 4.0マクロからプログラムを起動します（{evidence}）";
+    /// The same, with a command for an interpreter: PowerShell, cmd, mshta, regsvr32 …
+    XLM_RUN_INTERPRETER = "xlm-run-interpreter", Capability, High, None, Some("T1059"),
+        "hands a command to an interpreter from an Excel 4.0 macro ({evidence})",
+        "Excel 4.0マクロからコマンドをスクリプト実行環境に渡し（{evidence}）", "Excel 4.0マクロからコマンドをスクリプト実行環境に渡します（{evidence}）";
+    /// `CALL` or `REGISTER` of a function that fetches, `OPEN` of an address.
+    XLM_DOWNLOAD = "xlm-download", Capability, High, None, Some("T1105"),
+        "fetches something from the network with an Excel 4.0 macro ({evidence})",
+        "Excel 4.0マクロでネットワークからファイルを取得し（{evidence}）", "Excel 4.0マクロでネットワークからファイルを取得します（{evidence}）";
+    /// `FOPEN` or `SAVE.AS` of a file that can be run, or starts by itself.
+    XLM_DROP_FILE = "xlm-drop-file", Capability, High, None, Some("T1105"),
+        "writes a file that can be run with an Excel 4.0 macro ({evidence})",
+        "Excel 4.0マクロで実行できるファイルを書き出し（{evidence}）", "Excel 4.0マクロで実行できるファイルを書き出します（{evidence}）";
+    /// `FOPEN` of a file of no dangerous kind.
+    XLM_WRITE_FILE = "xlm-write-file", Capability, Low, None, None,
+        "writes files with an Excel 4.0 macro ({evidence})",
+        "Excel 4.0マクロでファイルを書き出し（{evidence}）", "Excel 4.0マクロでファイルを書き出します（{evidence}）";
+    /// `CALL` or `REGISTER` of a function that loads or injects, that nobody knows, or of a library in some folder.
+    XLM_NATIVE_CALL = "xlm-native-call", Capability, Medium, None, Some("T1106"),
+        "calls native code from an Excel 4.0 macro ({evidence})",
+        "Excel 4.0マクロからネイティブコードを呼び出し（{evidence}）", "Excel 4.0マクロからネイティブコードを呼び出します（{evidence}）";
+    /// Macros that write formulas into a macro sheet, where they run.
+    XLM_SELF_WRITING = "xlm-self-writing", Capability, Medium, None, Some("T1027"),
+        "writes its own Excel 4.0 macros while it runs ({evidence})",
+        "実行中にExcel 4.0マクロを自ら書き込み（{evidence}）", "実行中にExcel 4.0マクロを自ら書き込みます（{evidence}）";
+
     /// CreateObject or GetObject whose argument is built at run time.
     VBA_HIDDEN_OBJECT = "vba-hidden-object", Concealment, Medium, None, Some("T1027"),
         "hides which object it uses ({evidence})",
@@ -359,6 +400,18 @@ table! {
     VBA_NO_SOURCE = "vba-no-source", Concealment, Medium, None, Some("T1564.007"),
         "has macro modules without readable source ({evidence})",
         "ソースを読めないマクロを含み（{evidence}）", "ソースを読めないマクロを含みます（{evidence}）";
+    /// Excel 4.0 macros put together from pieces, written at run time, or far from where anybody looks.
+    XLM_OBFUSCATED = "xlm-obfuscated", Concealment, Medium, None, Some("T1027"),
+        "has Excel 4.0 macros that cannot be read ({evidence})",
+        "読めないように細工されたExcel 4.0マクロを含み（{evidence}）", "読めないように細工されたExcel 4.0マクロを含みます（{evidence}）";
+    /// Macros that ask for the screen, the mouse, the sound or single steps: what a sandbox lacks.
+    XLM_EVADES = "xlm-evades", Concealment, Medium, None, Some("T1497.001"),
+        "checks in an Excel 4.0 macro whether somebody is watching ({evidence})",
+        "解析環境かどうかをExcel 4.0マクロで調べ（{evidence}）", "解析環境かどうかをExcel 4.0マクロで調べます（{evidence}）";
+    /// A macro sheet that no menu of Excel lists.
+    XLM_HIDDEN_SHEET = "xlm-hidden-sheet", Concealment, Medium, None, Some("T1564"),
+        "has a macro sheet that Excel does not list ({evidence})",
+        "Excelの一覧に表示されないマクロシートを含み（{evidence}）", "Excelの一覧に表示されないマクロシートを含みます（{evidence}）";
     /// An address that is loaded from and told so that it does not show who answers: a bare number, a port, a scheme.
     ODD_ADDRESS = "odd-address", Concealment, Medium, None, Some("T1036"),
         "loads from an address that honest documents do not use ({evidence})",
@@ -414,6 +467,10 @@ table! {
     VBA_MACROS = "vba-macros", Carrier, Info, None, Some("T1137.001"),
         "contains macros",
         "マクロを含み", "マクロを含みます";
+    /// A sheet of Excel 4.0 macros.
+    XLM_MACROS = "xlm-macros", Carrier, Info, None, Some("T1137"),
+        "contains Excel 4.0 macros ({evidence})",
+        "Excel 4.0マクロを含み（{evidence}）", "Excel 4.0マクロを含みます（{evidence}）";
     /// A signature over macros. It is shown, not verified.
     VBA_SIGNED = "vba-signed", Carrier, Info, None, Some("T1553.002"),
         "has macros with a signature, which was not verified ({evidence})",

@@ -17,7 +17,7 @@
 //! | The line | [`pipeline`], [`queue`], [`plan`], [`marks`], [`strip`], [`faults`] |
 //! |---|---|
 //! | What goes along it | [`transaction`], [`transport`], [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
-//! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`command`], [`field`], [`link`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
+//! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`excel4`], [`command`], [`indicator`], [`field`], [`link`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
 //! | Judging | [`verdict`], [`policy`] |
 //! | The edges | [`worker`], [`asks`], [`milter`], [`smtp`], [`intake`], [`net`], [`tls`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
 //! | The program | [`daemon`], [`systemd`], [`config`], [`cli`] |
@@ -58,6 +58,7 @@ pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod envelope;
+pub mod excel4;
 pub mod faults;
 pub mod field;
 pub mod filetype;
@@ -65,6 +66,7 @@ pub mod finding;
 pub mod formats;
 pub mod hostile;
 pub mod http;
+pub mod indicator;
 pub mod intake;
 pub mod knowledge;
 pub mod limits;

@@ -152,15 +152,15 @@ impl Document<'_> {
     }
 
     fn executes(&self) -> bool {
-        self.has(finding::VBA_RUN_PROGRAM) || self.feeds_an_interpreter()
+        self.has(finding::VBA_RUN_PROGRAM) || self.has(finding::XLM_RUN_PROGRAM) || self.feeds_an_interpreter()
     }
 
     fn downloads(&self) -> bool {
-        self.has(finding::VBA_DOWNLOAD)
+        self.has(finding::VBA_DOWNLOAD) || self.has(finding::XLM_DOWNLOAD)
     }
 
     fn feeds_an_interpreter(&self) -> bool {
-        self.has(finding::VBA_RUN_INTERPRETER)
+        self.has(finding::VBA_RUN_INTERPRETER) || self.has(finding::XLM_RUN_INTERPRETER)
     }
 
     /// Low ones (a wrong extension, an odd archive) are too common in honest mail to count.
@@ -184,6 +184,7 @@ impl Document<'_> {
 
     fn is_active(&self) -> bool {
         self.has(finding::VBA_MACROS)
+            || self.has(finding::XLM_MACROS)
             || self.starts_by_itself()
             || self.can_do_harm()
             || self.any(Category::Carrier, Severity::Medium)

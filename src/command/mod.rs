@@ -7,7 +7,9 @@
 pub mod address;
 pub mod cmd;
 pub mod encoded;
+pub mod library;
 pub mod powershell;
+pub mod program;
 
 /// Layers that are looked at: a dropper has two to five within each other.
 const MAX_LAYERS: usize = 24;

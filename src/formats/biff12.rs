@@ -1,5 +1,5 @@
 //! Strings of binary workbooks (`.xlsb`, [MS-XLSB]): the shared ones (2.4.800), and comments
-//! (2.4.342). Formulas and cells are not read.
+//! (2.4.342). Formulas and cells are [`crate::excel4::binary`]'s.
 
 use encoding_rs::UTF_16LE;
 
@@ -19,10 +19,7 @@ pub fn text(bytes: &[u8]) -> String {
     if !STARTS.iter().any(|start| bytes.starts_with(start)) {
         return text;
     }
-    let mut reader = Reader::new(bytes);
-    while let (Some(kind), Some(size)) = (number(&mut reader, 2), number(&mut reader, 4)) {
-        let size = (size as usize).min(reader.left());
-        let Some(data) = reader.take(size) else { break };
+    for (kind, data) in records(bytes) {
         if kind == SST_ITEM || kind == COMMENT_TEXT {
             text.extend(rich_string(data));
             text.push('\n');
@@ -32,6 +29,16 @@ pub fn text(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// The records of a part: number and data.
+pub fn records(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let mut reader = Reader::new(bytes);
+    std::iter::from_fn(move || {
+        let (kind, size) = (number(&mut reader, 2)?, number(&mut reader, 4)?);
+        let size = (size as usize).min(reader.left());
+        Some((kind, reader.take(size)?))
+    })
 }
 
 /// [MS-XLSB] 2.1.4: seven bits an octet, the low ones first, at most `octets` of them.

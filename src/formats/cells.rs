@@ -1,5 +1,5 @@
 //! Tables in plain text (CSV, tab-separated, SYLK): cells that Excel reads as formulas with a DDE link,
-//! `=server|'topic'!item`. Macros in SYLK are not looked for here.
+//! `=server|'topic'!item`. Macros in SYLK are [`super::sylk`]'s.
 
 use crate::field;
 use crate::filetype::FileType;
@@ -26,7 +26,8 @@ fn accepts(part: &Part) -> bool {
     part.origin != Origin::Body && part.types.has(FileType::Text) && (named() || is_sylk(&part.bytes))
 }
 
-fn is_sylk(bytes: &[u8]) -> bool {
+/// Whether it is SYLK: how Excel knows it.
+pub(super) fn is_sylk(bytes: &[u8]) -> bool {
     bytes.starts_with(b"ID;P")
 }
 

@@ -26,6 +26,7 @@ pub mod ooxml;
 pub mod payload;
 pub mod rtf;
 pub mod shape;
+pub mod sylk;
 pub mod text;
 pub mod unopened;
 pub mod zip;
@@ -57,6 +58,7 @@ pub const TABLE: &[Format] = &[
     onenote::FORMAT,
     rtf::FORMAT,
     cells::FORMAT,
+    sylk::FORMAT,
     eicar::FORMAT,
     naming::FORMAT,
     unopened::FORMAT,

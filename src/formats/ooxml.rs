@@ -8,6 +8,7 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
+use crate::excel4;
 use crate::filetype::{self, Class, FileType, TypeSet};
 use crate::finding;
 use crate::formats::markup::{self, Token};
@@ -62,7 +63,34 @@ pub(crate) fn examine(part: &Part, archive: &Archive, scan: &mut Scan) {
     }
     package.look.report(part, scan);
     package.ask_for_picture(part, archive, scan);
+    if package.has_excel4 {
+        excel4_macros(part, archive, scan);
+    }
     package.text.end().report(scan, part);
+}
+
+/// Octets of parts that are read for macros of Excel 4.0.
+const MAX_WORKBOOK: u64 = 64 << 20;
+
+/// Reads the workbook again, as a whole: sheets, names and strings stand in parts of their own.
+fn excel4_macros(part: &Part, archive: &Archive, scan: &mut Scan) {
+    let mut parts = excel4::package::Parts::default();
+    let mut room = scan.room().min(MAX_WORKBOOK);
+    for member in archive.members.iter().filter(|member| !member.is_folder()) {
+        let (name, Some(method)) = (normal(member.name()), member.methods.first().copied()) else { continue };
+        let content = unpack::unpack_unless(&part.bytes, member, method, room, is_picture);
+        let Some(Content::Whole(bytes) | Content::Damaged(bytes) | Content::Head(bytes)) = content else { continue };
+        if excel4::package::may_belong(&name, &bytes) {
+            room = room.saturating_sub(bytes.len() as u64);
+            scan.spend(bytes.len() as u64);
+            parts.add(name, bytes);
+        }
+        if room == 0 {
+            scan.limit(part, Limit::ScanSize);
+            break;
+        }
+    }
+    excel4::examine(&parts.read(), part, scan);
 }
 
 /// What was seen of a package so far.
@@ -70,6 +98,8 @@ pub(crate) fn examine(part: &Part, archive: &Archive, scan: &mut Scan) {
 struct Package {
     file_type: Option<FileType>,
     has_macros: bool,
+    /// Something says that there are macros of Excel 4.0.
+    has_excel4: bool,
     text: lure::Reading,
     /// A part had more text than was read.
     is_cut: bool,
@@ -94,6 +124,7 @@ impl Package {
         };
         zip::missing(part, member, &content, scan);
         let (Content::Whole(bytes) | Content::Head(bytes) | Content::Damaged(bytes)) = content else { return };
+        self.has_excel4 |= excel4::package::tells_of_macros(&bytes);
         // `vbaProjectSignature.bin`, `…Agile.bin`, `…V3.bin` ([MS-OFFMACRO2] 2.4).
         if normal(member.name()).contains("vbaprojectsignature") {
             signature::examine(&bytes, member.name(), part, scan);

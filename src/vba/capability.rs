@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::code::Declare;
-use super::command;
 use super::fold::{GAP, Value};
 use super::trace::{Call, HIDDEN_OBJECT, OPENED_OBJECT, UNKNOWN_OBJECT};
+use crate::command::{library, program as command};
+use crate::excel4;
 use crate::finding::{self, FindingId};
 
 /// Something that a project can do or hide.
@@ -439,9 +440,16 @@ fn hiding(call: &Call, context: &Context<'_>, add: Add<'_>) {
             }
         }
         "executeexcel4macro" => {
-            let text = argument(call, 0).shown().to_lowercase();
-            if is_any(&text, &["exec(", "call(", "register(", "!", "run("]) || text.contains(GAP) {
-                add(finding::VBA_DYNAMIC_CALL, shown(call));
+            let text = argument(call, 0).shown();
+            match excel4::handed(&text) {
+                Some(handed) => {
+                    handed.capabilities.into_iter().for_each(|(id, evidence)| add(id, evidence));
+                    if handed.calls_macros {
+                        add(finding::VBA_CALLS_XLM, shown(call));
+                    }
+                }
+                // Nobody knows what it comes to.
+                None => add(finding::VBA_DYNAMIC_CALL, shown(call)),
             }
         }
         _ => {}
@@ -482,38 +490,6 @@ fn is_hidden_name(call: &Call, context: &Context<'_>) -> bool {
 
 /// Declared functions that load, inject or run. What only starts or fetches is judged by its call.
 fn native(context: &Context<'_>) -> Vec<Capability> {
-    const LOADS: &[&str] = &[
-        "virtualalloc",
-        "virtualallocex",
-        "virtualprotect",
-        "virtualprotectex",
-        "writeprocessmemory",
-        "createthread",
-        "createremotethread",
-        "createremotethreadex",
-        "queueuserapc",
-        "ntallocatevirtualmemory",
-        "ntwritevirtualmemory",
-        "zwallocatevirtualmemory",
-        "zwwritevirtualmemory",
-        "ntcreatethreadex",
-        "rtlcreateuserthread",
-        "setthreadcontext",
-        "heapcreate",
-        "createtimerqueuetimer",
-        "enumsystemlocales",
-        "enumsystemlocalesex",
-        "enumsystemlanguagegroups",
-        "enumdateformats",
-        "enumdateformatsex",
-        "enumtimeformats",
-        "enumcalendarinfo",
-        "enumuilanguages",
-        "enumsystemcodepages",
-        "enumresourcetypes",
-        "createfiber",
-        "etwpcreateetwthread",
-    ];
     let mut found = Vec::new();
     for declare in context.declares.values() {
         let symbol = symbol(declare);
@@ -522,7 +498,7 @@ fn native(context: &Context<'_>) -> Vec<Capability> {
         let is_odd = library.rsplit_once('.').is_some_and(|(_, extension)| {
             !["dll", "ocx", "dylib", "drv", "framework", "exe", "so", "xll"].contains(&extension)
         }) && !library.contains("/");
-        if LOADS.contains(&symbol.as_str()) || is_odd {
+        if library::loads(&symbol) || is_odd {
             let evidence = format!("Declare {} Lib {}", declare.symbol, declare.library);
             found.push(Capability { id: finding::VBA_NATIVE_CALL, call: None, evidence });
         }

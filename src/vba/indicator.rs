@@ -4,14 +4,10 @@
 use super::capability::Capability;
 use super::fold::Value;
 use super::trace::Call;
-use crate::command;
 use crate::finding::{self, FindingId};
-use crate::limits::Limit;
+use crate::indicator::reveal;
 use crate::part::Part;
 use crate::scan::{IndicatorKind, Scan};
-
-/// Texts of a project that are taken apart: honest code starts few programs.
-const MAX_REVEALED: usize = 16;
 
 /// Reports what the calls would use. `texts` are what the code computes beside them, which count
 /// where it starts programs. `place` tells where a call stands.
@@ -56,31 +52,9 @@ pub fn report(
     }
 }
 
-/// Tells what is within a text. Whether it is a command that fetches something.
-pub fn reveal(text: &str, seen: &[String], part: &Part, scan: &mut Scan) -> bool {
-    if seen.len() >= MAX_REVEALED {
-        scan.limit(part, Limit::FileSize);
-        return false;
-    }
-    let revealed = command::reveal(text);
-    if revealed.is_cut {
-        scan.limit(part, Limit::FileSize);
-    }
-    for url in &revealed.urls {
-        scan.indicator(IndicatorKind::Url, url);
-    }
-    for line in &revealed.commands {
-        scan.indicator(IndicatorKind::Command, line);
-    }
-    for file in &revealed.files {
-        scan.indicator(IndicatorKind::File, file);
-    }
-    let layers = revealed.commands.iter().map(String::as_str).chain([text]);
-    !revealed.urls.is_empty() && layers.into_iter().any(command::fetches)
-}
-
 fn is_run(id: FindingId) -> bool {
-    [finding::VBA_RUN_PROGRAM, finding::VBA_RUN_INTERPRETER].contains(&id)
+    [finding::VBA_RUN_PROGRAM, finding::VBA_RUN_INTERPRETER, finding::XLM_RUN_PROGRAM, finding::XLM_RUN_INTERPRETER]
+        .contains(&id)
 }
 
 /// The command line that a call would start. ShellExecute has the parameters apart, and as a

@@ -9,7 +9,6 @@
 
 pub mod capability;
 pub mod code;
-pub mod command;
 pub mod compiled;
 pub mod compress;
 pub mod fingerprint;

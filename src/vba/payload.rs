@@ -1,7 +1,7 @@
 //! What code keeps outside of itself: in the controls of forms ([MS-OFORMS]), in properties
 //! ([MS-OLEPS]), in the text. Only looked for where there is code that could fetch it.
 
-use super::{command, indicator};
+use crate::command::program as command;
 use crate::finding;
 use crate::formats::cfb::CompoundFile;
 use crate::limits::Limit;
@@ -47,7 +47,7 @@ fn report(run: &str, may_be_encoded: bool, location: &str, seen: &mut Vec<String
     if command::is_command(run) {
         scan.finding(finding::VBA_PAYLOAD_OUTSIDE, part, location, run);
         scan.indicator(IndicatorKind::Command, run);
-        if indicator::reveal(run, seen, part, scan) {
+        if crate::indicator::reveal(run, seen, part, scan) {
             scan.finding(finding::VBA_DOWNLOAD, part, location, run);
         }
         seen.push(run.to_owned());

@@ -294,7 +294,7 @@ fn decode(bytes: &[u8], code_page: Option<u16>) -> String {
 }
 
 /// The encoding behind a Windows code page number.
-fn encoding_of(code_page: u16) -> Option<&'static Encoding> {
+pub fn encoding_of(code_page: u16) -> Option<&'static Encoding> {
     let label = match code_page {
         874 => "windows-874",
         932 => "shift_jis",

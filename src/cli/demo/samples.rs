@@ -35,6 +35,7 @@ const MESSAGES: &[(&str, &[u8])] = embedded![
     "plain",
     "japanese-attachment",
     "docm-autoopen",
+    "xls-excel4",
     "doc-autoopen",
     "honest-workbook",
     "docx-lure",

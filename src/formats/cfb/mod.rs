@@ -2,8 +2,9 @@
 //!
 //! Tells what the file is by its directory, looks for VBA projects at any path
 //! ([`crate::vba`]), takes out what is embedded or attached, and hands the text to
-//! [`crate::lure`]. Does not decrypt, and does not read the formulas of sheets.
+//! [`crate::lure`]. Does not decrypt.
 
+pub(crate) mod biff;
 mod compound;
 mod embedded;
 mod lost;
@@ -13,6 +14,7 @@ pub use compound::{CompoundFile, Entry, EntryKind, MAGIC};
 pub(crate) use embedded::package_of as package;
 pub use text::text as document_text;
 
+use crate::excel4::{self, workbook::Workbook};
 use crate::field;
 use crate::filetype::FileType;
 use crate::finding;
@@ -59,6 +61,9 @@ fn examine(part: &Part, scan: &mut Scan) {
         scan.limit(part, Limit::FileSize);
     }
     vba::examine(&file, &text, part, scan);
+    if let Some(book) = workbook(&file, scan.room()) {
+        excel4::examine(&book, part, scan);
+    }
     lost::examine(&file, part, scan);
     embedded::extract(&file, part, scan);
     classes::examine(&file, part, scan);
@@ -73,6 +78,13 @@ fn examine(part: &Part, scan: &mut Scan) {
     if file.is_exhausted() {
         scan.limit(part, Limit::ScanSize);
     }
+}
+
+/// The workbook, if there are macros of Excel 4.0 in it.
+fn workbook(file: &CompoundFile<'_>, room: u64) -> Option<Workbook> {
+    // Excel 95 and 97 can stand in one file, for either program.
+    let streams = ["Workbook", "Book"].into_iter().filter_map(|name| file.stream(None, name));
+    streams.map(|stream| excel4::biff::read(&file.read(stream, room))).find(|book| book.has_code())
 }
 
 /// What the streams at the root make of the file.

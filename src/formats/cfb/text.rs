@@ -6,6 +6,7 @@
 //! WordArt and what stands in pictures.
 
 use super::CompoundFile;
+use super::biff::{self, Piece, records};
 use crate::field::Fields;
 use crate::reader::Reader;
 
@@ -147,16 +148,6 @@ const TEXT_BOX: u16 = 0x01B6;
 const HEADER: u16 = 0x0014;
 const FOOTER: u16 = 0x0015;
 
-/// The records of a workbook stream: id and data.
-fn records(stream: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    let mut reader = Reader::new(stream);
-    std::iter::from_fn(move || {
-        let (id, size) = (reader.u16()?, reader.u16()?);
-        let size = usize::from(size).min(reader.left());
-        Some((id, reader.take(size)?))
-    })
-}
-
 fn excel_text(workbook: &[u8]) -> String {
     if has_file_pass(workbook) {
         return String::new();
@@ -173,7 +164,10 @@ fn excel_text(workbook: &[u8]) -> String {
             SHARED_STRINGS => {
                 let mut parts: Vec<&[u8]> = continued(&mut records);
                 parts.insert(0, data.get(8..).unwrap_or_default());
-                shared_strings(&parts, &mut text);
+                biff::shared_strings(&parts, |piece| match piece {
+                    Piece::Characters(octets, is_wide) => text.push(octets, is_wide),
+                    Piece::End => text.line(&[], false),
+                });
             }
             TEXT_BOX => {
                 let parts: Vec<&[u8]> = continued(&mut records);
@@ -218,47 +212,6 @@ fn text_box(record: &[u8], parts: &[&[u8]], text: &mut Text) {
         left = left.saturating_sub(octets.len().div_ceil(width));
     }
     text.0.push('\n');
-}
-
-/// [MS-XLS] 2.5.293: strings that may go on in CONTINUE records, where the octet that tells the
-/// width of the characters comes again.
-fn shared_strings(parts: &[&[u8]], text: &mut Text) {
-    let mut parts = parts.iter();
-    let mut reader = Reader::new(parts.next().copied().unwrap_or_default());
-    while !text.is_full() {
-        if reader.left() == 0 {
-            let Some(part) = parts.next() else { return };
-            reader = Reader::new(part);
-        }
-        let (Some(count), Some(mut flags)) = (reader.u16(), reader.u8()) else { return };
-        let formats = if flags & 8 != 0 { reader.u16().unwrap_or(0) } else { 0 };
-        let extension = if flags & 4 != 0 { reader.u32().unwrap_or(0) } else { 0 };
-        let mut characters = usize::from(count);
-        while characters > 0 {
-            let is_wide = flags & 1 != 0;
-            let (width, left) = if is_wide { (2, reader.left() / 2) } else { (1, reader.left()) };
-            let here = characters.min(left);
-            text.push(reader.take(here.saturating_mul(width)).unwrap_or_default(), is_wide);
-            characters = characters.saturating_sub(here);
-            if characters > 0 {
-                let Some(part) = parts.next() else { return };
-                reader = Reader::new(part);
-                let Some(again) = reader.u8() else { return };
-                flags = again;
-            }
-        }
-        text.0.push('\n');
-        let mut skipped = usize::from(formats).saturating_mul(4).saturating_add(extension as usize);
-        while skipped > 0 {
-            let here = skipped.min(reader.left());
-            let _ = reader.skip(here);
-            skipped = skipped.saturating_sub(here);
-            if skipped > 0 {
-                let Some(part) = parts.next() else { return };
-                reader = Reader::new(part);
-            }
-        }
-    }
 }
 
 // PowerPoint --------------------------------------------------------------------------------

@@ -14,10 +14,10 @@ use std::collections::{HashMap, HashSet};
 use super::code::{
     self, Statement, after, assignment_sign, head_length, is_keyword, matching_parenthesis, split_list, starts_with,
 };
-use super::command;
 use super::fold::{self, Value};
 use super::program::Program;
 use super::token::{Kind, Token, Word};
+use crate::command::program as command;
 use crate::scan::Stop;
 
 /// Tokens that are walked before computing ends, and octets of text that count as one. A large

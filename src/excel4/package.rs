@@ -1,0 +1,140 @@
+//! Workbooks in packages (ECMA-376 part 1, 12.3; [MS-XLSB] 2.1.7): which parts are their sheets, and which of these
+//! run. What a part is, its relationship says: its name says nothing.
+
+use bytes::Bytes;
+
+use super::workbook::Workbook;
+use super::{binary, sheet_xml};
+use crate::formats::markup::{self, Token};
+use crate::lure::decode_xml;
+
+/// Relationships of sheets that run ([MS-OE376] 2.1.1609 and after), in part and in lower case.
+const MACRO_SHEETS: &str = "macrosheet";
+
+/// The parts of a package that a workbook is made of: their names in lower case, and content.
+#[derive(Debug, Default)]
+pub struct Parts(Vec<(String, Bytes)>);
+
+/// A part that the workbook refers to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The id by which it is referred to.
+    pub id: String,
+    /// The part, if it is there.
+    pub content: Bytes,
+    /// It is a sheet that runs.
+    pub is_macro: bool,
+}
+
+/// Whether a part of a package says that there are macros of Excel 4.0: a relationship, the sheet itself, or a
+/// name that stands for something that runs.
+pub fn tells_of_macros(content: &[u8]) -> bool {
+    const MARKS: [&[u8]; 7] =
+        [b"/xlMacrosheet", b"/xlIntlMacrosheet", b"macrosheet ", b"macrosheet>", b"EXEC(", b"CALL(", b"REGISTER("];
+    // The texts of cells are nobody's code.
+    let is_strings = memchr::memmem::find(content.get(..1024).unwrap_or(content), b"<sst").is_some();
+    !is_strings && MARKS.iter().any(|mark| memchr::memmem::find(content, mark).is_some())
+}
+
+/// Whether a part may belong to a workbook: XML, or records of a binary one.
+pub fn may_belong(name: &str, content: &[u8]) -> bool {
+    name.ends_with(".rels")
+        || content.starts_with(b"<")
+        || content.starts_with(b"\xEF\xBB\xBF<")
+        || name.ends_with(".bin")
+}
+
+impl Parts {
+    /// Adds a part; its name in lower case, without a slash in front.
+    pub fn add(&mut self, name: String, content: Bytes) {
+        self.0.push((name, content));
+    }
+
+    fn get(&self, name: &str) -> Option<&Bytes> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, content)| content)
+    }
+
+    /// Where the relationships of a part lead.
+    fn targets(&self, name: &str) -> Vec<Target> {
+        let (folder, base) = name.rsplit_once('/').unwrap_or(("", name));
+        let rels = if folder.is_empty() { format!("_rels/{base}.rels") } else { format!("{folder}/_rels/{base}.rels") };
+        let Some(xml) = self.get(&rels) else { return Vec::new() };
+        let mut targets = Vec::new();
+        for token in markup::tokens(&decode_xml(xml)) {
+            let Token::Open("Relationship", attributes) = token else { continue };
+            let value = |name| markup::attribute(attributes, name).unwrap_or_default();
+            let target = resolved(folder, &value("Target").replace('\\', "/").to_lowercase());
+            let is_macro = value("Type").to_lowercase().contains(MACRO_SHEETS);
+            if let Some(content) = self.get(&target) {
+                targets.push(Target { id: value("Id").into_owned(), content: content.clone(), is_macro });
+            }
+        }
+        targets
+    }
+
+    /// The strings that all sheets share: the part of this kind, wherever it is.
+    fn strings(&self) -> Vec<String> {
+        let read = |(_, content): &(String, Bytes)| {
+            let strings = sheet_xml::strings(content);
+            if strings.is_empty() { binary::strings(content) } else { strings }
+        };
+        self.0.iter().map(read).find(|strings| !strings.is_empty()).unwrap_or_default()
+    }
+
+    /// Reads the workbook; nothing if there is none.
+    pub fn read(&self) -> Workbook {
+        let strings = self.strings();
+        for (name, content) in &self.0 {
+            if sheet_xml::is_workbook(content) {
+                return sheet_xml::read(content, &self.targets(name), &strings);
+            }
+            if binary::is_workbook(content) {
+                return binary::read(content, &self.targets(name), &strings);
+            }
+        }
+        Workbook::default()
+    }
+}
+
+/// A target as the name of a part: from the root, or from the folder of who refers to it.
+fn resolved(folder: &str, target: &str) -> String {
+    if let Some(absolute) = target.strip_prefix('/') {
+        return absolute.to_owned();
+    }
+    let mut steps: Vec<&str> = folder.split('/').filter(|step| !step.is_empty()).collect();
+    for step in target.split('/') {
+        match step {
+            "" | "." => {}
+            ".." => {
+                steps.pop();
+            }
+            _ => steps.push(step),
+        }
+    }
+    steps.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_found_from_where_they_are_named() {
+        for (folder, target, name) in [
+            ("xl", "macrosheets/sheet1.xml", "xl/macrosheets/sheet1.xml"),
+            ("xl", "/xl/a.xml", "xl/a.xml"),
+            ("xl/b", "../a.xml", "xl/a.xml"),
+            ("", "../../a.xml", "a.xml"),
+        ] {
+            assert_eq!(resolved(folder, target), name);
+        }
+    }
+
+    #[test]
+    fn the_texts_of_cells_are_no_macros() {
+        assert!(tells_of_macros(b"<Relationship Type=\"http://x/xlMacrosheet\"/>"));
+        assert!(tells_of_macros(b"<xm:macrosheet xmlns=\"x\">"));
+        assert!(!tells_of_macros(b"<?xml?><sst><si><t>EXEC(</t></si></sst>"));
+        assert!(!tells_of_macros(b"<worksheet><f>SUM(A1)</f></worksheet>"));
+    }
+}
