@@ -46,6 +46,8 @@ fn the_core_does_no_io_and_reads_no_clock() {
         "mime",
         "formats",
         "vba",
+        "excel4",
+        "command",
         "lure",
         "policy",
         "smtp/command.rs",

@@ -9,6 +9,7 @@ pub mod bridge;
 pub mod carriers;
 pub mod client;
 pub mod daemon;
+pub mod excel4;
 pub mod load;
 pub mod milter;
 pub mod office;

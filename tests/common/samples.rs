@@ -3,6 +3,7 @@
 //! Everything in `samples/` is made here. The macros are inert: they have the shape that matters and
 //! would show a text or start the calculator.
 
+use super::excel4::{self, Version};
 use super::office;
 use super::ooxml::{self, Member};
 use super::ovba::ModuleKind;
@@ -53,6 +54,15 @@ pub fn all() -> Vec<Sample> {
             verdict: "malicious",
             complete: true,
             findings: &["vba-autoexec", "vba-run-program", "lure-enable-content"],
+            action: "quarantine",
+        },
+        Sample {
+            name: "xls-excel4",
+            about: "a workbook whose Excel 4.0 macro writes the command that it then runs",
+            message: with_file("Price list", "prices.xls", "application/vnd.ms-excel", &macro_workbook()),
+            verdict: "malicious",
+            complete: true,
+            findings: &["xlm-auto-open", "xlm-run-interpreter", "xlm-obfuscated"],
             action: "quarantine",
         },
         Sample {
@@ -147,6 +157,20 @@ pub fn macro_document() -> Vec<u8> {
 fn word97_document() -> Vec<u8> {
     let code = "Private Sub Document_Open()\r\n    Dim parts(2)\r\n    first = \"pow\" & \"ersh\" & Chr(101) & \"ll -nop -c \"\r\n    second = StrReverse(\"olleh ohce\")\r\n    GetObject(\"winmg\" & \"mts:Win32_Process\").Create first & second, Null, Null, pid\r\nEnd Sub\r\n";
     office::doc_with_macros(&LURE.join("\r"), &[("ThisDocument", code, ModuleKind::Document)])
+}
+
+/// Writes the command that it then runs, from a sheet that no menu lists.
+fn macro_workbook() -> Vec<u8> {
+    let mut book = excel4::book(&[
+        "=SET.VALUE(C1,CHAR(112)&\"ower\"&\"shell -nop -c \")",
+        "=FORMULA(\"=EXEC(R1C3&\"\"echo hello\"\")\",A5)",
+        "=IF(GET.WORKSPACE(19),GOTO(A5),CLOSE(FALSE))",
+        "",
+        "",
+        "=HALT()",
+    ]);
+    book.sheets[1].state = 2;
+    book.xls(Version::Biff8)
 }
 
 /// What finance departments send: formats on opening, a button, a dictionary.

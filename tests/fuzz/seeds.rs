@@ -12,7 +12,7 @@ use sekisho::worker::protocol::{self, Done};
 
 use crate::common::office::{self, ModuleKind};
 use crate::common::ooxml::{self, Member};
-use crate::common::{awkward, milter, ovba, samples};
+use crate::common::{awkward, excel4, milter, ovba, samples};
 
 /// The seeds of a target.
 pub fn of(name: &str) -> Vec<Vec<u8>> {
@@ -20,6 +20,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "cfb" => compound_files(),
         "config" => configurations(),
         "entry" => entries(),
+        "excel4" => macro_sheets(),
         "file" => named_files(),
         "header" => messages().into_iter().chain(fields()).collect(),
         "message" | "mime" => messages(),
@@ -40,6 +41,24 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "zip" => archives(),
         _ => Vec::new(),
     }
+}
+
+/// Macros in every form.
+fn macro_sheets() -> Vec<Vec<u8>> {
+    const LINES: &[&str] = &[
+        "EXEC(CHAR(99)&\"alc\")\nHALT()",
+        "FOR(\"i\",1,3)\nSET.VALUE(R1C2,R1C2&i)\nNEXT()\nIF(GET.WORKSPACE(19),GOTO(R1C1))",
+        "FORMULA(\"=EXEC(R1C2)\",R3C1)\nFOR.CELL(\"c\",R1C1:R2C2)\nWHILE(c<2)\nNEXT()\nNEXT()",
+        "REGISTER(\"a\",\"b\",\"c\",\"d\")\nd(1)\nIF(1=2)\nELSE()\nEND.IF()\nRUN(R1C1)",
+        "DEFINE.NAME(\"x\",\"=R1C1\")\nEVALUATE(MID(\"1+2\",1,3))\nINDIRECT(ADDRESS(1,2))\nOFFSET(R1C1,1,1)",
+    ];
+    let book = excel4::book(&["=EXEC(\"calc\"&CHAR(46))", "=GOTO(A1)", "=SUM(Sheet1!B2:C3)", "=HALT()"]);
+    let lines = LINES.iter().map(|lines| [&[2][..], lines.as_bytes()].concat());
+    let stream = |version| [vec![0], book.stream(version)].concat();
+    let mut seeds: Vec<Vec<u8>> = lines.collect();
+    seeds.push([vec![1], book.sylk()].concat());
+    seeds.extend([stream(excel4::Version::Biff8), stream(excel4::Version::Biff5)]);
+    seeds
 }
 
 /// What a worker says of each sample, and where it was.

@@ -2,6 +2,7 @@
 
 use std::io::{Cursor, Write};
 
+use sekisho::command::program as command;
 use sekisho::command::{address, reveal};
 use sekisho::formats::cfb::CompoundFile;
 use sekisho::scan::{Input, Stop};
@@ -9,7 +10,7 @@ use sekisho::vba::compress::{End, decompress};
 use sekisho::vba::program::Program;
 use sekisho::vba::project::{MAX_SOURCE, projects};
 use sekisho::vba::token::{self, Source};
-use sekisho::vba::{capability, code, command, obfuscation, reach, trace};
+use sekisho::vba::{capability, code, obfuscation, reach, trace};
 
 use super::{examine, records};
 

@@ -1,7 +1,11 @@
 //! Targets: archives, packages, compound files.
 
+use sekisho::excel4::machine::Machine;
+use sekisho::excel4::package::Parts;
+use sekisho::excel4::workbook::Workbook;
+use sekisho::excel4::{biff, sylk};
 use sekisho::formats::cfb::CompoundFile;
-use sekisho::scan::Input;
+use sekisho::scan::{Input, Stop};
 
 use super::{examine, records};
 
@@ -19,6 +23,55 @@ pub fn onenote(data: &[u8]) {
 /// Rich text, behind its first group.
 pub fn rtf(data: &[u8]) {
     examine(Input::file([b"{\\rtf", data].concat(), "a.rtf"));
+}
+
+/// Macros of Excel 4.0: by the first octet, a workbook stream of any generation, SYLK, or lines of cells that run.
+pub fn excel4(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else { return };
+    match kind % 4 {
+        0 => {
+            let book = biff::read(data);
+            macros(&book);
+        }
+        1 => macros(&sylk::read(&String::from_utf8_lossy(data))),
+        2 => {
+            let mut text = "ID;P\nO;E\nNN;NAuto_Open;ER1C1\n".to_owned();
+            for (row, line) in String::from_utf8_lossy(data).lines().enumerate().take(200) {
+                text.push_str(&format!("C;X1;Y{};E{}\n", row + 1, line.replace(';', ";;")));
+            }
+            macros(&sylk::read(&text));
+        }
+        _ => {
+            let records = records(data);
+            let mut parts = Parts::default();
+            const NAMES: [&str; 5] = [
+                "xl/workbook.bin",
+                "xl/_rels/workbook.bin.rels",
+                "xl/sheets/s1.bin",
+                "xl/sharedstrings.bin",
+                "xl/sheets/s2.bin",
+            ];
+            for (kind, content) in records.into_iter().take(20) {
+                parts.add(NAMES[usize::from(kind) % NAMES.len()].to_owned(), content.to_vec().into());
+            }
+            macros(&parts.read());
+        }
+    }
+}
+
+fn macros(book: &Workbook) {
+    let names = book.sheet_names();
+    for sheet in &book.sheets {
+        for formula in sheet.cells.values().filter_map(|cell| cell.formula.as_ref()) {
+            // What is shown can be read again, or is cut.
+            assert!(formula.text(&names).chars().count() <= 402);
+        }
+    }
+    let stop = Stop::default();
+    let mut machine = Machine::new(book, &stop);
+    let starts: Vec<_> = book.names.iter().filter_map(|name| machine.target(&name.name)).collect();
+    let run = machine.run(&starts);
+    assert!(run.calls.len() <= 500 && run.written.len() <= 500);
 }
 
 /// Names of the parts that matter in an Office package.

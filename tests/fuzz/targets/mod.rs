@@ -19,7 +19,7 @@ use sekisho::scan::{Input, Report, Stop, scan};
 use sekisho::verdict;
 
 pub use code::{vba_code, vba_project};
-pub use containers::{cfb, onenote, ooxml, rtf, zip};
+pub use containers::{cfb, excel4, onenote, ooxml, rtf, zip};
 pub use mail::{header, message, mime};
 pub use milter::{milter_codec, milter_session};
 pub use settings::{config, entry};
@@ -35,6 +35,7 @@ pub const ALL: &[(&str, Body)] = &[
     ("cfb", cfb),
     ("config", config),
     ("entry", entry),
+    ("excel4", excel4),
     ("file", file),
     ("header", header),
     ("markup", markup),

@@ -1,0 +1,5 @@
+//! The target `excel4`.
+
+#![no_main]
+
+sekisho_fuzz::program!(excel4);
