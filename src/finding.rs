@@ -421,6 +421,11 @@ table! {
     RTF_OBFUSCATED = "rtf-obfuscated", Concealment, Critical, None, Some("T1027"),
         "hides an object from scanners ({evidence})",
         "オブジェクトを検査から隠し（{evidence}）", "オブジェクトを検査から隠しています（{evidence}）";
+    /// Encrypted with a password that Office tries before it asks for one. Low: Excel does so itself with workbooks
+    /// whose structure is protected.
+    DOCUMENT_DEFAULT_PASSWORD = "document-default-password", Concealment, Low, None, Some("T1027.013"),
+        "is encrypted with a password that Office knows by itself ({evidence})",
+        "Officeが自動的に使う既定のパスワードで暗号化され（{evidence}）", "Officeが自動的に使う既定のパスワードで暗号化されています（{evidence}）";
     /// Content and name or declaration contradict each other in a way that hides what it is.
     TYPE_MISMATCH = "type-mismatch", Concealment, Low, None, Some("T1036.008"),
         "is not what its name says ({evidence})",
@@ -471,6 +476,10 @@ table! {
     XLM_MACROS = "xlm-macros", Carrier, Info, None, Some("T1137"),
         "contains Excel 4.0 macros ({evidence})",
         "Excel 4.0マクロを含み（{evidence}）", "Excel 4.0マクロを含みます（{evidence}）";
+    /// An encrypted document that a password from the mail or of the administrator opened: it was looked into.
+    DOCUMENT_PASSWORD_OPENED = "document-password-opened", Carrier, Info, None, Some("T1027.013"),
+        "is encrypted, and a known password opened it ({evidence})",
+        "暗号化されていますが、既知のパスワードで開くことができ（{evidence}）", "暗号化されていますが、既知のパスワードで開くことができました（{evidence}）";
     /// A signature over macros. It is shown, not verified.
     VBA_SIGNED = "vba-signed", Carrier, Info, None, Some("T1553.002"),
         "has macros with a signature, which was not verified ({evidence})",

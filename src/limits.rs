@@ -35,6 +35,10 @@ impl Default for Limits {
     }
 }
 
+/// Rounds of hashing that the tries of all passwords in a scan may take together. Office has a password cost
+/// 100,000 (some 40 ms), so these are 200 tries, and some eight seconds of `max_scan_time`.
+pub const MAX_KEY_ROUNDS: u64 = 20_000_000;
+
 /// Which limit stopped something: the `evidence` of the finding and a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Limit {
@@ -69,12 +73,13 @@ pub struct Budget {
     limits: Limits,
     files: u64,
     bytes: u64,
+    rounds: u64,
 }
 
 impl Budget {
     /// A fresh budget under `limits`.
     pub fn new(limits: &Limits) -> Self {
-        Self { limits: limits.clone(), files: 0, bytes: 0 }
+        Self { limits: limits.clone(), files: 0, bytes: 0, rounds: 0 }
     }
 
     /// The limits this budget enforces.
@@ -111,6 +116,17 @@ impl Budget {
         self.bytes = self.bytes.saturating_add(size).min(self.limits.max_scan_size);
     }
 
+    /// Charges the rounds of hashing that a password costs; `false` if they are more than are left, which charges
+    /// nothing.
+    pub fn derive(&mut self, rounds: u64) -> bool {
+        let rounds = self.rounds.saturating_add(rounds);
+        if rounds > MAX_KEY_ROUNDS {
+            return false;
+        }
+        self.rounds = rounds;
+        true
+    }
+
     /// How many octets the next part may have at most. Decompressors read `take(room + 1)`.
     pub fn room(&self) -> u64 {
         self.limits.max_file_size.min(self.limits.max_scan_size.saturating_sub(self.bytes))
@@ -142,5 +158,12 @@ mod tests {
         assert_eq!(used.charge(0, 6), Err(Limit::ScanSize));
         assert_eq!(used.charge(0, 5), Ok(()));
         assert_eq!(used.charge(0, 0), Err(Limit::Files));
+    }
+
+    #[test]
+    fn what_is_left_for_smaller_keys_stays_theirs() {
+        let mut budget = budget();
+        assert!(budget.derive(MAX_KEY_ROUNDS - 1) && !budget.derive(2) && budget.derive(1) && !budget.derive(1));
+        assert!(budget.derive(0) && !budget.derive(u64::MAX));
     }
 }

@@ -428,6 +428,11 @@ impl Scan {
         self.budget.spend(size);
     }
 
+    /// Charges the rounds of hashing that trying a password costs; `false` if there are not as many left.
+    pub fn derive(&mut self, rounds: u64) -> bool {
+        self.budget.derive(rounds)
+    }
+
     /// The limits in force.
     pub fn limits(&self) -> &Limits {
         self.budget.limits()
@@ -484,6 +489,13 @@ impl Scan {
         if let Some(report) = self.report.parts.iter_mut().find(|p| p.path == part.path) {
             let types: TypeSet = report.types.iter().copied().chain([file_type]).collect();
             report.types = types.iter().collect();
+        }
+    }
+
+    /// A password opened what this part is.
+    pub fn learn_opened(&mut self, part: &Part) {
+        if let Some(report) = self.report.parts.iter_mut().find(|p| p.path == part.path) {
+            report.opened_by_password = Some(true);
         }
     }
 

@@ -20,6 +20,8 @@ mod deploy;
 mod durability;
 /// Macros of Excel 4.0 in every format.
 mod excel4;
+/// Encrypted documents, opened and not.
+mod encryption;
 /// Faults under load, with an account of each message.
 mod faults;
 /// Fuzz targets, replayed.

@@ -10,6 +10,7 @@ pub mod carriers;
 pub mod client;
 pub mod daemon;
 pub mod excel4;
+pub mod encrypt;
 pub mod load;
 pub mod milter;
 pub mod office;

@@ -12,6 +12,8 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use crate::reader::Reader;
 
 /// The eight octets a compound file starts with ([MS-CFB] 2.2).
@@ -63,6 +65,8 @@ pub struct Entry {
     child: u32,
     /// Where the content stands in the file, if no chain leads there.
     verbatim: Option<Range<usize>>,
+    /// What is read in the place of the content in the file.
+    replacement: Option<Bytes>,
 }
 
 impl Entry {
@@ -84,6 +88,7 @@ impl Entry {
             right: NOSTREAM,
             child: NOSTREAM,
             verbatim: Some(range),
+            replacement: None,
         }
     }
 }
@@ -171,6 +176,9 @@ impl<'a> CompoundFile<'a> {
     /// Reads a stream: as much as its chain has, at most its declared size and `max` octets.
     pub fn read(&self, entry: &Entry, max: u64) -> Cow<'a, [u8]> {
         let size = entry.size.min(max);
+        if let Some(content) = &entry.replacement {
+            return Cow::Owned(self.charged(content, usize::try_from(size).unwrap_or(usize::MAX)).to_vec());
+        }
         if let Some(range) = &entry.verbatim {
             let octets = self.bytes.get(range.clone()).unwrap_or_default();
             return Cow::Borrowed(self.charged(octets, usize::try_from(size).unwrap_or(usize::MAX)));
@@ -182,6 +190,15 @@ impl<'a> CompoundFile<'a> {
             }
         }
         self.read_sectors(entry.start, size)
+    }
+
+    /// Has `content` read in the place of the stream `name` at the root: it was decrypted.
+    pub(super) fn replace(&mut self, name: &str, content: Bytes) {
+        let index = self.streams.get(&(None, name.to_ascii_lowercase()));
+        if let Some(entry) = index.and_then(|index| self.entries.get_mut(*index)) {
+            entry.size = content.len() as u64;
+            entry.replacement = Some(content);
+        }
     }
 
     /// Whether reads were refused because the directory claims the same octets again and again.
@@ -411,6 +428,7 @@ fn read_entry(slot: &[u8], long_sizes: bool) -> Option<Entry> {
         right,
         child,
         verbatim: None,
+        replacement: None,
     })
 }
 

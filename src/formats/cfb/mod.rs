@@ -2,11 +2,12 @@
 //!
 //! Tells what the file is by its directory, looks for VBA projects at any path
 //! ([`crate::vba`]), takes out what is embedded or attached, and hands the text to
-//! [`crate::lure`]. Does not decrypt.
+//! [`crate::lure`]. Encrypted documents are opened first, if a password is known ([`encryption`]).
 
 pub(crate) mod biff;
 mod compound;
 mod embedded;
+mod encryption;
 mod lost;
 mod text;
 
@@ -44,18 +45,14 @@ fn is_header(bytes: &[u8]) -> bool {
 }
 
 fn examine(part: &Part, scan: &mut Scan) {
-    let file = CompoundFile::open(&part.bytes);
+    let mut file = CompoundFile::open(&part.bytes);
     if file.streams().next().is_none() {
         lost::examine(&file, part, scan);
         return scan.finding(finding::DAMAGED, part, "", "no directory that lists a stream");
     }
     let file_type = file_type(&file);
     scan.learn_type(part, file_type);
-    if let Some(what) = encryption(&file) {
-        let told = scan.password_told();
-        let id = if told { finding::DOCUMENT_ENCRYPTED_TOLD } else { finding::DOCUMENT_ENCRYPTED };
-        scan.finding(id, part, "", what);
-    }
+    encryption::examine(&mut file, part, scan);
     let (text, is_cut) = text::text(&file, scan.room());
     if is_cut {
         scan.limit(part, Limit::FileSize);
@@ -128,24 +125,4 @@ fn look(file: &CompoundFile<'_>, text: &str, room: u64) -> Look {
         starts.iter().zip(ends).for_each(|(start, end)| look.picture(end.saturating_sub(*start) as u64));
     }
     look
-}
-
-/// How the content is encrypted, if it is. Projects of encrypted .doc and .xls files are
-/// readable all the same.
-fn encryption(file: &CompoundFile<'_>) -> Option<&'static str> {
-    if file.stream(None, "EncryptedPackage").is_some() && file.stream(None, "EncryptionInfo").is_some() {
-        return Some("EncryptedPackage");
-    }
-    let word = file.stream(None, "WordDocument").is_some_and(|stream| text::is_word_encrypted(&file.read(stream, 64)));
-    if word {
-        return Some("fEncrypted");
-    }
-    let workbook = file.stream(None, "Workbook").or_else(|| file.stream(None, "Book"));
-    if workbook.is_some_and(|stream| text::has_file_pass(&file.read(stream, 64 << 10))) {
-        return Some("FILEPASS");
-    }
-    let user = file.stream(None, "Current User").map(|stream| file.read(stream, 64))?;
-    // [MS-PPT] 2.3.2: headerToken of an encrypted presentation.
-    let token = Reader::at(&user, 12)?.u32()?;
-    (token == 0xF3D1_C4DF).then_some("CurrentUserAtom")
 }
