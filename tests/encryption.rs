@@ -175,7 +175,7 @@ fn what_no_password_opens_says_whether_one_was_told() {
 #[test]
 fn a_key_that_costs_too_much_is_told_and_not_made() {
     let start = Instant::now();
-    for spin_count in ["20000001", "4294967295", "4294967296", "99999999999999999999999"] {
+    for spin_count in ["10000001", "4294967295", "4294967296", "99999999999999999999999"] {
         let info = String::from_utf8(encrypt::agile_info(EXCEL, 1)).unwrap();
         let info = info.replace("spinCount=\"1\"", &format!("spinCount=\"{spin_count}\""));
         let report = look(encrypt::container(info.as_bytes(), &encrypt::agile_package(b"PK")));

@@ -4,6 +4,7 @@
 //! would show a text or start the calculator.
 
 use super::excel4::{self, Version};
+use super::encrypt::{self, Binary, EXCEL};
 use super::office;
 use super::ooxml::{self, Member};
 use super::ovba::ModuleKind;
@@ -114,6 +115,38 @@ pub fn all() -> Vec<Sample> {
             complete: true,
             findings: &["vba-autoexec", "vba-run-program"],
             action: "quarantine",
+        },
+        Sample {
+            name: "encrypted-docm",
+            about: "the macro document, encrypted with a password that Office tries by itself",
+            message: with_file("Invoice 4713", "invoice.docm", DOCM_TYPE, &encrypt::agile(&macro_document(), EXCEL)),
+            verdict: "malicious",
+            complete: true,
+            findings: &["document-default-password", "vba-autoexec", "vba-run-program"],
+            action: "quarantine",
+        },
+        Sample {
+            name: "encrypted-told",
+            about: "the macro document as Word 97 encrypts it, its password told in a Japanese letter",
+            message: japanese_with_password(),
+            verdict: "malicious",
+            complete: true,
+            findings: &["password-told", "document-password-opened", "vba-autoexec"],
+            action: "quarantine",
+        },
+        Sample {
+            name: "protected-workbook",
+            about: "a workbook whose structure is protected, which Excel encrypts with a password it tries by itself",
+            message: with_file(
+                "Quarterly figures",
+                "figures.xls",
+                "application/vnd.ms-excel",
+                &encrypt::xls(&office::xls(&["Account", "Amount", "Rent"]), Binary::CryptoApi(128), EXCEL),
+            ),
+            verdict: "clean",
+            complete: true,
+            findings: &["document-default-password"],
+            action: "pass",
         },
         Sample {
             name: "eicar",
@@ -255,6 +288,14 @@ fn japanese_with_workbook() -> Vec<u8> {
     let workbook = ooxml::workbook(&["品名", "数量", "単価", "見積書"], None);
     let attachment = file(&format!("filename=\"{}\"", word("見積書.xlsx")), XLSX_TYPE, &workbook);
     mail(&word("見積書の件"), &letter, &[attachment])
+}
+
+/// What came instead of a ZIP with a password: the document itself is encrypted.
+fn japanese_with_password() -> Vec<u8> {
+    let body = iso_2022_jp("いつもお世話になっております。\r\n注文書をお送りします。\r\n\r\nパスワード：Aki-2026\r\n");
+    let letter = text("ISO-2022-JP", "7bit", &body);
+    let document = encrypt::doc(&word97_document(), Binary::CryptoApi(128), "Aki-2026");
+    mail("Order 4714", &letter, &[file("filename=\"order.doc\"", "application/msword", &document)])
 }
 
 /// ISO-2022-JP is 7-bit, so it is a `String` as well.

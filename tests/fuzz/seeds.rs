@@ -4,12 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use data_encoding::BASE64_MIME_PERMISSIVE;
+use sekisho::formats::cfb::CompoundFile;
 use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;
 use sekisho::part::PartPath;
 use sekisho::scan::{Input, Place, Stop, scan};
 use sekisho::worker::protocol::{self, Done};
 
+use crate::common::encrypt::{self, Binary, EXCEL};
 use crate::common::office::{self, ModuleKind};
 use crate::common::ooxml::{self, Member};
 use crate::common::{awkward, excel4, milter, ovba, samples};
@@ -19,6 +21,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
     match name {
         "cfb" => compound_files(),
         "config" => configurations(),
+        "encryption" => encrypted(),
         "entry" => entries(),
         "excel4" => macro_sheets(),
         "file" => named_files(),
@@ -115,6 +118,40 @@ fn compound_files() -> Vec<Vec<u8>> {
             .stream("/EncryptedPackage", &[7; 64])
             .finish(),
     ]
+}
+
+/// The streams of encrypted documents, which the target puts together again.
+fn encrypted() -> Vec<Vec<u8>> {
+    const NAMES: [&str; 8] = [
+        "EncryptionInfo",
+        "EncryptedPackage",
+        "WordDocument",
+        "1Table",
+        "Workbook",
+        "Book",
+        "PowerPoint Document",
+        "Current User",
+    ];
+    let package = ooxml::zip(&[Member { name: "a.js", bytes: b"WScript.Echo(1)".to_vec() }]);
+    let mut files = vec![
+        encrypt::container(&encrypt::agile_info(EXCEL, 10), &encrypt::agile_package(&package)),
+        encrypt::standard(&package, EXCEL),
+        encrypt::ppt(&[b"\0\0\xA0\x0F\x04\0\0\0a\0b\0".to_vec(), vec![0; 20]], EXCEL),
+    ];
+    for how in Binary::ALL {
+        files.extend([encrypt::xls(&office::xls(&["a"]), how, EXCEL), encrypt::doc(&office::doc("a"), how, EXCEL)]);
+    }
+    let streams = |file: &Vec<u8>| {
+        let file = CompoundFile::open(file);
+        let streams = (0_u8..).zip(NAMES).filter_map(|(kind, name)| {
+            let mut content = file.read(file.stream(None, name)?, 0xFFFF).into_owned();
+            // Without the zeros that make them longer than what stands in the mini stream.
+            content.truncate(content.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1));
+            Some([&[kind][..], &(content.len() as u16).to_le_bytes(), &content].concat())
+        });
+        streams.collect::<Vec<_>>().concat()
+    };
+    files.iter().map(streams).collect()
 }
 
 fn archives() -> Vec<Vec<u8>> {

@@ -41,6 +41,9 @@ const MESSAGES: &[(&str, &[u8])] = embedded![
     "docx-lure",
     "forwarded-docm",
     "zip-docm",
+    "encrypted-docm",
+    "encrypted-told",
+    "protected-workbook",
     "eicar",
 ];
 

@@ -4,6 +4,8 @@ use sekisho::excel4::machine::Machine;
 use sekisho::excel4::package::Parts;
 use sekisho::excel4::workbook::Workbook;
 use sekisho::excel4::{biff, sylk};
+use std::io::{Cursor, Write};
+
 use sekisho::formats::cfb::CompoundFile;
 use sekisho::scan::{Input, Stop};
 
@@ -149,4 +151,44 @@ pub fn cfb(data: &[u8]) {
         }
     }
     examine(Input::file(data.to_vec(), "a.doc"));
+}
+
+/// Streams in which documents are encrypted.
+const ENCRYPTED: [&str; 8] = [
+    "/EncryptionInfo",
+    "/EncryptedPackage",
+    "/WordDocument",
+    "/1Table",
+    "/Workbook",
+    "/Book",
+    "/PowerPoint Document",
+    "/Current User",
+];
+
+/// The streams of encrypted documents: each as a byte that names it, a length of two and the content.
+pub fn encryption(data: &[u8]) {
+    // Keys that take long are bounded in rounds, which is tested elsewhere.
+    if memchr::memmem::find(data, b"spin").is_some() && longest_number(data) > 4 {
+        return;
+    }
+    let Ok(mut file) = cfb::CompoundFile::create(Cursor::new(Vec::new())) else { return };
+    let mut rest = data;
+    while let [kind, low, high, behind @ ..] = rest {
+        let size = usize::from(u16::from_le_bytes([*low, *high])).min(behind.len());
+        let (content, after) = behind.split_at(size);
+        let mut stream = file.create_stream(ENCRYPTED[usize::from(kind & 7)]).expect("the root is there");
+        stream.write_all(content).expect("memory takes all");
+        rest = after;
+    }
+    let file = file.into_inner().into_inner();
+    let report = examine(Input::file(file, "a.xls"));
+    let opened = |id: &str| report.findings.iter().any(|finding| finding.id.as_str().starts_with(id));
+    let by_password = report.parts.iter().any(|part| part.opened_by_password == Some(true));
+    let said = opened("document-default-password") || opened("document-password-opened");
+    assert!(said || !by_password, "opened by a password, and not said");
+}
+
+/// Digits that stand one behind the other.
+fn longest_number(data: &[u8]) -> usize {
+    data.split(|octet| !octet.is_ascii_digit()).map(<[u8]>::len).max().unwrap_or_default()
 }

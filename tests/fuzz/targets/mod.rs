@@ -20,6 +20,7 @@ use sekisho::verdict;
 
 pub use code::{vba_code, vba_project};
 pub use containers::{cfb, excel4, onenote, ooxml, rtf, zip};
+pub use containers::{cfb, encryption, onenote, ooxml, rtf, zip};
 pub use mail::{header, message, mime};
 pub use milter::{milter_codec, milter_session};
 pub use settings::{config, entry};
@@ -34,6 +35,7 @@ pub type Body = fn(&[u8]);
 pub const ALL: &[(&str, Body)] = &[
     ("cfb", cfb),
     ("config", config),
+    ("encryption", encryption),
     ("entry", entry),
     ("excel4", excel4),
     ("file", file),

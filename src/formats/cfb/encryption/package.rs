@@ -8,6 +8,8 @@ use crate::reader::Reader;
 
 /// The stream of the package.
 pub const STREAM: &str = "EncryptedPackage";
+/// The stream of a binary document under rights management (2.2).
+const RIGHTS_MANAGED: &str = "\u{9}DRMContent";
 /// Octets of EncryptionInfo that are read: Office writes two thousand, certificates add some.
 const MAX_INFO: u64 = 64 << 10;
 /// The size of the package, before it.
@@ -15,8 +17,10 @@ const SIZE_FIELD: usize = 8;
 
 /// How the package in `file` is encrypted, if there is one.
 pub fn lock(file: &CompoundFile<'_>) -> Option<Lock> {
-    file.stream(None, STREAM)?;
-    let info = file.read(file.stream(None, "EncryptionInfo")?, MAX_INFO);
+    [STREAM, RIGHTS_MANAGED].iter().find_map(|name| file.stream(None, name))?;
+    // A server has the key of what has no description.
+    let Some(info) = file.stream(None, "EncryptionInfo") else { return Some(Lock::Unreadable) };
+    let info = file.read(info, MAX_INFO);
     let mut reader = Reader::new(&info);
     let version = (reader.u16(), reader.u16());
     let scheme = match version {

@@ -1,0 +1,5 @@
+//! The target `encryption`.
+
+#![no_main]
+
+sekisho_fuzz::program!(encryption);
