@@ -12,7 +12,7 @@ use sekisho::verdict::{Level, judge};
 use crate::common::encrypt::{self, Binary, EXCEL, POWERPOINT};
 use crate::common::office::{self, ModuleKind};
 use crate::common::ovba::utf16;
-use crate::common::samples::{base64_lines, macro_document};
+use crate::common::samples::{base64_lines, macro_document, with_files};
 
 const LURE: &str = "Please click Enable Content to see this document";
 const CODE: &str = "Sub AutoOpen()\r\nShell \"cmd /c dir\"\r\nEnd Sub\r\n";
@@ -220,6 +220,31 @@ fn ciphers_that_are_not_known_are_told_as_such() {
     // Extensible encryption needs a program that the reader has not.
     let report = look(encrypt::container(&[4, 0, 3, 0, 0x10, 0, 0, 0], &[7; 64]));
     assert_eq!(ids(&report), ["document-encrypted"]);
+}
+
+#[test]
+fn what_a_server_has_the_key_of_is_told_as_encrypted() {
+    for name in ["/EncryptedPackage", "/\u{9}DRMContent"] {
+        let file = office::Compound::new().stream(name, &[7; 5000]).finish();
+        assert_eq!(ids(&look(file)), ["document-encrypted"], "{name}");
+    }
+    let file = office::Compound::new().stream("/EncryptionInfo", &encrypt::agile_info(EXCEL, 1)).finish();
+    assert_eq!(ids(&look(file)), [""; 0], "there is nothing that it would describe");
+}
+
+/// Each document is cheap, all of them are not.
+#[test]
+fn the_keys_of_a_mail_are_bounded_together() {
+    let info = String::from_utf8(encrypt::agile_info(SECRET, 1)).unwrap();
+    let info = info.replace("spinCount=\"1\"", "spinCount=\"800000\"");
+    let file = encrypt::container(info.as_bytes(), &encrypt::agile_package(b"PK"));
+    let names: Vec<String> = (0..8).map(|n| format!("{n}.xlsx")).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), file.as_slice())).collect();
+    let message = with_files("Figures", &files);
+    let report = scan(Input::message(message), &Limits::default(), &Knowledge::default(), &Stop::default());
+    assert_eq!(evidence(&report, "document-encrypted").len(), 8);
+    // Two tries of each: six documents, and nothing is left for the last two.
+    assert_eq!(evidence(&report, "limit-exceeded").len(), 2);
 }
 
 // What lies ----------------------------------------------------------------------------------
