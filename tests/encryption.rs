@@ -73,6 +73,15 @@ fn a_package_that_office_opens_by_itself_is_judged_by_its_macro() {
 }
 
 #[test]
+fn packages_open_whatever_hash_and_key_was_chosen() {
+    for how in [encrypt::OFFICE_2010, encrypt::OFFICE_2013].into_iter().chain(encrypt::CHOSEN) {
+        let report = look(how.file(&macro_document(), EXCEL));
+        assert!(ids(&report).contains(&"vba-autoexec") && is_complete(&report), "{:?}", ids(&report));
+        assert_eq!(ids(&look(how.file(&macro_document(), SECRET))), ["document-encrypted"]);
+    }
+}
+
+#[test]
 fn a_workbook_that_excel_encrypts_to_protect_its_structure_is_no_danger() {
     let report = look(encrypt::xls(&office::xls(&["Profit", "Loss"]), Binary::CryptoApi(128), EXCEL));
     let verdict = judge(&report);

@@ -7,7 +7,7 @@ use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use data_encoding::BASE64;
 use md5::Md5;
 use sha1::Sha1;
-use sha2::{Digest, Sha512};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use super::office::Compound;
 use super::ovba::utf16;
@@ -26,9 +26,29 @@ const PACKAGE_KEY: [u8; 32] = *b"the key of the package: 32 bytes";
 
 // Packages -----------------------------------------------------------------------------------
 
-/// A package in Agile encryption: AES-256 and SHA-512.
+/// What a version of Office takes for Agile encryption.
+#[derive(Clone, Copy)]
+pub struct Agile {
+    name: &'static str,
+    hash: fn(&[&[u8]]) -> Vec<u8>,
+    /// Octets of the key.
+    key: usize,
+}
+
+/// Office 2013 and later.
+pub const OFFICE_2013: Agile = Agile { name: "SHA512", hash: hash::<Sha512>, key: 32 };
+/// Office 2010.
+pub const OFFICE_2010: Agile = Agile { name: "SHA1", hash: hash::<Sha1>, key: 16 };
+/// What an administrator may choose: the hash is shorter than the key, or has a hyphen.
+pub const CHOSEN: [Agile; 3] = [
+    Agile { name: "SHA1", hash: hash::<Sha1>, key: 32 },
+    Agile { name: "SHA384", hash: hash::<Sha384>, key: 32 },
+    Agile { name: "SHA-256", hash: hash::<Sha256>, key: 16 },
+];
+
+/// A package in Agile encryption, as Office writes it today.
 pub fn agile(package: &[u8], password: &str) -> Vec<u8> {
-    container(&agile_info(password, SPIN_COUNT), &agile_package(package))
+    OFFICE_2013.file(package, password)
 }
 
 /// A compound file with what stands in an encrypted one.
@@ -36,43 +56,67 @@ pub fn container(info: &[u8], package: &[u8]) -> Vec<u8> {
     Compound::new().stream("/EncryptionInfo", info).stream("/EncryptedPackage", package).finish()
 }
 
-/// The stream EncryptionInfo ([MS-OFFCRYPTO] 2.3.4.10 on), for as many rounds.
+/// The stream EncryptionInfo of [`OFFICE_2013`], for as many rounds.
 pub fn agile_info(password: &str, spin_count: u32) -> Vec<u8> {
-    let mut spun = hash::<Sha512>(&[&SALT, &utf16(password)]);
-    for round in 0..spin_count {
-        spun = hash::<Sha512>(&[&round.to_le_bytes(), &spun]);
-    }
-    let encrypted = |purpose: u64, octets: &[u8]| {
-        let key = hash::<Sha512>(&[&spun, &purpose.to_be_bytes()]);
-        BASE64.encode(&cbc(&key[..32], &SALT, octets))
-    };
-    let (salt, data_salt) = (BASE64.encode(&SALT), BASE64.encode(&OTHER_SALT));
-    let input = encrypted(0xFEA7_D276_3B4B_9E79, &VERIFIER);
-    let value = encrypted(0xD7AA_0F6D_3061_344E, &hash::<Sha512>(&[&VERIFIER]));
-    let key = encrypted(0x146E_0BE7_ABAC_D0D6, &PACKAGE_KEY);
-    let cipher = "saltSize=\"16\" blockSize=\"16\" keyBits=\"256\" hashSize=\"64\" cipherAlgorithm=\"AES\" \
-                  cipherChaining=\"ChainingModeCBC\" hashAlgorithm=\"SHA512\"";
-    let xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\r\n<encryption \
-         xmlns=\"http://schemas.microsoft.com/office/2006/encryption\" \
-         xmlns:p=\"http://schemas.microsoft.com/office/2006/keyEncryptor/password\"><keyData {cipher} \
-         saltValue=\"{data_salt}\"/><dataIntegrity encryptedHmacKey=\"{value}\" encryptedHmacValue=\"{value}\"/>\
-         <keyEncryptors><keyEncryptor uri=\"http://schemas.microsoft.com/office/2006/keyEncryptor/password\">\
-         <p:encryptedKey spinCount=\"{spin_count}\" {cipher} saltValue=\"{salt}\" \
-         encryptedVerifierHashInput=\"{input}\" encryptedVerifierHashValue=\"{value}\" \
-         encryptedKeyValue=\"{key}\"/></keyEncryptor></keyEncryptors></encryption>"
-    );
-    [&[4, 0, 4, 0, 0x40, 0, 0, 0], xml.as_bytes()].concat()
+    OFFICE_2013.info(password, spin_count)
 }
 
-/// The stream EncryptedPackage ([MS-OFFCRYPTO] 2.3.4.15).
+/// The stream EncryptedPackage of [`OFFICE_2013`].
 pub fn agile_package(package: &[u8]) -> Vec<u8> {
-    let mut stream = (package.len() as u64).to_le_bytes().to_vec();
-    for (number, segment) in (0_u32..).zip(package.chunks(4096)) {
-        let start = hash::<Sha512>(&[&OTHER_SALT, &number.to_le_bytes()]);
-        stream.extend(cbc(&PACKAGE_KEY, &start[..16], segment));
+    OFFICE_2013.package(package)
+}
+
+impl Agile {
+    /// An encrypted package.
+    pub fn file(self, package: &[u8], password: &str) -> Vec<u8> {
+        container(&self.info(password, SPIN_COUNT), &self.package(package))
     }
-    stream
+
+    /// [MS-OFFCRYPTO] 2.3.4.10 on.
+    fn info(self, password: &str, spin_count: u32) -> Vec<u8> {
+        let mut spun = (self.hash)(&[&SALT, &utf16(password)]);
+        for round in 0..spin_count {
+            spun = (self.hash)(&[&round.to_le_bytes(), &spun]);
+        }
+        let encrypted = |purpose: u64, octets: &[u8]| {
+            let mut key = (self.hash)(&[&spun, &purpose.to_be_bytes()]);
+            key.resize(self.key, 0x36);
+            BASE64.encode(&cbc(&key, &SALT, octets))
+        };
+        let (salt, data_salt) = (BASE64.encode(&SALT), BASE64.encode(&OTHER_SALT));
+        let input = encrypted(0xFEA7_D276_3B4B_9E79, &VERIFIER);
+        let verifier = (self.hash)(&[&VERIFIER]);
+        let value = encrypted(0xD7AA_0F6D_3061_344E, &verifier);
+        let key = encrypted(0x146E_0BE7_ABAC_D0D6, &PACKAGE_KEY[..self.key]);
+        let cipher = format!(
+            "saltSize=\"16\" blockSize=\"16\" keyBits=\"{}\" hashSize=\"{}\" cipherAlgorithm=\"AES\" \
+             cipherChaining=\"ChainingModeCBC\" hashAlgorithm=\"{}\"",
+            self.key * 8,
+            verifier.len(),
+            self.name
+        );
+        let xml = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\r\n<encryption \
+             xmlns=\"http://schemas.microsoft.com/office/2006/encryption\" \
+             xmlns:p=\"http://schemas.microsoft.com/office/2006/keyEncryptor/password\"><keyData {cipher} \
+             saltValue=\"{data_salt}\"/><dataIntegrity encryptedHmacKey=\"{value}\" encryptedHmacValue=\"{value}\"/>\
+             <keyEncryptors><keyEncryptor uri=\"http://schemas.microsoft.com/office/2006/keyEncryptor/password\">\
+             <p:encryptedKey spinCount=\"{spin_count}\" {cipher} saltValue=\"{salt}\" \
+             encryptedVerifierHashInput=\"{input}\" encryptedVerifierHashValue=\"{value}\" \
+             encryptedKeyValue=\"{key}\"/></keyEncryptor></keyEncryptors></encryption>"
+        );
+        [&[4, 0, 4, 0, 0x40, 0, 0, 0], xml.as_bytes()].concat()
+    }
+
+    /// [MS-OFFCRYPTO] 2.3.4.15.
+    fn package(self, package: &[u8]) -> Vec<u8> {
+        let mut stream = (package.len() as u64).to_le_bytes().to_vec();
+        for (number, segment) in (0_u32..).zip(package.chunks(4096)) {
+            let start = (self.hash)(&[&OTHER_SALT, &number.to_le_bytes()]);
+            stream.extend(cbc(&PACKAGE_KEY[..self.key], &start[..16], segment));
+        }
+        stream
+    }
 }
 
 /// A package in Standard encryption: AES-128 and SHA-1, in the way of Office 2007.
