@@ -79,6 +79,10 @@ fn packages_open_whatever_hash_and_key_was_chosen() {
         assert!(ids(&report).contains(&"vba-autoexec") && is_complete(&report), "{:?}", ids(&report));
         assert_eq!(ids(&look(how.file(&macro_document(), SECRET))), ["document-encrypted"]);
     }
+    for (algorithm, bits) in [(0x660E, 128), (0x660F, 192), (0x6610, 256)] {
+        let report = look(encrypt::standard_with(&macro_document(), EXCEL, algorithm, bits));
+        assert!(ids(&report).contains(&"vba-autoexec") && is_complete(&report), "{bits}: {:?}", ids(&report));
+    }
 }
 
 #[test]
@@ -109,6 +113,15 @@ fn binary_documents_are_read_in_every_way_they_are_encrypted() {
             assert_eq!(ids.iter().filter(|id| **id == "vba-autoexec").count(), 1, "{name} {how:?}");
             assert_eq!(judge(&report).level, Level::Malicious);
         }
+    }
+}
+
+#[test]
+fn documents_of_1995_are_read() {
+    for file in [encrypt::xls_5(&office::xls(&[LURE])), encrypt::doc_95(&office::doc(LURE))] {
+        let report = look(file);
+        assert_eq!(evidence(&report, "document-default-password"), [EXCEL]);
+        assert!(ids(&report).contains(&"lure-enable-content") && is_complete(&report), "{:?}", ids(&report));
     }
 }
 
@@ -225,6 +238,12 @@ fn ciphers_that_are_not_known_are_told_as_such() {
         let report = look(encrypt::container(info.as_bytes(), &encrypt::agile_package(b"PK")));
         assert_eq!(ids(&report), ["container-unsupported"], "{to}");
         assert!(evidence(&report, "container-unsupported")[0].starts_with("EncryptedPackage: "), "{to}");
+    }
+    for file in [
+        encrypt::standard_with(&macro_document(), EXCEL, 0x6801, 128),
+        encrypt::doc(&office::doc(LURE), Binary::CryptoApi(136), EXCEL),
+    ] {
+        assert_eq!(ids(&look(file)), ["container-unsupported"]);
     }
     // Extensible encryption needs a program that the reader has not.
     let report = look(encrypt::container(&[4, 0, 3, 0, 0x10, 0, 0, 0], &[7; 64]));

@@ -168,7 +168,9 @@ fn every_bad_sample_is_clean_once_it_is_stripped() {
                 let [notice] = &notices(&copy)[..] else { panic!("{}: {:?}", sample.name, texts(&copy)) };
                 assert!(notice.contains("セキュリティ上の理由により"), "{notice}");
                 assert!(notice.contains("For security reasons, an attachment was removed"), "{notice}");
-                assert!(scan(&copy).findings.is_empty(), "{}: {:?}", sample.name, scan(&copy).findings);
+                // What the letter says stays.
+                let left = scan(&copy).findings;
+                assert!(left.iter().all(|f| f.id.as_str() == "password-told"), "{}: {left:?}", sample.name);
             }
             Err(why) => assert_eq!((bad, why), (false, Refused::NothingToStrip), "{}", sample.name),
         }

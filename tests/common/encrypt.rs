@@ -119,18 +119,26 @@ impl Agile {
     }
 }
 
-/// A package in Standard encryption: AES-128 and SHA-1, in the way of Office 2007.
+/// A package in Standard encryption, with AES-128 as Office 2007 writes it.
 pub fn standard(package: &[u8], password: &str) -> Vec<u8> {
+    standard_with(package, password, 0x660E, 128)
+}
+
+/// The same with this algorithm and as many bits.
+pub fn standard_with(package: &[u8], password: &str, algorithm: u32, bits: u32) -> Vec<u8> {
     let mut spun = hash::<Sha1>(&[&SALT, &utf16(password)]);
     for round in 0..50_000_u32 {
         spun = hash::<Sha1>(&[&round.to_le_bytes(), &spun]);
     }
     let last = hash::<Sha1>(&[&spun, &[0; 4]]);
-    let mut inner = [0x36; 64];
-    inner.iter_mut().zip(&last).for_each(|(octet, hash)| *octet ^= hash);
-    let key = &hash::<Sha1>(&[&inner])[..16];
+    let half = |fill: u8| {
+        let mut octets = [fill; 64];
+        octets.iter_mut().zip(&last).for_each(|(octet, hash)| *octet ^= hash);
+        hash::<Sha1>(&[&octets])
+    };
+    let key = &[half(0x36), half(0x5C)].concat()[..bits as usize / 8];
     let mut info = vec![3, 0, 2, 0];
-    info.extend(crypto_api(0x24, 0x660E, 128, &ecb(key, &VERIFIER), &ecb(key, &hash::<Sha1>(&[&VERIFIER]))));
+    info.extend(crypto_api(0x24, algorithm, bits, &ecb(key, &VERIFIER), &ecb(key, &hash::<Sha1>(&[&VERIFIER]))));
     let stream = [&(package.len() as u64).to_le_bytes()[..], &ecb(key, package)].concat();
     container(&info, &stream)
 }
@@ -175,6 +183,7 @@ fn ecb(key: &[u8], octets: &[u8]) -> Vec<u8> {
         let mut block = aes::Block::try_from(&block[..]).unwrap();
         match key.len() {
             16 => aes::Aes128::new_from_slice(key).unwrap().encrypt_block(&mut block),
+            24 => aes::Aes192::new_from_slice(key).unwrap().encrypt_block(&mut block),
             _ => aes::Aes256::new_from_slice(key).unwrap().encrypt_block(&mut block),
         }
         encrypted.extend(block);
@@ -284,6 +293,15 @@ pub fn xls(plain: &[u8], how: Binary, password: &str) -> Vec<u8> {
     rebuilt(plain, |path, content| if path == "/Workbook" { workbook(&content, how, password, &pass) } else { content })
 }
 
+/// A workbook as Excel 5 obfuscates it: another stream, and a shorter record.
+pub fn xls_5(plain: &[u8]) -> Vec<u8> {
+    let pass = [XOR_KEY, XOR_VERIFIER].map(u16::to_le_bytes).concat();
+    let mut file = cfb::CompoundFile::open(Cursor::new(plain)).unwrap();
+    let mut content = Vec::new();
+    file.open_stream("/Workbook").unwrap().read_to_end(&mut content).unwrap();
+    Compound::new().stream("/Book", &workbook(&content, Binary::Xor, EXCEL, &pass)).finish()
+}
+
 /// The workbook with FILEPASS behind its first record, and with encrypted records.
 fn workbook(plain: &[u8], how: Binary, password: &str, pass: &[u8]) -> Vec<u8> {
     const PLAIN: [u16; 3] = [0x0809, 0x002F, 0x00E1];
@@ -325,6 +343,16 @@ fn workbook(plain: &[u8], how: Binary, password: &str, pass: &[u8]) -> Vec<u8> {
 
 /// An encrypted Word document.
 pub fn doc(plain: &[u8], how: Binary, password: &str) -> Vec<u8> {
+    word(plain, how, password, 68)
+}
+
+/// A document as Word 95 obfuscates it: of its beginning less is plain.
+pub fn doc_95(plain: &[u8]) -> Vec<u8> {
+    word(plain, Binary::Xor, EXCEL, 52)
+}
+
+/// The document, of which the first `open` octets stay as they are.
+fn word(plain: &[u8], how: Binary, password: &str, open: usize) -> Vec<u8> {
     let is_xor = matches!(how, Binary::Xor);
     let info = if is_xor { Vec::new() } else { how.info(password) };
     let cover = |octets: &mut [u8]| match how {
@@ -336,15 +364,20 @@ pub fn doc(plain: &[u8], how: Binary, password: &str) -> Vec<u8> {
     };
     rebuilt(plain, |path, mut content| match path {
         "/WordDocument" => {
-            content[11] |= if is_xor { 0x81 } else { 0x01 };
+            content[11] |= match (is_xor, open) {
+                (false, _) | (true, 52) => 0x01,
+                (true, _) => 0x81,
+            };
+            // wIdent of Word 95.
+            content[0] = if open == 52 { 0xDC } else { content[0] };
             let verifier = u32::from(XOR_KEY) << 16 | u32::from(XOR_VERIFIER);
             let key = if is_xor { verifier } else { info.len() as u32 };
             content[14..18].copy_from_slice(&key.to_le_bytes());
             // fcClx: what stands in the table stream stands behind the header.
             content[0x1A2..0x1A6].copy_from_slice(&(info.len() as u32).to_le_bytes());
-            let head = content[..68].to_vec();
+            let head = content[..open].to_vec();
             cover(&mut content);
-            content[..68].copy_from_slice(&head);
+            content[..open].copy_from_slice(&head);
             content
         }
         "/1Table" => {
