@@ -329,6 +329,39 @@ fn garbage_behind_the_right_password_is_told() {
     assert!(!is_complete(&report), "{:?}", ids(&report));
 }
 
+/// Directories within directories, each read for an edit of its own: without a bound, the square of the size.
+#[test]
+fn directories_that_overlap_cost_no_more_than_the_stream() {
+    const COUNT: u32 = 40_000;
+    let mut stream = [0, 0, 0x72, 0x17, 0xFF, 0xFF, 0xFF, 0].repeat(COUNT as usize);
+    let first = stream.len() as u32;
+    for n in 0..COUNT {
+        let before = first + 40 * (n + 1);
+        stream.extend([0x0FF5_0000, 0x20, 0, 0, before, n * 8, 0, 0, 0, 1].map(u32::to_le_bytes).concat());
+    }
+    assert_eq!(evidence(&look(encrypt::presentation(&stream, first)), "document-encrypted"), ["CurrentUserAtom"]);
+}
+
+#[test]
+fn objects_are_limited_in_number() {
+    let record = |kind: u32, content: &[u8]| {
+        [&(kind << 16).to_le_bytes()[..], &(content.len() as u32).to_le_bytes(), content].concat()
+    };
+    for (count, is_cut) in [(99_000, false), (101_000, true)] {
+        let records: Vec<Vec<u8>> = std::iter::repeat_n(record(0x0FA8, b""), count).collect();
+        let report = look(encrypt::ppt(&records, POWERPOINT));
+        assert_eq!(!is_complete(&report), is_cut, "{count}: {:?}", ids(&report));
+    }
+}
+
+#[test]
+fn a_salt_is_hashed_often_and_therefore_short() {
+    let info = String::from_utf8(encrypt::agile_info(EXCEL, 1)).unwrap();
+    let long = format!("saltValue=\"{}", "AAAA".repeat(400));
+    let report = look(encrypt::container(info.replace("saltValue=\"", &long).as_bytes(), &[7; 64]));
+    assert_eq!(ids(&report), ["container-unsupported"]);
+}
+
 #[test]
 fn an_older_edit_of_a_presentation_that_names_itself_ends() {
     let mut file = encrypt::ppt(&[vec![0; 100]], POWERPOINT);

@@ -409,19 +409,22 @@ pub fn ppt(records: &[Vec<u8>], password: &str) -> Vec<u8> {
     stream.extend(record(0xF, 0x2F14, &how.info(password)));
     let directory = stream.len() as u32;
     let count = offsets.len() as u32;
-    let run = (count << 20 | 1).to_le_bytes();
-    stream.extend(record(
-        0,
-        0x1772,
-        &[&run[..], &offsets.iter().flat_map(|o| o.to_le_bytes()).collect::<Vec<_>>()].concat(),
-    ));
+    let runs = (1_u32..).step_by(4000).zip(offsets.chunks(4000)).flat_map(|(first, offsets)| {
+        let run = (offsets.len() as u32) << 20 | first;
+        [run].into_iter().chain(offsets.iter().copied()).flat_map(u32::to_le_bytes)
+    });
+    stream.extend(record(0, 0x1772, &runs.collect::<Vec<u8>>()));
     let edit = stream.len() as u32;
     let fields = [0, 0x0300_0000, 0, directory, 1, count, 1, count].map(u32::to_le_bytes).concat();
     stream.extend(record(0, 0x0FF5, &fields));
     stream.resize(stream.len().max(4096), 0);
-    let user = [0x14, 0xF3D1_C4DF, edit, 0x03F4_0000, 3, 8].map(u32::to_le_bytes).concat();
-    let user = record(0, 0x0FF6, &user);
-    Compound::new().stream("/PowerPoint Document", &stream).stream("/Current User", &user).finish()
+    presentation(&stream, edit)
+}
+
+/// A presentation of any stream, whose last edit stands at this offset.
+pub fn presentation(stream: &[u8], edit: u32) -> Vec<u8> {
+    let user = [0x0FF6_0000, 24, 0x14, 0xF3D1_C4DF, edit, 0x03F4_0000, 3, 8].map(u32::to_le_bytes).concat();
+    Compound::new().stream("/PowerPoint Document", stream).stream("/Current User", &user).finish()
 }
 
 /// The same compound file with other streams.

@@ -15,6 +15,8 @@ use crate::scan::Stop;
 const SEGMENT: usize = 4096;
 /// Ways to the key that are tried. There must be one for a password (2.3.4.10).
 const MAX_ENCRYPTORS: usize = 3;
+/// Octets of a salt that are taken, which is hashed for each segment. Office takes 16, and allows many.
+const MAX_SALT: usize = 1024;
 /// What is hashed last, for what the key decrypts (2.3.4.11 to .13).
 const VERIFIER_INPUT: [u8; 8] = [0xFE, 0xA7, 0xD2, 0x76, 0x3B, 0x4B, 0x9E, 0x79];
 const VERIFIER_VALUE: [u8; 8] = [0xD7, 0xAA, 0x0F, 0x6D, 0x30, 0x61, 0x34, 0x4E];
@@ -92,8 +94,10 @@ impl Cipher {
         let (cipher, chaining, hash) = (text("cipherAlgorithm")?, text("cipherChaining")?, text("hashAlgorithm")?);
         let bits: usize = text("keyBits")?.trim().parse().map_err(|_| Trouble::Unreadable)?;
         let known = cipher == "AES" && chaining == "ChainingModeCBC" && matches!(bits, 128 | 192 | 256);
+        let salt = octets(attributes, "saltValue")?;
         match Hash::named(&hash).filter(|_| known) {
-            Some(hash) => Ok(Self { hash, key: bits / 8, salt: octets(attributes, "saltValue")? }),
+            Some(_) if salt.len() > MAX_SALT => Err(Trouble::Unknown(format!("a salt of {} octets", salt.len()))),
+            Some(hash) => Ok(Self { hash, key: bits / 8, salt }),
             None => Err(Trouble::Unknown(format!("{cipher}, {bits} bits, {chaining}, {hash}"))),
         }
     }

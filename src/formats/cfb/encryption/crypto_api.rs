@@ -10,6 +10,9 @@ use crate::scan::Stop;
 /// Rounds of hashing for one password (2.3.4.7).
 pub const ROUNDS: u32 = 50_000;
 
+/// Octets of a salt that are taken, lest every password cost the hash of a large one.
+const MAX_SALT: u32 = 64;
+
 /// EncryptionHeader and EncryptionVerifier (2.3.2, 2.3.3).
 pub struct Info {
     pub algorithm: u32,
@@ -32,7 +35,8 @@ impl Info {
         let algorithm = header.u32()?;
         header.skip(4)?; // AlgIDHash: SHA-1
         let bits = header.u32()?;
-        let salt_size = reader.u32()? as usize;
+        // 2.3.3: it is 16.
+        let salt_size = reader.u32().filter(|size| *size <= MAX_SALT)? as usize;
         let salt = reader.take(salt_size)?.to_vec();
         let verifier = reader.take(16)?.to_vec();
         reader.skip(4)?; // VerifierHashSize: 20

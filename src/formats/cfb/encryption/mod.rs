@@ -128,7 +128,11 @@ impl Place {
             }
             Place::PowerPoint => match (read(powerpoint::STREAM), key, scheme) {
                 (Some(stream), Key::Rc4(key), Scheme::Presentation(_, last_edit)) => {
-                    vec![(powerpoint::STREAM, powerpoint::decrypted(&stream, key, *last_edit))]
+                    let (open, is_cut) = powerpoint::decrypted(&stream, key, *last_edit);
+                    if is_cut {
+                        scan.limit(part, Limit::FileSize);
+                    }
+                    vec![(powerpoint::STREAM, open)]
                 }
                 _ => Vec::new(),
             },

@@ -14,8 +14,11 @@ const USER_EDIT: u16 = 0x0FF5;
 const PERSIST_DIRECTORY: u16 = 0x1772;
 const CRYPT_SESSION: u16 = 0x2F14;
 const RECORD_HEADER: usize = 8;
-/// Octets that are decrypted in all, in sizes of the stream: objects stand one behind the other.
+/// Octets that are decrypted, and those of directories that are read, in sizes of the stream: neither objects nor
+/// directories overlap.
 const MOST: usize = 2;
+/// Objects that are decrypted: each takes two keys, and a presentation of a thousand slides has some thousands.
+const MAX_OBJECTS: usize = 100_000;
 
 /// The stream of the presentation.
 pub const STREAM: &str = "PowerPoint Document";
@@ -42,12 +45,14 @@ fn session(stream: &[u8], last_edit: u32) -> Option<&[u8]> {
     reader.take(size.min(reader.left()))
 }
 
-/// The stream with its objects decrypted.
-pub fn decrypted(stream: &[u8], key: &rc4::Key, last_edit: u32) -> Vec<u8> {
+/// The stream with its objects decrypted, and whether there are more than are looked at.
+pub fn decrypted(stream: &[u8], key: &rc4::Key, last_edit: u32) -> (Vec<u8>, bool) {
     let mut open = stream.to_vec();
     let (objects, session) = objects(stream, last_edit);
+    let is_cut = objects.len() > MAX_OBJECTS;
     let mut left = stream.len().saturating_mul(MOST);
-    for (number, offset) in objects.into_iter().filter(|(number, _)| Some(*number) != session) {
+    let objects = objects.into_iter().filter(|(number, _)| Some(*number) != session);
+    for (number, offset) in objects.take(MAX_OBJECTS) {
         let mut header: Vec<u8> = stream.iter().skip(offset).take(RECORD_HEADER).copied().collect();
         // What may not be encrypted is not, although it has a number.
         let kind = Reader::at(&header, 2).and_then(|mut reader| reader.u16());
@@ -63,7 +68,7 @@ pub fn decrypted(stream: &[u8], key: &rc4::Key, last_edit: u32) -> Vec<u8> {
             key.cipher(number).apply(content);
         }
     }
-    open
+    (open, is_cut || left == 0)
 }
 
 /// The offset of each object by its number ([MS-PPT] 2.3.4), and the number of the one that tells how the others
@@ -72,11 +77,12 @@ fn objects(stream: &[u8], last_edit: u32) -> (BTreeMap<u32, usize>, Option<u32>)
     let (mut objects, mut session) = (BTreeMap::new(), None);
     let mut seen = HashSet::new();
     let mut next = last_edit;
+    let mut left = stream.len().saturating_mul(MOST);
     while seen.insert(next) {
         let Some((before, directory, number)) = edit(stream, next) else { break };
         session = session.or(number);
         if seen.insert(directory) {
-            list(stream, directory, &mut objects);
+            list(stream, directory, &mut left, &mut objects);
         }
         next = before;
     }
@@ -94,10 +100,11 @@ fn edit(stream: &[u8], offset: u32) -> Option<(u32, u32, Option<u32>)> {
 }
 
 /// A directory of objects ([MS-PPT] 2.3.4, 2.3.5): runs of numbers with their offsets.
-fn list(stream: &[u8], offset: u32, objects: &mut BTreeMap<u32, usize>) -> Option<()> {
+fn list(stream: &[u8], offset: u32, left: &mut usize, objects: &mut BTreeMap<u32, usize>) -> Option<()> {
     let mut reader = Reader::at(stream, offset as usize)?;
-    let size = record(&mut reader, PERSIST_DIRECTORY)?;
-    let mut reader = Reader::new(reader.take(size.min(reader.left()))?);
+    let size = record(&mut reader, PERSIST_DIRECTORY)?.min(reader.left()).min(*left);
+    *left = left.saturating_sub(size);
+    let mut reader = Reader::new(reader.take(size)?);
     loop {
         let run = reader.u32()?;
         let (first, count) = (run & 0xF_FFFF, run >> 20);
