@@ -29,8 +29,8 @@ use crate::limits::Limit;
 use crate::part::{Name, Origin, Part};
 use crate::scan::{Child, Scan, Stop};
 
-/// Passwords that Office tries before it asks for one: Excel's for workbooks whose structure is protected
-/// ([MS-XLS] 2.4.191 and around), PowerPoint's for presentations that are protected against changes.
+/// Passwords that Office tries before it asks for one: Excel's, for workbooks whose structure is protected, and
+/// PowerPoint's, for presentations that are protected against changes.
 const BUILT_IN: [&str; 2] = ["VelvetSweatshop", "/01Hannes Ruescher/01"];
 
 /// Opens what is encrypted in `file`, and says of it how that went.
