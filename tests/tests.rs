@@ -18,10 +18,10 @@ mod config;
 mod deploy;
 /// Nothing is lost: kills and the order of writes.
 mod durability;
-/// Macros of Excel 4.0 in every format.
-mod excel4;
 /// Encrypted documents, opened and not.
 mod encryption;
+/// Macros of Excel 4.0 in every format.
+mod excel4;
 /// Faults under load, with an account of each message.
 mod faults;
 /// Fuzz targets, replayed.

@@ -3,8 +3,8 @@
 //! Everything in `samples/` is made here. The macros are inert: they have the shape that matters and
 //! would show a text or start the calculator.
 
-use super::excel4::{self, Version};
 use super::encrypt::{self, Binary, EXCEL};
+use super::excel4::{self, Version};
 use super::office;
 use super::ooxml::{self, Member};
 use super::ovba::ModuleKind;

@@ -19,8 +19,7 @@ use sekisho::scan::{Input, Report, Stop, scan};
 use sekisho::verdict;
 
 pub use code::{vba_code, vba_project};
-pub use containers::{cfb, excel4, onenote, ooxml, rtf, zip};
-pub use containers::{cfb, encryption, onenote, ooxml, rtf, zip};
+pub use containers::{cfb, encryption, excel4, onenote, ooxml, rtf, zip};
 pub use mail::{header, message, mime};
 pub use milter::{milter_codec, milter_session};
 pub use settings::{config, entry};
