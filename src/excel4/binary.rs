@@ -2,14 +2,12 @@
 
 use std::rc::Rc;
 
-use encoding_rs::UTF_16LE;
-
 use super::biff::compact;
 use super::package::Target;
 use super::ptg::{self, Context, Version};
 use super::value::{Data, Value};
 use super::workbook::{Address, Cell, MAX_CELLS, Name, Place, Sheet, Visibility, Workbook};
-use crate::formats::biff12::records;
+use crate::formats::biff12::{records, wide};
 use crate::reader::Reader;
 
 // [MS-XLSB] 2.3.1: numbers of records.
@@ -43,12 +41,6 @@ pub fn strings(content: &[u8]) -> Vec<String> {
         .take(MAX_CELLS)
         .map(|(_, data)| Reader::at(data, 1).and_then(|mut reader| wide(&mut reader)).unwrap_or_default())
         .collect()
-}
-
-/// [MS-XLSB] 2.5.168: the count of characters, then they.
-fn wide(reader: &mut Reader<'_>) -> Option<String> {
-    let octets = (reader.u32()? as usize).checked_mul(2)?.min(reader.left());
-    Some(UTF_16LE.decode_without_bom_handling(reader.take(octets)?).0.into_owned())
 }
 
 /// Reads the workbook part and the sheets that it refers to.

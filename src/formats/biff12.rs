@@ -8,6 +8,9 @@ use crate::reader::Reader;
 /// [MS-XLSB] 2.3.1: numbers of records.
 const SST_ITEM: u32 = 19;
 const COMMENT_TEXT: u32 = 637;
+const BEGIN_SUPPORTING_BOOK: u32 = 360;
+/// The kind of a supporting book that is a link by DDE.
+const DDE: u16 = 1;
 /// How the parts begin that hold them: BrtBeginSst (159) and BrtBeginComments (628).
 const STARTS: [&[u8]; 2] = [b"\x9f\x01", b"\xf4\x04"];
 /// Octets of text that are given, as for other workbooks.
@@ -29,6 +32,20 @@ pub fn text(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// The link by DDE that the part is: server and topic (BrtBeginSupBook, [MS-XLSB] 2.4.214).
+pub fn dde_link(bytes: &[u8]) -> Option<(String, String)> {
+    let (_, data) = records(bytes).next().filter(|(kind, _)| *kind == BEGIN_SUPPORTING_BOOK)?;
+    let mut reader = Reader::new(data);
+    (reader.u16()? == DDE).then_some(())?;
+    Some((wide(&mut reader)?, wide(&mut reader)?))
+}
+
+/// [MS-XLSB] 2.5.168: the count of characters, then they.
+pub fn wide(reader: &mut Reader<'_>) -> Option<String> {
+    let octets = (reader.u32()? as usize).checked_mul(2)?.min(reader.left());
+    Some(UTF_16LE.decode_without_bom_handling(reader.take(octets)?).0.into_owned())
 }
 
 /// The records of a part: number and data.

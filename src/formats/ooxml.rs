@@ -9,6 +9,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::excel4;
+use crate::field;
 use crate::filetype::{self, Class, FileType, TypeSet};
 use crate::finding;
 use crate::formats::markup::{self, Token};
@@ -132,6 +133,9 @@ impl Package {
         let types =
             if is_xml(member, &bytes) { self.read(part, member, &bytes, scan) } else { filetype::detect(&bytes) };
         self.look.member(types, &bytes);
+        if let Some((server, topic)) = biff12::dde_link(&bytes) {
+            field::dde(&server, &topic, part, member.name(), scan);
+        }
         self.read_binary(types, &bytes);
         let size = bytes.len() as u64;
         let child = Child { names: member.names.clone(), bytes, ..Child::default() };
