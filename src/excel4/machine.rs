@@ -4,7 +4,8 @@
 //! other waits its turn. All ways share one memory, so what is found is what some run could do. Cells that
 //! are never reached are looked at last. Steps and octets are bounded; what a bound cut is told.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::expression::{Expression, Op, Operator};

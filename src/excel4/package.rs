@@ -29,12 +29,27 @@ pub struct Target {
 /// Whether a part of a package says that there are macros of Excel 4.0: a relationship, the sheet itself, or a
 /// name that stands for something that runs.
 pub fn tells_of_macros(content: &[u8]) -> bool {
-    const MARKS: [&[u8]; 7] =
-        [b"/xlMacrosheet", b"/xlIntlMacrosheet", b"macrosheet ", b"macrosheet>", b"EXEC(", b"CALL(", b"REGISTER("];
-    // The texts of cells are nobody's code.
-    let is_strings = memchr::memmem::find(content.get(..1024).unwrap_or(content), b"<sst").is_some();
-    !is_strings && MARKS.iter().any(|mark| memchr::memmem::find(content, mark).is_some())
+    // UTF-16 says the same.
+    const WIDE: [&[u8]; 4] = [b"<\0", b"\0<", b"\xff\xfe", b"\xfe\xff"];
+    if WIDE.iter().any(|mark| content.starts_with(mark)) {
+        return tells(decode_xml(content).as_bytes());
+    }
+    tells(content)
 }
+
+fn tells(content: &[u8]) -> bool {
+    // What a part is stands in front; only what is short is looked through.
+    let head = content.get(..HEAD).unwrap_or(content);
+    let has = |text: &[u8], mark: &[u8]| memchr::memmem::find(text, mark).is_some();
+    let of_relationships: &[&[u8]] = &[b"/xlMacrosheet", b"/xlIntlMacrosheet"];
+    let of_workbook: &[&[u8]] = &[b"EXEC(", b"CALL(", b"REGISTER("];
+    has(head, b"macrosheet")
+        || has(head, b"<Relationships") && of_relationships.iter().any(|mark| has(content, mark))
+        || has(head, b"workbook") && of_workbook.iter().any(|mark| has(content, mark))
+}
+
+/// Octets in which a part says what it is.
+const HEAD: usize = 2048;
 
 /// Whether a part may belong to a workbook: XML, or records of a binary one.
 pub fn may_belong(name: &str, content: &[u8]) -> bool {
@@ -132,8 +147,10 @@ mod tests {
 
     #[test]
     fn the_texts_of_cells_are_no_macros() {
-        assert!(tells_of_macros(b"<Relationship Type=\"http://x/xlMacrosheet\"/>"));
+        assert!(tells_of_macros(b"<Relationships><Relationship Type=\"http://x/xlMacrosheet\"/>"));
         assert!(tells_of_macros(b"<xm:macrosheet xmlns=\"x\">"));
+        let wide: Vec<u8> = "<xm:macrosheet>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(tells_of_macros(&wide));
         assert!(!tells_of_macros(b"<?xml?><sst><si><t>EXEC(</t></si></sst>"));
         assert!(!tells_of_macros(b"<worksheet><f>SUM(A1)</f></worksheet>"));
     }

@@ -1,6 +1,7 @@
 //! A workbook, as far as its macros go: the same for every file format.
 
-use std::collections::{BTreeMap, HashMap};
+use foldhash::{HashMap, HashMapExt};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 

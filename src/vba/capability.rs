@@ -1,7 +1,8 @@
 //! What a call can do, judged by the function, the class it is called on, and its arguments.
 
+use foldhash::{HashMap, HashMapExt, HashSet};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use super::code::Declare;
 use super::fold::{GAP, Value};
@@ -123,7 +124,8 @@ const NAMES: &[&str] = &[
 
 /// Whether a rule is about calls of this name.
 pub fn matters(name: &str) -> bool {
-    NAMES.contains(&name)
+    static KNOWN: LazyLock<HashSet<&str>> = LazyLock::new(|| NAMES.iter().copied().collect());
+    KNOWN.contains(name)
 }
 
 /// Judges every call of a project. Of several readings of a line, the one that says most is kept.

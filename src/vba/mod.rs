@@ -25,7 +25,7 @@ pub mod signature;
 pub mod token;
 pub mod trace;
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use crate::finding::{self, FindingId, Severity};
 use crate::formats::cfb::CompoundFile;

@@ -3,8 +3,8 @@
 //! Each measure alone occurs in honest code; two of them together, or one beyond what anybody
 //! writes by hand, do not.
 
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 
 use super::token::{Kind, Token, lower_case};
 

@@ -1,7 +1,7 @@
 //! Places outside of the code that it can read: controls of forms ([`super::form`]), properties of
 //! the document ([MS-OLEPS]). What stands there is what a read of it is worth.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 use encoding_rs::{UTF_8, WINDOWS_1252};
 

@@ -1,6 +1,6 @@
 //! A whole project: its modules' code, and who has which name.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::code::{self, Code, Statement, after, assignment_sign, is_keyword, split_list, starts_with};
 use super::place::Places;

@@ -4,7 +4,7 @@
 //! string, may call it; whoever mentions a class or a form may set off its events. What is not
 //! reached even so is an honest workbook's `Workbook_Open` beside a button's macro.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use super::fold::Value;
 use super::program::Program;

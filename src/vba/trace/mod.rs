@@ -9,7 +9,9 @@
 
 mod expression;
 
-use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::code::{
     self, Statement, after, assignment_sign, head_length, is_keyword, matching_parenthesis, split_list, starts_with,
@@ -659,7 +661,31 @@ fn cut(text: String) -> String {
 /// Identifies a set of arguments.
 fn key(arguments: &[Value]) -> String {
     let is_nothing = |value: &Value| !value.is_known() || *value == Value::Empty;
-    if arguments.iter().all(is_nothing) { String::new() } else { format!("{arguments:?}") }
+    let mut key = String::new();
+    if !arguments.iter().all(is_nothing) {
+        arguments.iter().for_each(|argument| write_key(argument, &mut key));
+    }
+    key
+}
+
+/// Lengths stand before texts and lists, so that no two sets of arguments have one key.
+fn write_key(value: &Value, key: &mut String) {
+    // A `String` takes everything.
+    let _ = match value {
+        Value::Unknown => write!(key, "u"),
+        Value::Parameter => write!(key, "p"),
+        Value::Empty => write!(key, "e"),
+        Value::Number(number) => write!(key, "n{:x}", number.to_bits()),
+        Value::Text(text) => write!(key, "t{}:{text}", text.len()),
+        Value::Partial(text) => write!(key, "g{}:{text}", text.len()),
+        Value::Object(class) => write!(key, "o{}:{class}", class.len()),
+        // Lists are flat ([`Value::list`]): what is within is no list.
+        Value::List(items) => {
+            let written = write!(key, "l{}", items.len());
+            items.iter().filter(|item| !matches!(item, Value::List(_))).for_each(|item| write_key(item, key));
+            written
+        }
+    };
 }
 
 /// Whether the token is one of these names.
