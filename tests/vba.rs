@@ -148,7 +148,7 @@ fn calls_are_judged_by_what_they_do() {
         ("Set o = CreateObject(Sheet1.Range(\"A1\"))\no.Open \"GET\", url", &["vba-hidden-object", "vba-web-request"]),
         ("CallByName o, Sheet1.Range(\"A1\"), VbMethod", &["vba-dynamic-call"]),
         ("Application.Run Sheet1.Range(\"A1\") & x", &["vba-dynamic-call"]),
-        ("ExecuteExcel4Macro \"EXEC(\"\"calc\"\")\"", &["vba-dynamic-call"]),
+        ("ExecuteExcel4Macro \"EXEC(\"\"calc\"\")\"", &["xlm-run-program"]),
         // The network.
         (
             "Set h = CreateObject(\"MSXML2.XMLHTTP\")\nh.Open \"GET\", url, False\nh.Send\nb = h.responseBody\n\

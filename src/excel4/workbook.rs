@@ -221,6 +221,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_workbook_holds_so_many_cells_sheets_and_names_and_tells_of_more() {
+        let fill = |cells: usize, sheets: usize, names: usize| {
+            let mut book = Workbook::default();
+            (0..sheets).for_each(|_| drop(book.add_sheet(Sheet::default())));
+            let name = |n: usize| Name { name: n.to_string(), is_hidden: false, formula: None };
+            (0..names).for_each(|n| book.add_name(name(n)));
+            let place = |n: usize| Place { column: 0, row: n as u32 };
+            (0..cells).for_each(|n| drop(book.put(Address { sheet: 0, place: place(n) }, Cell::default())));
+            (book.cells, book.sheets.len(), book.names.len(), book.is_cut)
+        };
+        assert_eq!(fill(MAX_CELLS, 1, 0), (MAX_CELLS, 1, 0, false));
+        assert_eq!(fill(MAX_CELLS + 1, 1, 0), (MAX_CELLS, 1, 0, true));
+        assert_eq!(fill(0, MAX_SHEETS, MAX_NAMES), (0, MAX_SHEETS, MAX_NAMES, false));
+        assert_eq!(fill(0, MAX_SHEETS + 1, 0), (0, MAX_SHEETS, 0, true));
+        assert_eq!(fill(0, 1, MAX_NAMES + 1), (0, 1, MAX_NAMES, true));
+    }
+
+    #[test]
     fn cells_have_the_names_that_excel_gives_them() {
         for (column, row, name) in [(0, 0, "A1"), (25, 9, "Z10"), (26, 0, "AA1"), (701, 1, "ZZ2"), (16383, 0, "XFD1")] {
             assert_eq!(Place { column, row }.to_string(), name);
