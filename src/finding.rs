@@ -412,6 +412,22 @@ table! {
     XLM_HIDDEN_SHEET = "xlm-hidden-sheet", Concealment, Medium, None, Some("T1564"),
         "has a macro sheet that Excel does not list ({evidence})",
         "Excelの一覧に表示されないマクロシートを含み（{evidence}）", "Excelの一覧に表示されないマクロシートを含みます（{evidence}）";
+    /// A project whose protection no Office writes, so that the editor refuses to show it.
+    VBA_PROJECT_HIDDEN = "vba-project-hidden", Concealment, Medium, None, Some("T1564"),
+        "keeps the editor from showing its macros ({evidence})",
+        "マクロをエディターに表示させないよう細工され（{evidence}）", "マクロをエディターに表示させないよう細工されています（{evidence}）";
+    /// A module with code that runs and that the editor does not list.
+    VBA_MODULE_HIDDEN = "vba-module-hidden", Concealment, Medium, None, Some("T1564"),
+        "has a macro module that the editor does not list ({evidence})",
+        "エディターの一覧に出ないマクロを含み（{evidence}）", "エディターの一覧に出ないマクロを含みます（{evidence}）";
+    /// A module with two names that disagree, so that one program reads another code than the next.
+    VBA_NAMES_DIFFER = "vba-names-differ", Concealment, Medium, None, Some("T1564"),
+        "tells two different names of one macro module ({evidence})",
+        "一つのマクロモジュールに食い違う二つの名前を付け（{evidence}）", "一つのマクロモジュールに食い違う二つの名前を付けています（{evidence}）";
+    /// A project that is shown to who knows its password: add-ins are.
+    VBA_PROJECT_LOCKED = "vba-project-locked", Concealment, Info, None, None,
+        "locks its macros against viewing",
+        "マクロの表示をロックし", "マクロの表示をロックしています";
     /// An address that is loaded from and told so that it does not show who answers: a bare number, a port, a scheme.
     ODD_ADDRESS = "odd-address", Concealment, Medium, None, Some("T1036"),
         "loads from an address that honest documents do not use ({evidence})",

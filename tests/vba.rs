@@ -2,7 +2,7 @@
 
 use crate::common::office::{Compound, Module, ModuleKind, vba_project};
 use crate::common::ooxml::{Member, zip};
-use crate::common::ovba::compress;
+use crate::common::ovba::{compress, dir, project_stream, stored_source};
 use sekisho::finding::{Category, Severity};
 use sekisho::formats::cfb::CompoundFile;
 use sekisho::knowledge::Knowledge;
@@ -451,4 +451,92 @@ fn who_signed_is_told_and_makes_nothing_better() {
         assert!(signed.evidence.starts_with("CN=Macro Signer,O=Example KK,C=JP; certified by itself"), "{signed:?}");
         assert_eq!(sekisho::verdict::judge(&report).level, sekisho::verdict::Level::Malicious);
     }
+}
+
+// What the editor does not show -------------------------------------------------------------------
+
+/// A project with this PROJECT stream whose `dir` lists one module, with the source in streams of these names.
+fn project_of(list: &str, narrow: &[u8], wide: &str, streams: &[&str], code_page: u16) -> Vec<u8> {
+    let listed = [(narrow.to_vec(), wide, ModuleKind::Standard)];
+    let mut file = Compound::new()
+        .stream("/PROJECT", list.as_bytes())
+        .stream("/VBA/dir", &compress(&dir(code_page, &listed, 0)))
+        .stream("/VBA/_VBA_PROJECT", b"\xCC\x61\xFF\xFF\x00\x00\x00");
+    for (number, name) in streams.iter().enumerate() {
+        let source = stored_source(name, &format!("Sub Hello{number}()\nMsgBox 1\nEnd Sub\n"), ModuleKind::Standard);
+        file = file.stream(&format!("/VBA/{name}"), &compress(source.as_bytes()));
+    }
+    file.finish()
+}
+
+/// What is found to be concealed, apart from the rest.
+fn concealed(bytes: Vec<u8>) -> Vec<String> {
+    let ids = report(bytes).findings.into_iter().filter(|finding| finding.id.category == Category::Concealment);
+    ids.map(|finding| finding.id.to_string()).collect()
+}
+
+#[test]
+fn a_module_that_the_editor_does_not_list_is_hidden() {
+    let hidden = |list: &str| concealed(project_of(list, b"Module1", "Module1", &["Module1"], 1252));
+    assert_eq!(hidden("ID=\"{}\"\r\nDocument=ThisDocument/&H00000000\r\n"), ["vba-module-hidden"]);
+    for honest in [
+        &project_stream(&[("Module1", ModuleKind::Standard)]),
+        &project_stream(&[("MODULE1", ModuleKind::Class)]),
+        &project_stream(&[("Module1", ModuleKind::Document)]),
+        &project_stream(&[("Module1", ModuleKind::Form)]),
+        // Nothing is listed: damaged, or made by another program.
+        "ID=\"{}\"\r\n",
+        "",
+    ] {
+        assert!(hidden(honest).is_empty(), "{honest}");
+    }
+    // Without code, nothing is hidden; without the stream, nothing is known.
+    let empty = vba_project(&[("Module1", "Option Explicit\n", ModuleKind::Standard), HELLO]);
+    assert!(concealed(empty).is_empty());
+}
+
+#[test]
+fn names_that_disagree_are_told_and_both_streams_are_read() {
+    let list = project_stream(&[("Module1", ModuleKind::Standard)]);
+    let bytes = project_of(&list, b"Module1", "Module2", &["Module1", "Module2"], 1252);
+    let read = projects(&bytes);
+    let sources: Vec<_> = read[0].modules.iter().map(|module| module.source.contains("MsgBox")).collect();
+    assert_eq!(sources, [true, true], "{read:?}");
+    assert_eq!(concealed(bytes), ["vba-names-differ"]);
+
+    let japanese = encoding_rs::SHIFT_JIS.encode("集計").0.into_owned();
+    let list = project_stream(&[("Other", ModuleKind::Standard)]);
+    // In the code page; one that cannot hold it: the editor then lists what it could hold.
+    let named = |narrow: &[u8], code_page| concealed(project_of(&list, narrow, "集計", &["集計"], code_page));
+    assert_eq!(named(&japanese, 932), ["vba-module-hidden"]);
+    assert!(!named(b"??", 1252).contains(&"vba-names-differ".to_owned()));
+    let whole = Compound::new().project_in_code_page("", &[("集計", HELLO.1, ModuleKind::Standard)], 932).finish();
+    assert!(concealed(whole).is_empty());
+}
+
+#[test]
+fn a_protection_that_cannot_be_decoded_hides_the_project() {
+    let list = project_stream(&[("Module1", ModuleKind::Standard)]);
+    let with = |values: &str| {
+        let list = list.replace("VersionCompatible32", &format!("{values}VersionCompatible32"));
+        concealed(project_of(&list, b"Module1", "Module1", &["Module1"], 1252))
+    };
+    assert!(with("").is_empty());
+    assert_eq!(with("CMG=\"\"\r\nDPB=\"\"\r\nGC=\"\"\r\n"), ["vba-project-hidden"]);
+    // Locked for viewing, as add-ins are: seed 0, key 0, so that each octet is what the two before it add up to.
+    let locked = with(&format!("CMG={}\r\nDPB={}\r\nGC={}\r\n", value(&[1, 0, 0, 0]), value(&[7; 29]), value(&[0])));
+    assert_eq!(locked, ["vba-project-locked"]);
+}
+
+/// A value of the PROJECT stream, encrypted with zeros as seed and key ([MS-OVBA] 2.4.3.2).
+fn value(data: &[u8]) -> String {
+    let mut octets = vec![0_u8, 2, 0];
+    let mut before = 0_u8;
+    for octet in [&(data.len() as u32).to_le_bytes()[..], data].concat() {
+        let last_but_one = octets[octets.len() - 2];
+        octets.push(octet ^ last_but_one.wrapping_add(before));
+        before = octet;
+    }
+    let digits: String = octets.iter().map(|octet| format!("{octet:02X}")).collect();
+    format!("\"{digits}\"")
 }

@@ -5,7 +5,7 @@
 //! [`indicator`] tells what it would use, [`reach`] what runs by itself and what is reached from
 //! there, [`obfuscation`] measures how readable all of it is, [`place`] and [`form`] read what stands
 //! outside of the code, [`payload`] and [`compiled`] look beside the source, [`fingerprint`] knows the
-//! code again. Nothing is judged by a word alone.
+//! code again, [`shown`] tells what the editor keeps from people. Nothing is judged by a word alone.
 
 pub mod capability;
 pub mod code;
@@ -21,6 +21,7 @@ pub mod place;
 pub mod program;
 pub mod project;
 pub mod reach;
+pub mod shown;
 pub mod signature;
 pub mod token;
 pub mod trace;
@@ -36,6 +37,7 @@ use capability::{Capability, Context};
 use program::Program;
 use project::{Module, Project};
 use reach::Start;
+use shown::Protection;
 use token::{Kind, Source, Token};
 use trace::Call;
 
@@ -90,6 +92,7 @@ fn examine_project(
         return false;
     }
     scan.finding(finding::VBA_MACROS, part, &project.path, "");
+    report_concealed(project, &modules, part, scan);
     let names = project.modules.iter().map(|module| token::lower_case(&module.name));
     let mut program = Program::new(names.zip(modules.iter().map(|tokens| code::parse(tokens))).collect());
     let documents = project.modules.iter().filter(|module| module.is_document());
@@ -118,6 +121,23 @@ fn examine_project(
     let named = project.modules.iter().map(|module| module.name.as_str()).zip(modules.iter().map(Vec::as_slice));
     all.add((!is_steered).then(|| fingerprint::of(named)));
     true
+}
+
+/// Reports what the editor does not show of a project.
+fn report_concealed(project: &Project, modules: &[Vec<Token<'_>>], part: &Part, scan: &mut Scan) {
+    match project.protection {
+        Protection::Open => {}
+        Protection::Locked => scan.finding(finding::VBA_PROJECT_LOCKED, part, &project.path, ""),
+        Protection::Hidden(why) => scan.finding(finding::VBA_PROJECT_HIDDEN, part, &project.path, why),
+    }
+    for (module, tokens) in project.modules.iter().zip(modules) {
+        if module.is_hidden && has_code(tokens) {
+            scan.finding(finding::VBA_MODULE_HIDDEN, part, &project.path, &module.name);
+        }
+    }
+    for (narrow, wide) in &project.differing {
+        scan.finding(finding::VBA_NAMES_DIFFER, part, &project.path, &format!("{narrow}, {wide}"));
+    }
 }
 
 /// Whether there is more than options.

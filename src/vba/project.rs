@@ -9,6 +9,7 @@ use encoding_rs::Encoding;
 use memchr::memmem;
 
 use super::compress::{End, decompress};
+use super::shown::{self, Protection};
 use crate::formats::cfb::{CompoundFile, Entry};
 use crate::reader::Reader;
 
@@ -33,6 +34,10 @@ pub struct Project {
     pub names: Vec<u8>,
     /// Whether a limit cut it short.
     pub is_cut: bool,
+    /// Whether the editor shows it.
+    pub protection: Protection,
+    /// Modules whose names in the code page and in Unicode disagree: both.
+    pub differing: Vec<(String, String)>,
 }
 
 /// A module of a project.
@@ -48,6 +53,8 @@ pub struct Module {
     pub is_cut: bool,
     /// Whether `dir` lists it.
     pub is_listed: bool,
+    /// Whether `dir` lists it and PROJECT, from which the editor takes its list, does not.
+    pub is_hidden: bool,
 }
 
 impl Module {
@@ -77,8 +84,11 @@ pub fn projects(file: &CompoundFile<'_>, max: u64) -> Vec<Project> {
         let name = path.rsplit('/').next().unwrap_or_default();
         let is_likely = name.eq_ignore_ascii_case("VBA")
             || streams.iter().any(|stream| stream.is_named("dir") || stream.is_named("_VBA_PROJECT"));
-        let project =
-            if is_likely { read_project(file, &streams, &mut left) } else { salvage(file, &streams, &mut left) };
+        let project = if is_likely {
+            read_project(file, storage, &streams, &mut left)
+        } else {
+            salvage(file, &streams, &mut left)
+        };
         if !project.modules.is_empty() {
             projects.push(Project { path, ..project });
         }
@@ -86,8 +96,8 @@ pub fn projects(file: &CompoundFile<'_>, max: u64) -> Vec<Project> {
     projects
 }
 
-/// Reads the project whose storage holds `streams`.
-fn read_project(file: &CompoundFile<'_>, streams: &[&Entry], left: &mut usize) -> Project {
+/// Reads the project whose `storage` holds `streams`.
+fn read_project(file: &CompoundFile<'_>, storage: Option<usize>, streams: &[&Entry], left: &mut usize) -> Project {
     let dir = streams.iter().find(|stream| stream.is_named("dir"));
     let is_dir_cut = dir.is_some_and(|stream| stream.size > MAX_DIR as u64);
     let dir = dir.and_then(|stream| read_dir(&file.read(stream, MAX_DIR as u64)));
@@ -95,27 +105,37 @@ fn read_project(file: &CompoundFile<'_>, streams: &[&Entry], left: &mut usize) -
     let names = streams.iter().find(|stream| stream.is_named("_VBA_PROJECT"));
     let names = names.map(|stream| file.read(stream, MAX_COMPILED as u64).into_owned()).unwrap_or_default();
     let is_cut = is_dir_cut || modules.len() > MAX_MODULES;
-    let mut project = Project { names, is_cut, ..Project::default() };
+    let encoding = code_page.and_then(encoding_of);
+    let differing = modules.iter().filter_map(|listed| listed.difference(encoding)).collect();
+    let shown = shown(file, storage, code_page);
+    let mut project = Project { names, is_cut, protection: shown.protection, differing, ..Project::default() };
     let mut used = HashSet::new();
     let mut position_of: HashMap<String, usize> = HashMap::new();
     for (position, stream) in streams.iter().enumerate() {
         position_of.entry(stream.name.to_ascii_lowercase()).or_insert(position);
     }
-    for listed in modules.into_iter().take(MAX_MODULES) {
-        let found = listed.streams.iter().find_map(|name| position_of.get(&name.to_ascii_lowercase()).copied());
+    let position = |name: &String| position_of.get(&name.to_ascii_lowercase()).copied();
+    for listed in modules.iter().take(MAX_MODULES) {
+        // A list that names nothing is damaged.
+        let is_hidden = !shown.modules.is_empty() && !listed.is_among(&shown.modules, encoding);
+        let module = Module { name: listed.name.clone(), is_listed: true, is_hidden, ..Module::default() };
+        let found = listed.streams.iter().find_map(position);
         let Some(stream) = found.and_then(|position| streams.get(position)) else {
-            project.modules.push(Module { name: listed.name, is_listed: true, ..Module::default() });
+            project.modules.push(module);
             continue;
         };
         used.extend(found);
-        let content = file.read(stream, MAX_SOURCE as u64);
-        project.add(
-            Module { name: listed.name, is_listed: true, ..Module::default() },
-            &content,
-            listed.offset,
-            code_page,
-            left,
-        );
+        project.add(module, &file.read(stream, MAX_SOURCE as u64), listed.offset, code_page, left);
+    }
+    // Of two names, Office may take either.
+    for listed in modules.iter().take(MAX_MODULES) {
+        for position in listed.own_streams().filter_map(position) {
+            let Some(stream) = streams.get(position).filter(|_| project.modules.len() < MAX_MODULES) else { continue };
+            if used.insert(position) {
+                let module = Module { name: stream.name.clone(), is_listed: true, ..Module::default() };
+                project.add(module, &file.read(stream, MAX_SOURCE as u64), listed.offset, code_page, left);
+            }
+        }
     }
     // Without a list, each stream of a real project is a module, readable or not.
     let is_unlisted = project.modules.is_empty() && !project.names.is_empty();
@@ -132,6 +152,16 @@ fn read_project(file: &CompoundFile<'_>, streams: &[&Entry], left: &mut usize) -
         }
     }
     project
+}
+
+/// The PROJECT stream beside the `storage` of the modules ([MS-OVBA] 2.2.1).
+fn shown(file: &CompoundFile<'_>, storage: Option<usize>, code_page: Option<u16>) -> shown::Shown {
+    let stream = storage.and_then(|index| file.stream(file.entries().get(index)?.parent, "PROJECT"));
+    let Some(stream) = stream else { return shown::Shown::default() };
+    if stream.size > shown::MAX_PROJECT {
+        return shown::Shown::default();
+    }
+    shown::read(&file.read(stream, shown::MAX_PROJECT), |octets| decode(octets, code_page))
 }
 
 /// Looks for source in storages that do not look like a project: the storage may have been
@@ -223,9 +253,36 @@ struct Dir {
 #[derive(Debug, Default)]
 struct Listed {
     name: String,
+    /// Its name in the code page; a stream has it if nothing else is told.
+    narrow_name: String,
     /// The stream's name in the code page and in Unicode; they may disagree.
+    narrow_stream: Option<String>,
+    wide_stream: Option<String>,
+    /// Where its stream may be, the likeliest first.
     streams: Vec<String>,
     offset: Option<usize>,
+}
+
+impl Listed {
+    /// The names that disagree, in the code page and in Unicode.
+    fn difference(&self, encoding: Option<&'static Encoding>) -> Option<(String, String)> {
+        let streams = self.narrow_stream.as_ref().zip(self.wide_stream.as_ref());
+        let differs = |(narrow, wide): &(&String, &String)| !shown::agree(narrow, wide, encoding);
+        let (narrow, wide) = [Some((&self.narrow_name, &self.name)), streams].into_iter().flatten().find(differs)?;
+        Some((narrow.clone(), wide.clone()))
+    }
+
+    /// The names that are told of its stream.
+    fn own_streams(&self) -> impl Iterator<Item = &String> {
+        self.wide_stream.iter().chain(&self.narrow_stream)
+    }
+
+    /// Whether it is among these names, which are in lower case.
+    fn is_among(&self, names: &HashSet<String>, encoding: Option<&'static Encoding>) -> bool {
+        let own = [&self.narrow_name, &self.name];
+        own.iter().any(|name| names.contains(&name.to_lowercase()))
+            || (!self.name.is_ascii() && names.iter().any(|name| shown::agree(name, &self.name, encoding)))
+    }
 }
 
 /// The ids of the records that are used ([MS-OVBA] 2.3.4.2.1, .3).
@@ -255,13 +312,24 @@ fn read_dir(stream: &[u8]) -> Option<Dir> {
             record::PROJECT_CODE_PAGE => dir.code_page = Reader::new(data).u16(),
             record::MODULE_NAME => {
                 let name = narrow();
-                dir.modules.push(Listed { streams: vec![name.clone()], name, offset: None });
+                dir.modules.push(Listed {
+                    streams: vec![name.clone()],
+                    narrow_name: name.clone(),
+                    name,
+                    ..Listed::default()
+                });
             }
             record::MODULE_STREAM_NAME => {
                 let name = narrow();
-                dir.with_last(|module| module.streams.push(name));
+                dir.with_last(|module| {
+                    module.streams.push(name.clone());
+                    module.narrow_stream = Some(name);
+                });
             }
-            record::MODULE_STREAM_NAME_UNICODE => dir.with_last(|module| module.streams.insert(0, utf16(data))),
+            record::MODULE_STREAM_NAME_UNICODE => dir.with_last(|module| {
+                module.streams.insert(0, utf16(data));
+                module.wide_stream = Some(utf16(data));
+            }),
             record::MODULE_NAME_UNICODE => dir.with_last(|module| module.name = utf16(data)),
             record::MODULE_OFFSET => {
                 dir.with_last(|module| module.offset = Reader::new(data).u32().map(|offset| offset as usize));
