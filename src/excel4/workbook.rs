@@ -224,11 +224,15 @@ mod tests {
     fn a_workbook_holds_so_many_cells_sheets_and_names_and_tells_of_more() {
         let fill = |cells: usize, sheets: usize, names: usize| {
             let mut book = Workbook::default();
-            (0..sheets).for_each(|_| drop(book.add_sheet(Sheet::default())));
+            for _ in 0..sheets {
+                let _ = book.add_sheet(Sheet::default());
+            }
             let name = |n: usize| Name { name: n.to_string(), is_hidden: false, formula: None };
             (0..names).for_each(|n| book.add_name(name(n)));
             let place = |n: usize| Place { column: 0, row: n as u32 };
-            (0..cells).for_each(|n| drop(book.put(Address { sheet: 0, place: place(n) }, Cell::default())));
+            for n in 0..cells {
+                let _ = book.put(Address { sheet: 0, place: place(n) }, Cell::default());
+            }
             (book.cells, book.sheets.len(), book.names.len(), book.is_cut)
         };
         assert_eq!(fill(MAX_CELLS, 1, 0), (MAX_CELLS, 1, 0, false));
