@@ -2,7 +2,7 @@
 //! nothing, and bounded whatever they are.
 
 use crate::common::excel4::{Book, Version, book};
-use crate::common::office::{Module, ModuleKind, xls_with_macros};
+use crate::common::office::{Compound, Module, ModuleKind, xls_with_macros};
 use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;
 use sekisho::scan::{IndicatorKind, Input, Report, Stop, scan};
@@ -320,6 +320,33 @@ fn macros_that_never_end_come_to_an_end() {
     for (name, bytes) in formats(&cycle) {
         assert!(ids(&report(name, bytes)).contains(&"xlm-run-program"), "{name}");
     }
+}
+
+#[test]
+fn sheets_that_share_what_they_claim_are_read_once_and_not_a_thousand_times() {
+    let mut book = book(&["=EXEC(\"calc\")", "=HALT()"]);
+    let blank = book.sheets[0].clone();
+    book.sheets.extend((0..998).map(|_| blank.clone()));
+    let sane = book.xls(Version::Biff8);
+    assert!(judge(&report("a.xls", sane)).complete);
+    // Every sheet begins with the first, and none ends.
+    let mut stream = book.stream(Version::Biff8);
+    let sheet = [0x85, 0x00];
+    let first = stream.windows(2).position(|two| two == sheet).unwrap() + 4;
+    let start: [u8; 4] = stream[first..first + 4].try_into().unwrap();
+    let mut at = 0;
+    while at + 4 < stream.len() {
+        let size = usize::from(u16::from_le_bytes([stream[at + 2], stream[at + 3]]));
+        if stream[at..at + 2] == sheet {
+            stream[at + 4..at + 8].copy_from_slice(&start);
+        } else if stream[at..at + 2] == [0x0A, 0x00] && at > first {
+            stream[at] = 0x5C;
+        }
+        at += 4 + size;
+    }
+    stream.extend([0x5C, 0x00, 0x00, 0x10].iter().chain(&[0; 0x1000]).copied().collect::<Vec<u8>>().repeat(500));
+    let report = report("a.xls", Compound::new().stream("/Workbook", &stream).finish());
+    assert!(!judge(&report).complete, "{report:#?}");
 }
 
 #[test]

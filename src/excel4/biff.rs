@@ -71,6 +71,10 @@ pub fn read(stream: &[u8]) -> Workbook {
     for number in 0..book.sheets.len() {
         let Some(start) = globals.starts.get(number).copied() else { continue };
         let Some(substream) = stream.get(start..) else { continue };
+        // Sheets may begin at one place, and end nowhere.
+        if !book.may_read(size_of(substream)) {
+            break;
+        }
         let mut cells = Cells {
             sheet: number,
             context: &globals.context,
@@ -82,6 +86,22 @@ pub fn read(stream: &[u8]) -> Workbook {
         cells.read(substream);
     }
     book
+}
+
+/// How long a substream is, with those within it.
+fn size_of(substream: &[u8]) -> usize {
+    let mut depth = 0_usize;
+    let mut size = 0_usize;
+    for (id, data) in records(substream) {
+        size = size.saturating_add(data.len()).saturating_add(4);
+        match id {
+            BEGIN => depth = depth.saturating_add(1),
+            END if depth <= 1 => break,
+            END => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    size
 }
 
 /// What the first substream tells.

@@ -1,5 +1,6 @@
 //! Sheets, names and strings of binary workbooks ([MS-XLSB]).
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::biff::compact;
@@ -44,7 +45,7 @@ pub fn strings(content: &[u8]) -> Vec<String> {
 }
 
 /// Reads the workbook part and the sheets that it refers to.
-pub fn read(content: &[u8], targets: &[Target], strings: &[String]) -> Workbook {
+pub fn read(content: &[u8], targets: &HashMap<String, Target>, strings: &[String]) -> Workbook {
     let mut book = Workbook::default();
     let mut context = Context { version: Version::Biff12, ..Context::default() };
     let mut contents = Vec::new();
@@ -54,7 +55,7 @@ pub fn read(content: &[u8], targets: &[Target], strings: &[String]) -> Workbook 
         match id {
             SHEET => {
                 let Some((id, mut sheet)) = sheet(data) else { continue };
-                let Some(target) = targets.iter().find(|target| target.id == id) else { continue };
+                let Some(target) = targets.get(&id) else { continue };
                 sheet.is_macro = target.is_macro;
                 if book.add_sheet(sheet).is_some() {
                     contents.push(&target.content);
@@ -85,6 +86,9 @@ pub fn read(content: &[u8], targets: &[Target], strings: &[String]) -> Workbook 
     }
     if book.has_code() {
         for (sheet, content) in contents.into_iter().enumerate() {
+            if !book.may_read(content.len()) {
+                break;
+            }
             cells(content, sheet, strings, &context, &mut book);
         }
     }

@@ -41,11 +41,11 @@ const STARTS: &[&str] = &["auto_open", "auto_close", "auto_activate", "auto_deac
 
 /// Follows the macros of a workbook and reports what they can do.
 pub fn examine(book: &Workbook, part: &Part, scan: &mut Scan) {
+    if book.is_cut && book.has_code() {
+        scan.limit(part, Limit::Files);
+    }
     if !book.has_macros() && book.named_macros().next().is_none() {
         return;
-    }
-    if book.is_cut {
-        scan.limit(part, Limit::Files);
     }
     for sheet in book.sheets.iter().filter(|sheet| sheet.is_macro) {
         let state = match sheet.visibility {

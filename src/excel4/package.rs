@@ -1,9 +1,11 @@
 //! Workbooks in packages (ECMA-376 part 1, 12.3; [MS-XLSB] 2.1.7): which parts are their sheets, and which of these
 //! run. What a part is, its relationship says: its name says nothing.
 
+use std::collections::{BTreeMap, HashMap};
+
 use bytes::Bytes;
 
-use super::workbook::Workbook;
+use super::workbook::{MAX_SHEETS, Workbook};
 use super::{binary, sheet_xml};
 use crate::formats::markup::{self, Token};
 use crate::lure::decode_xml;
@@ -13,13 +15,14 @@ const MACRO_SHEETS: &str = "macrosheet";
 
 /// The parts of a package that a workbook is made of: their names in lower case, and content.
 #[derive(Debug, Default)]
-pub struct Parts(Vec<(String, Bytes)>);
+pub struct Parts(BTreeMap<String, Bytes>);
+
+/// Relationships of one part that are followed.
+const MAX_TARGETS: usize = 4 * MAX_SHEETS;
 
 /// A part that the workbook refers to.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The id by which it is referred to.
-    pub id: String,
     /// The part, if it is there.
     pub content: Bytes,
     /// It is a sheet that runs.
@@ -62,26 +65,23 @@ pub fn may_belong(name: &str, content: &[u8]) -> bool {
 impl Parts {
     /// Adds a part; its name in lower case, without a slash in front.
     pub fn add(&mut self, name: String, content: Bytes) {
-        self.0.push((name, content));
+        self.0.entry(name).or_insert(content);
     }
 
-    fn get(&self, name: &str) -> Option<&Bytes> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, content)| content)
-    }
-
-    /// Where the relationships of a part lead.
-    fn targets(&self, name: &str) -> Vec<Target> {
+    /// Where the relationships of a part lead, by their ids.
+    fn targets(&self, name: &str) -> HashMap<String, Target> {
         let (folder, base) = name.rsplit_once('/').unwrap_or(("", name));
         let rels = if folder.is_empty() { format!("_rels/{base}.rels") } else { format!("{folder}/_rels/{base}.rels") };
-        let Some(xml) = self.get(&rels) else { return Vec::new() };
-        let mut targets = Vec::new();
+        let mut targets = HashMap::new();
+        let Some(xml) = self.0.get(&rels) else { return targets };
         for token in markup::tokens(&decode_xml(xml)) {
             let Token::Open("Relationship", attributes) = token else { continue };
             let value = |name| markup::attribute(attributes, name).unwrap_or_default();
             let target = resolved(folder, &value("Target").replace('\\', "/").to_lowercase());
             let is_macro = value("Type").to_lowercase().contains(MACRO_SHEETS);
-            if let Some(content) = self.get(&target) {
-                targets.push(Target { id: value("Id").into_owned(), content: content.clone(), is_macro });
+            if let Some(content) = self.0.get(&target).filter(|_| targets.len() < MAX_TARGETS) {
+                let target = Target { content: content.clone(), is_macro };
+                targets.entry(value("Id").into_owned()).or_insert(target);
             }
         }
         targets
@@ -89,11 +89,11 @@ impl Parts {
 
     /// The strings that all sheets share: the part of this kind, wherever it is.
     fn strings(&self) -> Vec<String> {
-        let read = |(_, content): &(String, Bytes)| {
+        let read = |content: &Bytes| {
             let strings = sheet_xml::strings(content);
             if strings.is_empty() { binary::strings(content) } else { strings }
         };
-        self.0.iter().map(read).find(|strings| !strings.is_empty()).unwrap_or_default()
+        self.0.values().map(read).find(|strings| !strings.is_empty()).unwrap_or_default()
     }
 
     /// Reads the workbook; nothing if there is none.

@@ -1,5 +1,6 @@
 //! Sheets, names and strings of workbooks in XML (ECMA-376 part 1, 18.2, 18.3, 18.4; [MS-OFFMACRO2] 2.2.1.3).
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::formula::{self, Notation};
@@ -48,7 +49,7 @@ pub fn strings(content: &[u8]) -> Vec<String> {
 }
 
 /// Reads the workbook part and the sheets that it refers to.
-pub fn read(content: &[u8], targets: &[Target], strings: &[String]) -> Workbook {
+pub fn read(content: &[u8], targets: &HashMap<String, Target>, strings: &[String]) -> Workbook {
     let mut book = Workbook::default();
     let mut contents = Vec::new();
     let mut names: Vec<(String, bool, String)> = Vec::new();
@@ -58,7 +59,7 @@ pub fn read(content: &[u8], targets: &[Target], strings: &[String]) -> Workbook 
             Token::Open("sheet", attributes) => {
                 let value = |name| markup::attribute(attributes, name).unwrap_or_default();
                 let id = value("id");
-                let Some(target) = targets.iter().find(|target| target.id == id) else { continue };
+                let Some(target) = targets.get(id.as_ref()) else { continue };
                 let visibility = match value("state").as_ref() {
                     "veryHidden" => Visibility::VeryHidden,
                     "hidden" => Visibility::Hidden,
@@ -95,6 +96,9 @@ pub fn read(content: &[u8], targets: &[Target], strings: &[String]) -> Workbook 
     }
     if book.has_code() {
         for (sheet, content) in contents.into_iter().enumerate() {
+            if !book.may_read(content.len()) {
+                break;
+            }
             cells(content, sheet, strings, &numbers, &mut book);
         }
     }

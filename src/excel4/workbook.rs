@@ -12,6 +12,8 @@ use super::value::Value;
 pub const MAX_CELLS: usize = 400_000;
 /// Sheets that are read.
 pub const MAX_SHEETS: usize = 1000;
+/// Octets of all sheets that are read: sheets may share what they claim.
+const MAX_OCTETS: usize = 128 << 20;
 /// Defined names that are read.
 pub const MAX_NAMES: usize = 20_000;
 
@@ -28,6 +30,8 @@ pub struct Workbook {
     pub unread: usize,
     /// How many cells there are.
     pub cells: usize,
+    /// Octets of sheets that were read.
+    octets: usize,
 }
 
 /// A sheet.
@@ -150,6 +154,13 @@ impl Workbook {
         }
         self.sheets.push(sheet);
         self.sheets.len().checked_sub(1)
+    }
+
+    /// Whether so many octets of a sheet may still be read.
+    pub fn may_read(&mut self, octets: usize) -> bool {
+        self.octets = self.octets.saturating_add(octets);
+        self.is_cut |= self.octets > MAX_OCTETS;
+        !self.is_cut
     }
 
     /// Adds a name.
