@@ -2,7 +2,7 @@
 //!
 //! Tells what the file is by its directory, looks for VBA projects at any path
 //! ([`crate::vba`]), takes out what is embedded or attached, and hands the text to
-//! [`crate::lure`]. Encrypted documents are opened first, if a password is known ([`encryption`]).
+//! [`crate::lure`]. Encrypted documents are opened first, if a password is known (`encryption`).
 
 pub(crate) mod biff;
 mod compound;
