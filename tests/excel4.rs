@@ -280,6 +280,20 @@ fn vba_that_hands_formulas_over_is_judged_by_them() {
 }
 
 #[test]
+fn so_many_formulas_of_vba_are_followed_and_the_rest_is_told_as_not_known() {
+    for (count, is_told) in [(99, false), (100, false), (101, true)] {
+        let lines: String = (0..count).map(|n| format!("ExecuteExcel4Macro \"ALERT({n})\"\n")).collect();
+        let code = format!("Sub Workbook_Open()\n{lines}End Sub\n");
+        let report = report("a.xls", xls_with_macros(&["a"], &[("ThisWorkbook", &code, ModuleKind::Document)]));
+        assert_eq!(ids(&report).contains(&"vba-dynamic-call"), is_told, "{count}");
+    }
+    // One that grows and grows costs no more than another.
+    let long = format!("ExecuteExcel4Macro \"LEN(REPT({}\"\"x\"\",60000{}))\"\n", "REPT(".repeat(2), ",2)".repeat(2));
+    let code = format!("Sub Workbook_Open()\n{long}End Sub\n");
+    report("a.xls", xls_with_macros(&["a"], &[("ThisWorkbook", &code, ModuleKind::Document)]));
+}
+
+#[test]
 fn macros_that_never_end_come_to_an_end() {
     let long = format!("={}1{}", "(".repeat(7000), ")".repeat(7000));
     let cases: &[(&[&str], bool)] = &[

@@ -133,6 +133,8 @@ pub struct Machine<'a> {
     flow: Flow,
     unsure: usize,
     nodes: usize,
+    /// Above which nothing is computed any more.
+    max_nodes: usize,
     way_nodes: usize,
     /// What was read of cells since nodes were counted last, in nodes.
     looked: std::cell::Cell<usize>,
@@ -173,11 +175,17 @@ impl<'a> Machine<'a> {
             flow: Flow::Next,
             unsure: 0,
             nodes: 0,
+            max_nodes: MAX_NODES,
             way_nodes: 0,
             looked: std::cell::Cell::new(0),
             written: 0,
             stop,
         }
+    }
+
+    /// Bounds the work further.
+    pub fn may_compute(&mut self, nodes: usize) {
+        self.max_nodes = nodes.min(MAX_NODES);
     }
 
     /// Where a name leads, if it leads to a cell.
@@ -252,7 +260,7 @@ impl<'a> Machine<'a> {
     }
 
     fn is_over(&mut self) -> bool {
-        let is_over = self.nodes >= MAX_NODES || self.stop.stopped();
+        let is_over = self.nodes >= self.max_nodes || self.stop.stopped();
         self.run.is_cut |= is_over;
         is_over
     }
@@ -337,7 +345,7 @@ impl<'a> Machine<'a> {
             .collect();
         for at in cells {
             let formula = self.content(at).and_then(|content| content.formula.clone());
-            let Some(formula) = formula.filter(|_| self.nodes < MAX_NODES / 2) else { continue };
+            let Some(formula) = formula.filter(|_| self.nodes < self.max_nodes / 2) else { continue };
             self.way.at = at;
             let value = self.compute(&formula);
             let value = self.dereferenced(value);
@@ -404,7 +412,7 @@ impl<'a> Machine<'a> {
                 frames.push(Frame::new(Rc::new(formula), root, values.len(), is_unsure));
                 continue;
             }
-            let value = if self.nodes >= MAX_NODES {
+            let value = if self.nodes >= self.max_nodes {
                 self.run.is_cut = true;
                 Value::UNKNOWN
             } else {

@@ -95,13 +95,16 @@ pub fn examine(book: &Workbook, part: &Part, scan: &mut Scan) {
 }
 
 /// What a formula would do that VBA hands over (`ExecuteExcel4Macro`).
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Handed {
     /// What it can do, with what was seen.
     pub capabilities: Vec<(FindingId, String)>,
     /// It calls macros of the workbook, which are judged where they stand.
     pub calls_macros: bool,
 }
+
+/// Work on a formula by itself.
+const MAX_HANDED_NODES: usize = 50_000;
 
 /// Judges a formula that VBA hands over. `None` if part of it is not known, or it is none.
 pub fn handed(text: &str) -> Option<Handed> {
@@ -112,6 +115,8 @@ pub fn handed(text: &str) -> Option<Handed> {
     let calls_macros = formula.calls(&["RUN"]) || formula.nodes().iter().any(|node| matches!(node.op, Op::UserDefined));
     let stop = Stop::default();
     let mut machine = Machine::new(&Workbook::default(), &stop);
+    // A formula alone has neither loops nor cells.
+    machine.may_compute(MAX_HANDED_NODES);
     machine.evaluate(&Rc::new(formula), true);
     let run = machine.run(&[]);
     let capabilities = run.calls.iter().filter_map(|call| Some((judge::capability(call)?, judge::evidence(call))));

@@ -8,7 +8,7 @@ use super::code::Declare;
 use super::fold::{GAP, Value};
 use super::trace::{Call, HIDDEN_OBJECT, OPENED_OBJECT, UNKNOWN_OBJECT};
 use crate::command::{library, program as command};
-use crate::excel4;
+use crate::excel4::{self, Handed};
 use crate::finding::{self, FindingId};
 
 /// Something that a project can do or hide.
@@ -30,15 +30,33 @@ pub struct Context<'a> {
     pub literals: String,
     /// What was looked up in them before: each look is a pass over all of them.
     looked_up: RefCell<HashMap<String, bool>>,
+    /// Formulas that were handed over before, and what they do: each is followed once.
+    handed: RefCell<HashMap<String, Option<Handed>>>,
 }
 
 /// Different words that are looked up in the strings of a project.
 const MAX_LOOKS: usize = 500;
+/// Different formulas that are followed; honest code hands over a few.
+const MAX_HANDED: usize = 100;
 
 impl<'a> Context<'a> {
     /// What rules look at, with nothing looked up yet.
     pub fn new(declares: HashMap<&'a str, Declare<'a>>, literals: String) -> Self {
-        Self { declares, literals, looked_up: RefCell::new(HashMap::new()) }
+        Self { declares, literals, looked_up: RefCell::new(HashMap::new()), handed: RefCell::new(HashMap::new()) }
+    }
+
+    /// What a formula does that the code hands over. `None` if nobody knows, or after too many of them.
+    fn handed(&self, formula: &str) -> Option<Handed> {
+        let mut handed = self.handed.borrow_mut();
+        if let Some(known) = handed.get(formula) {
+            return known.clone();
+        }
+        if handed.len() >= MAX_HANDED {
+            return None;
+        }
+        let found = excel4::handed(formula);
+        handed.insert(formula.to_owned(), found.clone());
+        found
     }
 
     /// Whether a string of the source contains the word. `true` after too many looks.
@@ -443,7 +461,7 @@ fn hiding(call: &Call, context: &Context<'_>, add: Add<'_>) {
         }
         "executeexcel4macro" => {
             let text = argument(call, 0).shown();
-            match excel4::handed(&text) {
+            match context.handed(&text) {
                 Some(handed) => {
                     handed.capabilities.into_iter().for_each(|(id, evidence)| add(id, evidence));
                     if handed.calls_macros {
