@@ -12,6 +12,7 @@ pub mod carve;
 pub mod cells;
 pub mod cfb;
 pub mod classes;
+pub mod container;
 pub mod eicar;
 pub mod emf;
 pub mod equation;

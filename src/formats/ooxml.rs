@@ -12,13 +12,11 @@ use crate::excel4;
 use crate::field;
 use crate::filetype::{self, Class, FileType, TypeSet};
 use crate::finding;
+use crate::formats::container::{self, Content};
 use crate::formats::markup::{self, Token};
 use crate::formats::shape::Look;
-use crate::formats::zip::{
-    self,
-    members::{Archive, Member, normal},
-    unpack::{self, Content},
-};
+use crate::formats::zip::members::{Archive, Member, normal};
+use crate::formats::zip::unpack;
 use crate::formats::{biff12, emf};
 use crate::limits::Limit;
 use crate::lure;
@@ -78,13 +76,18 @@ fn excel4_macros(part: &Part, archive: &Archive, scan: &mut Scan) {
     let mut parts = excel4::package::Parts::default();
     let mut room = scan.room().min(MAX_WORKBOOK);
     for member in archive.members.iter().filter(|member| !member.is_folder()) {
-        let (name, Some(method)) = (normal(member.name()), member.methods.first().copied()) else { continue };
-        let content = unpack::unpack_unless(&part.bytes, member, method, room, is_picture);
-        let Some(Content::Whole(bytes) | Content::Damaged(bytes) | Content::Head(bytes)) = content else { continue };
-        if excel4::package::may_belong(&name, &bytes) {
-            room = room.saturating_sub(bytes.len() as u64);
-            scan.spend(bytes.len() as u64);
-            parts.add(name, bytes);
+        let name = normal(member.name());
+        // Where the two headers name two methods, readers take either.
+        for method in member.methods.iter().copied() {
+            let content = unpack::unpack_unless(&part.bytes, member, method, room, is_picture);
+            let Some(Content::Whole(bytes) | Content::Damaged(bytes) | Content::Head(bytes)) = content else {
+                continue;
+            };
+            if excel4::package::may_belong(&name, &bytes) {
+                room = room.saturating_sub(bytes.len() as u64);
+                scan.spend(bytes.len() as u64);
+                parts.add(name.clone(), bytes);
+            }
         }
         if room == 0 {
             scan.limit(part, Limit::ScanSize);
@@ -123,7 +126,7 @@ impl Package {
             }
             return;
         };
-        zip::missing(part, member, &content, scan);
+        container::missing(part, member.name(), &content, scan);
         let (Content::Whole(bytes) | Content::Head(bytes) | Content::Damaged(bytes)) = content else { return };
         self.has_excel4 |= excel4::package::tells_of_macros(&bytes);
         // `vbaProjectSignature.bin`, `…Agile.bin`, `…V3.bin` ([MS-OFFMACRO2] 2.4).

@@ -11,7 +11,7 @@ use zip::read::ZipReadOptions;
 
 use super::members::Member;
 use super::records::{AES, ENCRYPTED};
-use super::unpack::{Content, bounded};
+use crate::formats::container::{Content, bounded};
 use crate::scan::Scan;
 
 /// General purpose bit 3: checksum and sizes follow the data; ZipCrypto then checks by time.

@@ -12,17 +12,15 @@ mod names;
 mod records;
 pub(crate) mod unpack;
 
-use bytes::Bytes;
-
 use self::decrypt::Passwords;
 use self::members::{Archive, Member};
-use self::unpack::Content;
-use crate::filetype::{self, FileType, TypeSet};
+use crate::filetype::FileType;
 use crate::finding;
+use crate::formats::container::{self, Content, Outcome};
 use crate::formats::{Format, ooxml};
 use crate::limits::Limit;
-use crate::part::{Origin, Part};
-use crate::scan::{Child, Scan};
+use crate::part::Part;
+use crate::scan::Scan;
 
 /// ZIP archives and Office packages.
 pub const FORMAT: Format = Format { name: "zip", walled: true, accepts: |part| part.types.has(FileType::Zip), examine };
@@ -76,29 +74,14 @@ fn extract(part: &Part, archive: &Archive, scan: &mut Scan) {
             return;
         }
         let outcome =
-            if member.encrypted { unlock(part, member, &mut passwords, scan) } else { open(part, member, scan) };
+            if member.encrypted { unlock(part, member, &mut passwords, scan) } else { Some(open(part, member, scan)) };
         match outcome {
-            Outcome::Given => {}
-            Outcome::Locked => locked.push(member.name()),
-            // What becomes no part must not be unpacked either: that would be work without a bound.
-            Outcome::Full => break,
+            Some(Outcome::Given) => {}
+            Some(Outcome::Full) => break,
+            None => locked.push(member.name()),
         }
     }
-    if !locked.is_empty() {
-        let id = if scan.password_told() { finding::ARCHIVE_ENCRYPTED_TOLD } else { finding::ARCHIVE_ENCRYPTED };
-        // Names are readable although the content is not.
-        scan.finding(id, part, "", &locked.join(", "));
-    }
-}
-
-/// What became of a member.
-enum Outcome {
-    /// It is on the work list, or a finding says why not.
-    Given,
-    /// No password opens it.
-    Locked,
-    /// A limit forbids this part and all that would follow.
-    Full,
+    container::locked(part, &locked, scan);
 }
 
 fn open(part: &Part, member: &Member, scan: &mut Scan) -> Outcome {
@@ -111,69 +94,19 @@ fn open(part: &Part, member: &Member, scan: &mut Scan) -> Outcome {
     Outcome::Given
 }
 
-/// An encrypted member: perhaps it is not encrypted after all, perhaps a password fits.
-fn unlock(part: &Part, member: &Member, passwords: &mut Passwords, scan: &mut Scan) -> Outcome {
+/// An encrypted member: perhaps it is not encrypted after all, perhaps a password fits. `None` if none does.
+fn unlock(part: &Part, member: &Member, passwords: &mut Passwords, scan: &mut Scan) -> Option<Outcome> {
     if let Some(content) = unpack::plain_despite_flag(&part.bytes, member, scan) {
         flag_lies(part, member, scan);
-        return give(part, member, content, false, scan);
+        return Some(give(part, member, content, false, scan));
     }
-    match passwords.open(&part.bytes, member, scan) {
-        Some(content) => give(part, member, content, true, scan),
-        None => Outcome::Locked,
-    }
+    let content = passwords.open(&part.bytes, member, scan)?;
+    Some(give(part, member, content, true, scan))
 }
 
-/// Puts what was unpacked on the work list, and says what is missing of it.
 fn give(part: &Part, member: &Member, content: Content, opened_by_password: bool, scan: &mut Scan) -> Outcome {
-    let bytes = match content {
-        Content::Whole(bytes) => bytes,
-        Content::Damaged(bytes) if !bytes.is_empty() => {
-            missing(part, member, &Content::Damaged(Bytes::new()), scan);
-            bytes
-        }
-        Content::Head(bytes) => {
-            missing(part, member, &Content::Head(Bytes::new()), scan);
-            if bytes.is_empty() {
-                return Outcome::Full;
-            }
-            bytes
-        }
-        // Nothing came out, but what went in may be plain: some readers ignore the method.
-        Content::Damaged(_) | Content::Unsupported(_) => {
-            missing(part, member, &content, scan);
-            plain_if_known(part, member)
-        }
-    };
-    if bytes.is_empty() && !member.is_empty() {
-        return Outcome::Given;
-    }
-    let child = Child { names: member.names.clone(), bytes, opened_by_password, ..Child::default() };
-    scan.child(part, Origin::Member, child).map_or(Outcome::Full, |_| Outcome::Given)
-}
-
-/// Says what of a member could not be read.
-pub(crate) fn missing(part: &Part, member: &Member, content: &Content, scan: &mut Scan) {
-    let name = member.name();
-    match content {
-        Content::Whole(_) => {}
-        Content::Head(_) => {
-            let used_up = scan.room() < scan.limits().max_file_size;
-            let limit = if used_up { Limit::ScanSize } else { Limit::FileSize };
-            scan.finding(finding::LIMIT_EXCEEDED, part, name, &format!("{name}: {}", limit.name()));
-        }
-        Content::Damaged(_) => scan.finding(finding::DAMAGED, part, name, name),
-        Content::Unsupported(method) => {
-            let evidence = format!("{name}: {}", unpack::method_name(*method));
-            scan.finding(finding::CONTAINER_UNSUPPORTED, part, name, &evidence);
-        }
-    }
-}
-
-/// The packed octets, if they begin like something known as they stand.
-fn plain_if_known(part: &Part, member: &Member) -> Bytes {
     let end = member.data.end.min(part.bytes.len());
-    let raw = part.bytes.slice(member.data.start.min(end)..end);
-    let types = filetype::detect(raw.get(..4096).unwrap_or(&raw));
-    let unknown = [FileType::Data, FileType::Text].map(|t| TypeSet::EMPTY.with(t)).contains(&types);
-    if unknown { Bytes::new() } else { raw }
+    let packed = part.bytes.slice(member.data.start.min(end)..end);
+    let member = container::Member { names: &member.names, packed: Some(&packed), is_empty: member.is_empty() };
+    container::give(part, member, content, opened_by_password, scan)
 }

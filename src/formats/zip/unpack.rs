@@ -1,40 +1,16 @@
 //! Unpacking the data of one member: stored and deflate (APPNOTE 4.4.5).
 
-use std::io::Read;
-
 use bytes::Bytes;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::members::Member;
 use super::records::AES;
+use crate::formats::container::Content;
 use crate::scan::Scan;
-
-/// What came out of a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// All of it.
-    Whole(Bytes),
-    /// As much as there was room for.
-    Head(Bytes),
-    /// As much as could be read.
-    Damaged(Bytes),
-    /// Nothing: this method is not known here.
-    Unsupported(u16),
-}
-
-impl Content {
-    /// Octets that came out.
-    pub fn size(&self) -> u64 {
-        match self {
-            Content::Whole(bytes) | Content::Head(bytes) | Content::Damaged(bytes) => bytes.len() as u64,
-            Content::Unsupported(_) => 0,
-        }
-    }
-}
 
 /// Unpacks a member by `method`, at most `room` octets of it.
 pub fn unpack(archive: &Bytes, member: &Member, method: u16, room: u64) -> Content {
-    unpack_unless(archive, member, method, room, |_| false).unwrap_or(Content::Unsupported(method))
+    unpack_unless(archive, member, method, room, |_| false).unwrap_or(unsupported(method))
 }
 
 /// Octets that tell what a member is.
@@ -52,18 +28,14 @@ pub fn unpack_unless(
     match method {
         0 => stored(archive, member, room, skip),
         8 => deflated(archive, member, room, skip),
-        other => Some(Content::Unsupported(other)),
+        other => Some(unsupported(other)),
     }
 }
 
 fn stored(archive: &Bytes, member: &Member, room: u64, skip: impl Fn(&[u8]) -> bool) -> Option<Content> {
     let end = member.data.end.min(archive.len());
     let content = archive.slice(member.data.start.min(end)..end);
-    let most = usize::try_from(room).unwrap_or(usize::MAX);
-    if skip(&content) {
-        return None;
-    }
-    Some(if content.len() > most { Content::Head(content.slice(..most)) } else { Content::Whole(content) })
+    if skip(&content) { None } else { Some(Content::stored(content, room)) }
 }
 
 /// A deflate stream says itself where it ends, so neither size nor the end of the data is asked.
@@ -94,21 +66,6 @@ fn deflated(archive: &Bytes, member: &Member, room: u64, skip: impl Fn(&[u8]) ->
     }
 }
 
-/// Reads to the end, but no more than `room`; `claim` is only a hint for memory.
-pub fn bounded(reader: impl Read, claim: u64, room: u64) -> Content {
-    // 1 MiB at once on a claim's word; the rest as it comes.
-    let hint = usize::try_from(claim.min(room).min(1 << 20)).unwrap_or_default();
-    let mut out = Vec::with_capacity(hint);
-    let outcome = reader.take(room.saturating_add(1)).read_to_end(&mut out);
-    let over = out.len() as u64 > room;
-    out.truncate(usize::try_from(room).unwrap_or(usize::MAX));
-    match (outcome, over) {
-        (_, true) => Content::Head(out.into()),
-        (Ok(_), false) => Content::Whole(out.into()),
-        (Err(_), false) => Content::Damaged(out.into()),
-    }
-}
-
 /// The content of a member that is marked as encrypted and is not: it unpacks, and the checksum fits.
 pub fn plain_despite_flag(archive: &Bytes, member: &Member, scan: &mut Scan) -> Option<Content> {
     let crc = member.crc?;
@@ -128,8 +85,8 @@ fn crc32(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-/// A method's name in APPNOTE 4.4.5.
-pub fn method_name(method: u16) -> String {
+/// A method by its name in APPNOTE 4.4.5.
+fn unsupported(method: u16) -> Content {
     let name = match method {
         1 => "shrink",
         2..=5 => "reduce",
@@ -146,7 +103,7 @@ pub fn method_name(method: u16) -> String {
         96 => "jpeg",
         97 => "wavpack",
         98 => "ppmd",
-        _ => return format!("method {method}"),
+        _ => return Content::Unsupported(format!("method {method}")),
     };
-    name.to_owned()
+    Content::Unsupported(name.to_owned())
 }

@@ -1,0 +1,135 @@
+//! What every container does with its members: unpacks them in bounds, puts them on the work list,
+//! and says what could not be read.
+
+use std::io::Read;
+
+use bytes::Bytes;
+
+use crate::filetype::{self, FileType, TypeSet};
+use crate::finding;
+use crate::limits::Limit;
+use crate::part::{Name, Origin, Part};
+use crate::scan::{Child, Scan};
+
+/// What came out of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// All of it.
+    Whole(Bytes),
+    /// As much as there was room for.
+    Head(Bytes),
+    /// As much as could be read.
+    Damaged(Bytes),
+    /// Nothing: this method, named for the admin, is not known here.
+    Unsupported(String),
+}
+
+impl Content {
+    /// Octets that came out.
+    pub fn size(&self) -> u64 {
+        match self {
+            Content::Whole(bytes) | Content::Head(bytes) | Content::Damaged(bytes) => bytes.len() as u64,
+            Content::Unsupported(_) => 0,
+        }
+    }
+
+    /// Octets that stand in the container as they are, at most `room` of them.
+    pub fn stored(bytes: Bytes, room: u64) -> Content {
+        let most = usize::try_from(room).unwrap_or(usize::MAX);
+        if bytes.len() > most { Content::Head(bytes.slice(..most)) } else { Content::Whole(bytes) }
+    }
+}
+
+/// Reads to the end, but no more than `room`; `claim` is only a hint for memory.
+pub fn bounded(reader: impl Read, claim: u64, room: u64) -> Content {
+    // 1 MiB at once on a claim's word; the rest as it comes.
+    let hint = usize::try_from(claim.min(room).min(1 << 20)).unwrap_or_default();
+    let mut out = Vec::with_capacity(hint);
+    let outcome = reader.take(room.saturating_add(1)).read_to_end(&mut out);
+    let over = out.len() as u64 > room;
+    out.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+    match (outcome, over) {
+        (_, true) => Content::Head(out.into()),
+        (Ok(_), false) => Content::Whole(out.into()),
+        (Err(_), false) => Content::Damaged(out.into()),
+    }
+}
+
+/// A member of a container, whatever the container.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// Every name it is given; the one most readers show first.
+    pub names: &'a [Name],
+    /// Its octets as they stand in the container, where they have a place of their own: some readers
+    /// ignore a method they do not know.
+    pub packed: Option<&'a Bytes>,
+    /// Whether the container says that there is nothing in it.
+    pub is_empty: bool,
+}
+
+impl Member<'_> {
+    /// The name for findings: the first.
+    pub fn name(&self) -> &str {
+        self.names.first().map_or("", |name| name.text.as_str())
+    }
+}
+
+/// What became of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Outcome {
+    /// It is on the work list, or a finding says why not.
+    Given,
+    /// A limit forbids this part and all that would follow: what becomes no part must not be unpacked
+    /// either, that would be work without a bound.
+    Full,
+}
+
+/// Puts what was unpacked on the work list, and says what is missing of it.
+pub fn give(part: &Part, member: Member<'_>, content: Content, opened_by_password: bool, scan: &mut Scan) -> Outcome {
+    missing(part, member.name(), &content, scan);
+    let bytes = match content {
+        Content::Whole(bytes) => bytes,
+        Content::Damaged(bytes) if !bytes.is_empty() => bytes,
+        Content::Head(bytes) if bytes.is_empty() => return Outcome::Full,
+        Content::Head(bytes) => bytes,
+        // Nothing came out, but what went in may be plain.
+        Content::Damaged(_) | Content::Unsupported(_) => member.packed.map(plain_if_known).unwrap_or_default(),
+    };
+    if bytes.is_empty() && !member.is_empty {
+        return Outcome::Given;
+    }
+    let child = Child { names: member.names.to_vec(), bytes, opened_by_password, ..Child::default() };
+    scan.child(part, Origin::Member, child).map_or(Outcome::Full, |_| Outcome::Given)
+}
+
+/// Says what of a member could not be read.
+pub fn missing(part: &Part, name: &str, content: &Content, scan: &mut Scan) {
+    match content {
+        Content::Whole(_) => {}
+        Content::Head(_) => {
+            let used_up = scan.room() < scan.limits().max_file_size;
+            let limit = if used_up { Limit::ScanSize } else { Limit::FileSize };
+            scan.finding(finding::LIMIT_EXCEEDED, part, name, &format!("{name}: {}", limit.name()));
+        }
+        Content::Damaged(_) => scan.finding(finding::DAMAGED, part, name, name),
+        Content::Unsupported(method) => {
+            scan.finding(finding::CONTAINER_UNSUPPORTED, part, name, &format!("{name}: {method}"));
+        }
+    }
+}
+
+/// Says which members stay closed. Names are readable although the content is not.
+pub fn locked(part: &Part, names: &[&str], scan: &mut Scan) {
+    if !names.is_empty() {
+        let id = if scan.password_told() { finding::ARCHIVE_ENCRYPTED_TOLD } else { finding::ARCHIVE_ENCRYPTED };
+        scan.finding(id, part, "", &names.join(", "));
+    }
+}
+
+/// The packed octets, if they begin like something known as they stand.
+fn plain_if_known(packed: &Bytes) -> Bytes {
+    let types = filetype::detect(packed.get(..4096).unwrap_or(packed));
+    let unknown = [FileType::Data, FileType::Text].map(|t| TypeSet::EMPTY.with(t)).contains(&types);
+    if unknown { Bytes::new() } else { packed.clone() }
+}
