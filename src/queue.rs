@@ -15,9 +15,10 @@
 //! Half of the slots are as many as there are cores ([`crate::config::ServiceLimits::slots`]), so that one client
 //! alone still uses them all, and what others send meanwhile finds a slot at once.
 //!
-//! What it leaves out: sizes and costs of messages (a scan is bounded by `max_scan_time`), and connections, which have
-//! limits of their own.
+//! What it leaves out: sizes of messages (a scan is bounded by `max_scan_time`), and connections, which have limits of
+//! their own. What a client's messages have cost decides about their pace, not about their turn ([`cost`]).
 
+pub mod cost;
 mod slots;
 
 use std::collections::{HashMap, VecDeque};

@@ -221,6 +221,37 @@ fn one_network_that_sends_only_what_hangs_does_not_keep_others_waiting() {
     }
 }
 
+/// How many workers run with the policy SCHED_IDLE: 5 in the 41st field (proc_pid_stat(5)), the 39th behind the name.
+fn patient(daemon: &Daemon) -> usize {
+    let policy = |pid: &Pid| {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+        stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(38).map(str::to_owned)
+    };
+    workers(daemon).iter().filter(|pid| policy(pid).as_deref() == Some("5")).count()
+}
+
+#[test]
+fn a_network_that_costs_much_makes_way_for_others_from_the_start() {
+    let (daemon, sink) = started("[limits]\nmax_scan_time = \"3s\"\nmax_scans = 4\n");
+    let port = daemon.port();
+    let attack = |number: usize| send_for(port, "198.51.100.1", &ordering("hang", number));
+    assert_eq!(send_for(port, "203.0.113.7", &ordering("nothing", 0)), 250);
+    sink.wait_for("nothing-0");
+    assert_eq!(patient(&daemon), 0);
+    assert_eq!(attack(1), 451);
+    assert_eq!(patient(&daemon), 0, "what hung is dead");
+    // It would not be demoted for its own length: this ends at once.
+    assert_eq!(send_for(port, "198.51.100.2", &ordering("nothing", 2)), 250);
+    assert_eq!(patient(&daemon), 1, "its network owes three seconds");
+    assert_eq!(send_for(port, "198.51.100.3", &ordering("nothing", 3)), 250);
+    assert_eq!(patient(&daemon), 1, "the patient one is kept for such mail");
+    assert_eq!(send_for(port, "203.0.113.7", &ordering("nothing", 4)), 250);
+    assert_eq!(
+        workers(&daemon).len() - patient(&daemon),
+        daemon.metric("sekisho_workers{state=\"idle\"}").map_or(0, |idle| idle as usize) - 1
+    );
+}
+
 #[test]
 fn more_than_may_wait_are_deferred_at_once() {
     let (daemon, _sink) = started("[limits]\nmax_scan_time = \"20s\"\nmax_scans = 1\nmax_waiting = 2\n");

@@ -29,11 +29,12 @@ pub struct Target {
     pub is_macro: bool,
 }
 
+/// How XML in UTF-16 begins.
+const WIDE: [&[u8]; 4] = [b"<\0", b"\0<", b"\xff\xfe", b"\xfe\xff"];
+
 /// Whether a part of a package says that there are macros of Excel 4.0: a relationship, the sheet itself, or a
 /// name that stands for something that runs.
 pub fn tells_of_macros(content: &[u8]) -> bool {
-    // UTF-16 says the same.
-    const WIDE: [&[u8]; 4] = [b"<\0", b"\0<", b"\xff\xfe", b"\xfe\xff"];
     if WIDE.iter().any(|mark| content.starts_with(mark)) {
         return tells(decode_xml(content).as_bytes());
     }
@@ -41,24 +42,20 @@ pub fn tells_of_macros(content: &[u8]) -> bool {
 }
 
 fn tells(content: &[u8]) -> bool {
-    // What a part is stands in front; only what is short is looked through.
-    let head = content.get(..HEAD).unwrap_or(content);
-    let has = |text: &[u8], mark: &[u8]| memchr::memmem::find(text, mark).is_some();
-    let of_relationships: &[&[u8]] = &[b"/xlMacrosheet", b"/xlIntlMacrosheet"];
-    let of_workbook: &[&[u8]] = &[b"EXEC(", b"CALL(", b"REGISTER("];
-    has(head, b"macrosheet")
-        || has(head, b"<Relationships") && of_relationships.iter().any(|mark| has(content, mark))
-        || has(head, b"workbook") && of_workbook.iter().any(|mark| has(content, mark))
+    let has = |mark: &[u8]| memchr::memmem::find(content, mark).is_some();
+    // A sheet says it by its root, relationships by their type, `xlMacrosheet` or `xlIntlMacrosheet`. Where that stands
+    // is the sender's choice: comments may come first.
+    // The strings of cells may speak of it.
+    has(b"acrosheet") && sheet_xml::root(content).is_none_or(|root| root != "sst")
+        || has(b"<definedName") && [&b"EXEC("[..], b"CALL(", b"REGISTER("].iter().any(|mark| has(mark))
 }
-
-/// Octets in which a part says what it is.
-const HEAD: usize = 2048;
 
 /// Whether a part may belong to a workbook: XML, or records of a binary one.
 pub fn may_belong(name: &str, content: &[u8]) -> bool {
     name.ends_with(".rels")
         || content.starts_with(b"<")
         || content.starts_with(b"\xEF\xBB\xBF<")
+        || WIDE.iter().any(|mark| content.starts_with(mark))
         || name.ends_with(".bin")
 }
 
@@ -151,6 +148,11 @@ mod tests {
         assert!(tells_of_macros(b"<xm:macrosheet xmlns=\"x\">"));
         let wide: Vec<u8> = "<xm:macrosheet>".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert!(tells_of_macros(&wide));
+        let padded = format!("<!--{}--><xm:macrosheet>", "x".repeat(5000));
+        assert!(tells_of_macros(padded.as_bytes()));
+        let names = format!("<workbook>{}<definedName>EXEC(1)</definedName>", " ".repeat(5000));
+        assert!(tells_of_macros(names.as_bytes()));
+        assert!(!tells_of_macros(b"<?xml?><sst><si><t>xlMacrosheet</t></si></sst>"));
         assert!(!tells_of_macros(b"<?xml?><sst><si><t>EXEC(</t></si></sst>"));
         assert!(!tells_of_macros(b"<worksheet><f>SUM(A1)</f></worksheet>"));
     }

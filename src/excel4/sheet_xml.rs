@@ -11,9 +11,10 @@ use crate::formats::markup::{self, Token};
 use crate::lure::decode_xml;
 
 /// The first element of a part.
-fn root(content: &[u8]) -> Option<String> {
-    let head = decode_xml(content.get(..4096).unwrap_or(content)).into_owned();
-    markup::tokens(&head).find_map(|token| match token {
+pub fn root(content: &[u8]) -> Option<String> {
+    // All of it: comments in front may be as long as a sender likes.
+    let text = decode_xml(content);
+    markup::tokens(&text).find_map(|token| match token {
         Token::Open(name, _) => Some(name.to_owned()),
         _ => None,
     })

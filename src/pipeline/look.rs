@@ -18,7 +18,7 @@ use crate::pipeline::{Pipeline, Scanned, Trouble};
 use crate::queue::{Client, Slot};
 use crate::scan::{Input, Report, fault, scan_plain};
 use crate::transaction::Mail;
-use crate::worker::{Death, Ended, Task};
+use crate::worker::{Death, Ended, Pace, Task};
 
 /// Octets of a message that is scanned on the threads that serve sockets, if there is nothing to open:
 /// 32 KiB are looked at in less time than a hop to another thread takes.
@@ -38,7 +38,7 @@ impl Pipeline {
         let slot = self.slot(mail).await?;
         let (waited, begun) = (begun.elapsed(), Instant::now());
         let knowledge = Knowledge { asking: !self.oracles.is_empty(), ..Knowledge::default() };
-        let mut report = self.inspect(mail, message, head, &knowledge).await?;
+        let mut report = self.inspect(mail, message, head, &knowledge, &slot).await?;
         drop(slot);
         if !report.asks.is_empty() {
             let answers = self.oracles.answer(&mut report, wait_until(mail)).await;
@@ -46,8 +46,8 @@ impl Pipeline {
                 // Once more with what was said; where it asks for more, it stays unanswered. If there is no slot, what
                 // was seen without the answers stands.
                 let knowledge = Knowledge { answers, ..knowledge };
-                if let Ok(_slot) = self.slot(mail).await {
-                    report = self.inspect(mail, message, head, &knowledge).await?;
+                if let Ok(slot) = self.slot(mail).await {
+                    report = self.inspect(mail, message, head, &knowledge, &slot).await?;
                 }
             }
         }
@@ -69,14 +69,18 @@ impl Pipeline {
         message: &Arc<Message>,
         head: &Bytes,
         knowledge: &Knowledge,
+        slot: &Slot,
     ) -> Result<Report, Trouble> {
         let (limits, deadline) = (&mail.config.limits, mail.deadline());
-        let task = Task { message, limits, knowledge, deadline, gone: &mail.client_gone };
+        let pace = if slot.is_costly() { Pace::Patient } else { Pace::Prompt };
+        let task = Task { message, limits, knowledge, deadline, pace, gone: &mail.client_gone };
         let mut ended = self.workers.scan(task).await;
         if let Ok(Ended::Died(death)) = &ended
             && is_worth_another_try(death, limits, deadline)
         {
-            ended = self.workers.scan_afresh(task).await;
+            // Whom others left no time gets it now; whatever else killed a worker may do so again, and take its time.
+            let pace = if death.was_starved { Pace::Prompt } else { Pace::Patient };
+            ended = self.workers.scan_afresh(Task { pace, ..task }).await;
         }
         match ended {
             Ok(Ended::Report(report)) => Ok(report),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::cost::Costs;
 use super::{Admission, Client, Full, Queue, Ticket};
 use crate::policy::direction::is_in;
 use crate::transaction::Mail;
@@ -19,6 +20,7 @@ pub struct Slots {
 #[derive(Debug)]
 struct State {
     queue: Queue,
+    costs: Costs,
     /// How each that waits learns of its slot.
     told: HashMap<Ticket, oneshot::Sender<()>>,
     refused: HashMap<Full, u64>,
@@ -29,6 +31,9 @@ struct State {
 pub struct Slot {
     slots: Arc<Slots>,
     ticket: Ticket,
+    who: Client,
+    /// Since when it runs; `None` while it waits.
+    since: Option<Instant>,
 }
 
 impl Client {
@@ -47,7 +52,8 @@ impl Client {
 impl Slots {
     /// At most `slots` run at once (at least 1), at most `places` wait.
     pub fn new(slots: usize, places: usize) -> Arc<Self> {
-        let state = State { queue: Queue::new(slots, places), told: HashMap::new(), refused: HashMap::new() };
+        let (costs, told, refused) = Default::default();
+        let state = State { queue: Queue::new(slots, places), costs, told, refused };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -56,12 +62,16 @@ impl Slots {
     /// # Errors
     /// At once if there is no waiting place; [`Full::Late`] if no slot became free in time.
     pub async fn admit(self: &Arc<Self>, who: Client, until: Instant) -> Result<Slot, Full> {
-        let (slot, told) = self.enter(who)?;
+        let (mut slot, told) = self.enter(who)?;
         let Some(told) = told else { return Ok(slot) };
         // It cannot be untold while it waits.
         let in_time = matches!(timeout_at(until, told).await, Ok(Ok(())));
         // At the last moment it may have got the slot all the same.
-        if in_time || !slot.withdraw() { Ok(slot) } else { Err(Full::Late) }
+        if !in_time && slot.withdraw() {
+            return Err(Full::Late);
+        }
+        slot.since = Some(Instant::now());
+        Ok(slot)
     }
 
     /// How many run.
@@ -81,14 +91,16 @@ impl Slots {
 
     /// A slot, or a place (which becomes one), and what tells of it.
     fn enter(self: &Arc<Self>, who: Client) -> Result<(Slot, Option<oneshot::Receiver<()>>), Full> {
+        let now = Instant::now();
         let mut state = self.lock();
-        let slot = |ticket| Slot { slots: Arc::clone(self), ticket };
+        state.costs.comes(who, now);
+        let slot = |ticket, since| Slot { slots: Arc::clone(self), ticket, who, since };
         match state.queue.admit(who) {
-            Ok(Admission::Runs(ticket)) => Ok((slot(ticket), None)),
+            Ok(Admission::Runs(ticket)) => Ok((slot(ticket, Some(now)), None)),
             Ok(Admission::Waits(ticket)) => {
                 let (tell, told) = oneshot::channel();
                 state.told.insert(ticket, tell);
-                Ok((slot(ticket), Some(told)))
+                Ok((slot(ticket, None), Some(told)))
             }
             Err(why) => {
                 state.refuse(why);
@@ -110,6 +122,11 @@ impl State {
 }
 
 impl Slot {
+    /// Whether its client's messages have cost so much lately that others go first.
+    pub fn is_costly(&self) -> bool {
+        self.slots.lock().costs.is_costly(self.who, Instant::now())
+    }
+
     /// Gives up waiting: false if it does not wait any more, since it has its slot.
     fn withdraw(&self) -> bool {
         let mut state = self.slots.lock();
@@ -124,7 +141,11 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        let now = Instant::now();
         let mut state = self.slots.lock();
+        if let Some(since) = self.since {
+            state.costs.charge(self.who, now.saturating_duration_since(since), now);
+        }
         if state.queue.cancel(self.ticket) {
             state.told.remove(&self.ticket);
         } else if let Some(next) = state.queue.leave(self.ticket)

@@ -12,8 +12,10 @@
 
 pub mod child;
 pub mod nursery;
+pub mod pace;
 pub mod pool;
 pub mod protocol;
 pub mod wall;
 
+pub use pace::Pace;
 pub use pool::{Death, Ended, Task, Workers};

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
-use rustix::process::{Pid, Signal, kill_process, setpriority_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
@@ -30,6 +30,7 @@ use crate::message::Message;
 use crate::metrics::{Metrics, WorkerEnd};
 use crate::scan::{MAX_ENCLOSED, Place, Report};
 use crate::worker::nursery::{Newborn, Nursery, Program};
+use crate::worker::pace::{Pace, slow_down};
 use crate::worker::protocol::{
     Done, Hello, Job, MAX_FRAME, MAX_REPORT, PROGRESS, Ready, decode, frame, length, noted, send_with,
 };
@@ -38,10 +39,9 @@ use crate::worker::protocol::{
 const BIRTH: Duration = Duration::from_secs(10);
 /// How long a scan that was asked to stop may take to say so, before its worker is killed.
 pub const STOP_GRACE: Duration = Duration::from_secs(2);
-/// A scan that has taken so long goes on only with what processor time others leave.
-const LONG: Duration = Duration::from_secs(1);
-/// The priority of such a scan (nice): the lowest.
-const LOWEST: i32 = 19;
+/// A scan that has taken so long goes on only with what processor time others leave. A quarter of a second is what some
+/// fifty large documents with macros take.
+const LONG: Duration = Duration::from_millis(250);
 /// Scans after which a worker is replaced: what one message may have left in it does not stay for ever.
 const MAX_SCANS: u32 = 1000;
 /// Octets of memory that a worker may keep between scans. 64 MiB: an idle one has 8.
@@ -61,7 +61,7 @@ pub struct Workers {
     hello: Hello,
     /// Workers kept ready.
     warm: usize,
-    idle: Mutex<Vec<Worker>>,
+    idle: Mutex<Idle>,
     busy: AtomicUsize,
     /// Why the last attempt to start a worker failed, if it did.
     trouble: Mutex<Option<String>>,
@@ -79,6 +79,8 @@ pub struct Task<'a> {
     pub knowledge: &'a Knowledge,
     /// When there must be a report: the scan is told to stop at `max_scan_time` or then, what is earlier.
     pub deadline: Instant,
+    /// Whether others go first.
+    pub pace: Pace,
     /// Cancelled when nobody waits for the report any more.
     pub gone: &'a CancellationToken,
 }
@@ -117,9 +119,36 @@ struct Worker {
     stat: Option<File>,
     stderr: Option<ChildStderr>,
     scans: u32,
-    /// Its priority was lowered, which cannot be undone.
-    is_slow: bool,
+    /// From prompt to patient and never back.
+    pace: Pace,
     since: Instant,
+}
+
+/// Workers without work, each list with the longest idle in front.
+#[derive(Debug, Default)]
+struct Idle {
+    prompt: Vec<Worker>,
+    patient: Vec<Worker>,
+}
+
+impl Idle {
+    fn of(&mut self, pace: Pace) -> &mut Vec<Worker> {
+        match pace {
+            Pace::Prompt => &mut self.prompt,
+            Pace::Patient => &mut self.patient,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.prompt.len().saturating_add(self.patient.len())
+    }
+
+    /// Takes out who has been idle for long, but the last `stay`.
+    fn retire(workers: &mut Vec<Worker>, stay: usize) -> Vec<Worker> {
+        let surplus = workers.len().saturating_sub(stay);
+        let count = workers.iter().take(surplus).take_while(|worker| worker.since.elapsed() >= IDLE).count();
+        workers.drain(..count).collect()
+    }
 }
 
 impl Workers {
@@ -153,12 +182,11 @@ impl Workers {
     /// # Errors
     /// No worker can be started, or the message cannot be handed over.
     pub async fn scan(self: &Arc<Self>, task: Task<'_>) -> io::Result<Ended> {
-        let idle = self.idle().pop();
-        let worker = match idle {
-            Some(worker) => worker,
-            None => self.birth().await?.0,
-        };
-        self.scan_in(worker, task).await
+        let idle = self.idle().of(task.pace).pop();
+        match idle {
+            Some(worker) => self.scan_in(worker, task).await,
+            None => self.scan_afresh(task).await,
+        }
     }
 
     /// As [`Workers::scan`], in a worker that has seen nothing before.
@@ -166,7 +194,10 @@ impl Workers {
     /// # Errors
     /// As [`Workers::scan`].
     pub async fn scan_afresh(self: &Arc<Self>, task: Task<'_>) -> io::Result<Ended> {
-        let (worker, _) = self.birth().await?;
+        let (mut worker, _) = self.birth().await?;
+        if task.pace == Pace::Patient {
+            worker.slow_down();
+        }
         self.scan_in(worker, task).await
     }
 
@@ -215,10 +246,9 @@ impl Workers {
     pub async fn tend(self: &Arc<Self>) {
         let retired: Vec<Worker> = {
             let mut idle = self.idle();
-            let surplus = idle.len().saturating_sub(self.warm);
-            // The longest idle stand first.
-            let count = idle.iter().take(surplus).take_while(|worker| worker.since.elapsed() >= IDLE).count();
-            idle.drain(..count).collect()
+            let mut retired = Idle::retire(&mut idle.prompt, self.warm);
+            retired.extend(Idle::retire(&mut idle.patient, 0));
+            retired
         };
         for worker in retired {
             self.nursery.forget(worker.child);
@@ -228,7 +258,7 @@ impl Workers {
 
     /// Starts workers until the warm ones are there.
     async fn replenish(self: &Arc<Self>) {
-        while self.idle().len() < self.warm {
+        while self.idle().prompt.len() < self.warm {
             match self.birth().await {
                 Ok((worker, _)) => self.keep(worker),
                 Err(error) => {
@@ -258,7 +288,7 @@ impl Workers {
             stat,
             stderr,
             scans: 0,
-            is_slow: false,
+            pace: Pace::Prompt,
             since: Instant::now(),
         };
         match timeout(BIRTH, worker.greet(&self.hello)).await {
@@ -279,17 +309,20 @@ impl Workers {
     /// A worker has done its work: it rests, or is replaced.
     fn give_back(self: &Arc<Self>, mut worker: Worker, resident: u64) {
         worker.scans = worker.scans.saturating_add(1);
-        if !worker.is_slow && worker.scans < MAX_SCANS && resident <= MAX_RESIDENT {
-            return self.keep(worker);
+        if worker.scans < MAX_SCANS && resident <= MAX_RESIDENT {
+            self.keep(worker);
+        } else {
+            self.metrics.worker_ended(WorkerEnd::Recycled);
+            self.nursery.forget(worker.child);
         }
-        self.metrics.worker_ended(WorkerEnd::Recycled);
-        self.nursery.forget(worker.child);
-        self.replace();
+        if self.idle().prompt.len() < self.warm {
+            self.replace();
+        }
     }
 
     fn keep(&self, mut worker: Worker) {
         worker.since = Instant::now();
-        self.idle().push(worker);
+        self.idle().of(worker.pace).push(worker);
         self.tell();
     }
 
@@ -330,7 +363,7 @@ impl Workers {
         Death { cause, at, detail, was_starved }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Worker>> {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -392,7 +425,8 @@ impl Worker {
     /// has [`STOP_GRACE`] to say what it has seen.
     async fn answer(&mut self, begun: Instant, stop_at: Instant, gone: &CancellationToken) -> Outcome {
         let pid = Pid::from_child(&self.child);
-        let mut long_at = begun.checked_add(LONG).filter(|long| *long < stop_at);
+        let is_prompt = self.pace == Pace::Prompt;
+        let mut long_at = begun.checked_add(LONG).filter(|long| is_prompt && *long < stop_at);
         let mut kill_at = None;
         let mut is_slow = false;
         let outcome = {
@@ -409,7 +443,7 @@ impl Worker {
                 if !is_to_stop {
                     long_at = None;
                     // Others' messages go first. Should it fail, nothing is lost but time.
-                    is_slow = setpriority_process(Some(pid), LOWEST).is_ok();
+                    is_slow = slow_down(pid).is_ok();
                 } else if kill_at.is_none() {
                     kill_at = Instant::now().checked_add(STOP_GRACE);
                     // It cannot be gone: it was not waited for. If it is dead, the signal is nobody's.
@@ -419,8 +453,17 @@ impl Worker {
                 }
             }
         };
-        self.is_slow |= is_slow;
+        if is_slow {
+            self.pace = Pace::Patient;
+        }
         outcome
+    }
+
+    /// Makes it patient. Should that fail, nothing is lost but time.
+    fn slow_down(&mut self) {
+        if slow_down(Pid::from_child(&self.child)).is_ok() {
+            self.pace = Pace::Patient;
+        }
     }
 
     async fn reply(&mut self) -> io::Result<Done> {

@@ -12,7 +12,7 @@ use sekisho::message::Message;
 use sekisho::metrics::Metrics;
 use sekisho::scan::{Input, Stop, scan, scan_plain};
 use sekisho::worker::nursery::Program;
-use sekisho::worker::{Ended, Task, Workers};
+use sekisho::worker::{Ended, Pace, Task, Workers};
 use tokio_util::sync::CancellationToken;
 
 use crate::common::daemon::Daemon;
@@ -105,7 +105,8 @@ async fn in_worker(workers: &Arc<Workers>, message: &[u8]) -> Duration {
     let (limits, knowledge, gone) = (Limits::default(), Knowledge::default(), CancellationToken::new());
     let begun = Instant::now();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    let task = Task { message: &message, limits: &limits, knowledge: &knowledge, deadline, gone: &gone };
+    let task =
+        Task { message: &message, limits: &limits, knowledge: &knowledge, deadline, pace: Pace::Prompt, gone: &gone };
     let ended = workers.scan(task).await.expect("a worker");
     let took = begun.elapsed();
     assert!(matches!(ended, Ended::Report(_)), "{ended:?}");

@@ -68,7 +68,7 @@ fn started_again(name: &str, folder: &str) -> ExitCode {
     command.args(["wall", name, folder]).env_clear().stdin(Stdio::piped());
     let ended = command.spawn().and_then(|mut child| {
         // What the daemon does to a worker that takes long.
-        rustix::process::setpriority_process(Some(rustix::process::Pid::from_child(&child)), 19)?;
+        sekisho::worker::pace::slow_down(rustix::process::Pid::from_child(&child))?;
         drop(child.stdin.take());
         child.wait()
     });
