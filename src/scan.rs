@@ -4,6 +4,8 @@
 //! Every format that accepts a part runs ([`crate::formats::TABLE`]), each behind `catch_unwind`;
 //! what it extracts goes back on the list, once the [`Budget`] was charged.
 
+mod keyring;
+
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,6 +17,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::keyring::Keyring;
 use crate::filetype::{self, Class, FileType, TypeSet};
 use crate::finding::{self, Finding, FindingId};
 use crate::formats::{self, Format};
@@ -188,8 +191,6 @@ const MAX_INDICATORS: usize = 500;
 pub const MAX_ASKS: usize = 16;
 /// Octets that all asks of one scan are about: 4 MiB of pictures.
 pub const MAX_ENCLOSED: usize = 4 << 20;
-/// Passwords tried at most, whatever the mail's text offers: each costs a key derivation.
-const MAX_PASSWORDS: usize = 64;
 
 /// How a scan is run.
 pub struct Run<'a> {
@@ -288,8 +289,7 @@ pub struct Scan {
     full: bool,
     children: HashMap<PartPath, u32>,
     stands: HashMap<PartPath, usize>,
-    passwords: Vec<String>,
-    password_told: bool,
+    keyring: Keyring,
     asking: bool,
     answers: Vec<Answer>,
     enclosed: usize,
@@ -329,8 +329,7 @@ impl Scan {
             full: false,
             children: HashMap::new(),
             stands: HashMap::new(),
-            passwords: knowledge.passwords.clone(),
-            password_told: false,
+            keyring: Keyring::new(&knowledge.passwords),
             asking: knowledge.asking,
             answers: knowledge.answers.clone(),
             enclosed: 0,
@@ -513,22 +512,27 @@ impl Scan {
 
     /// Passwords to try, those from outside first.
     pub fn passwords(&self) -> &[String] {
-        &self.passwords
+        self.keyring.told()
+    }
+
+    /// What may be a password although nothing says so, for what costs little to try.
+    pub fn guesses(&self) -> &[String] {
+        self.keyring.guesses()
     }
 
     /// Whether the mail's text tells a password (even one that was not recognised).
     pub fn password_told(&self) -> bool {
-        self.password_told
+        self.keyring.is_told()
     }
 
     /// Adds what the mail's text offers as passwords.
     pub fn tell_passwords(&mut self, candidates: impl IntoIterator<Item = String>) {
-        self.password_told = true;
-        for candidate in candidates {
-            if self.passwords.len() < MAX_PASSWORDS && !self.passwords.contains(&candidate) {
-                self.passwords.push(candidate);
-            }
-        }
+        self.keyring.tell(candidates);
+    }
+
+    /// Adds what may be a password.
+    pub fn guess_passwords(&mut self, candidates: impl IntoIterator<Item = String>) {
+        self.keyring.guess(candidates);
     }
 
     /// Whether the scan was asked to end: long loops look now and then.
@@ -655,7 +659,7 @@ struct Waiting {
 /// that runs, and the rest.
 fn danger(part: &Part) -> u8 {
     let types = part.types;
-    if part.origin == Origin::Body && part.bytes.len() < 1 << 20 {
+    if part.origin == Origin::Body {
         return 9;
     }
     if types.has(FileType::OleVba) {
@@ -743,9 +747,12 @@ mod tests {
             names(MAX_INDICATORS).for_each(|name| scan.indicator(IndicatorKind::File, &name));
             let ask = |sha256| Ask::ReadPicture { part: PartPath::root(), sha256 };
             names(MAX_ASKS).for_each(|sha256| scan.ask(ask(sha256), Bytes::new()));
-            scan.tell_passwords(names(MAX_PASSWORDS));
-            let lists = [scan.report.indicators.len(), scan.report.asks.len(), scan.passwords.len()];
-            assert_eq!(lists, [MAX_INDICATORS, MAX_ASKS, MAX_PASSWORDS].map(|max| max - 1 + extra.min(1)));
+            scan.tell_passwords(names(keyring::MAX_TOLD));
+            scan.guess_passwords(names(keyring::MAX_GUESSES));
+            let keys = [scan.passwords().len(), scan.guesses().len()];
+            assert_eq!(keys, [keyring::MAX_TOLD, keyring::MAX_GUESSES].map(|max| max - 1 + extra.min(1)));
+            let lists = [scan.report.indicators.len(), scan.report.asks.len()];
+            assert_eq!(lists, [MAX_INDICATORS, MAX_ASKS].map(|max| max - 1 + extra.min(1)));
             let told: Vec<_> = scan.report.findings.iter().map(|found| found.evidence.as_str()).collect();
             assert_eq!(told, if extra > 1 { vec!["more indicators than are kept"] } else { vec![] });
         }

@@ -38,6 +38,8 @@ mod milter;
 mod mime;
 /// Damaged samples.
 mod mutants;
+/// Where a mail may tell a password.
+mod passwords;
 /// Rules and decisions.
 mod policy;
 /// Rules, log and metrics on the running daemon.

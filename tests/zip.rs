@@ -409,7 +409,7 @@ fn an_archive_of_nothing_is_honest_and_one_of_rubble_is_damaged() {
     assert_eq!(evidence(&look(rubble), "damaged"), ["no member can be found"]);
 }
 
-fn encrypted(names: &[&str], aes: bool, password: &str) -> Vec<u8> {
+pub fn encrypted(names: &[&str], aes: bool, password: &str) -> Vec<u8> {
     use zip::unstable::write::FileOptionsExt;
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for name in names {
@@ -461,7 +461,7 @@ fn a_wrong_password_that_passes_the_check_octet_opens_nothing() {
 }
 
 /// A mail of a text in `charset` with an attached archive; the text stands before or behind it.
-fn mail(text: &str, charset: &'static encoding_rs::Encoding, archive: &[u8], text_first: bool) -> Vec<u8> {
+pub fn mail(text: &str, charset: &'static encoding_rs::Encoding, archive: &[u8], text_first: bool) -> Vec<u8> {
     let label = charset.name();
     let text = charset.encode(text).0;
     let text = [format!("Content-Type: text/plain; charset={label}\r\n\r\n").as_bytes(), &text, b"\r\n"].concat();

@@ -295,6 +295,13 @@ pub const SECTIONS: &[Section] = &[
                 read: |walk, field, config| config.mail.authserv_ids = walk.list(field, values::word),
             },
             Key {
+                name: "passwords",
+                wants: "passwords of 1 to 255 characters",
+                default: "[]",
+                doc: "Tried on everything encrypted, before what the mail itself tells.",
+                read: |walk, field, config| config.mail.passwords = walk.list(field, values::password),
+            },
+            Key {
                 name: "language",
                 wants: "\"auto\", \"en\" or \"ja\"",
                 default: "\"auto\"",

@@ -234,6 +234,8 @@ pub struct Mail {
     pub local_networks: Vec<IpNet>,
     /// Whose Authentication-Results fields to trust.
     pub authserv_ids: Vec<String>,
+    /// Tried on everything encrypted.
+    pub passwords: Vec<String>,
     /// The language of notices to recipients.
     pub language: NoticeLanguage,
 }
@@ -386,6 +388,7 @@ impl Default for Mail {
             local_domains: Vec::new(),
             local_networks: loopback_networks(),
             authserv_ids: Vec::new(),
+            passwords: Vec::new(),
             language: NoticeLanguage::default(),
         }
     }

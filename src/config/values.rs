@@ -287,6 +287,18 @@ pub fn word(text: &str) -> Result<String, Wrong> {
         .ok_or_else(|| Wrong::new(format!("`{text}` is not a name"), "a name without spaces"))
 }
 
+/// A password as people type it.
+///
+/// # Errors
+/// Nothing, or more than any packer takes.
+pub fn password(text: &str) -> Result<String, Wrong> {
+    match text.chars().count() {
+        1..=255 => Ok(text.to_owned()),
+        // What it is stands in the file; a log is another matter.
+        length => Err(Wrong::new(format!("{length} characters are no password"), "1 to 255 characters")),
+    }
+}
+
 /// A folder, absolute or below the state folder.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::filetype::{self, FileType, TypeSet};
 use crate::finding;
 use crate::limits::Limit;
+use crate::lure;
 use crate::part::{Name, Origin, Part};
 use crate::scan::{Child, Scan};
 
@@ -99,6 +100,7 @@ pub fn give(part: &Part, member: Member<'_>, content: Content, opened_by_passwor
     if bytes.is_empty() && !member.is_empty {
         return Outcome::Given;
     }
+    lure::file(scan, part, member.names, &bytes);
     let child = Child { names: member.names.to_vec(), bytes, opened_by_password, ..Child::default() };
     scan.child(part, Origin::Member, child).map_or(Outcome::Full, |_| Outcome::Given)
 }

@@ -14,6 +14,7 @@ use crate::filetype::{self, Class, FileType};
 use crate::finding;
 use crate::formats::Format;
 use crate::limits::Limit;
+use crate::lure;
 use crate::mime;
 use crate::mime::decode::{self, Transfer};
 use crate::mime::params;
@@ -49,6 +50,8 @@ fn examine(part: &Part, scan: &mut Scan) {
     for doubt in mail.doubts {
         scan.finding(finding::MIME_AMBIGUOUS, part, "", doubt);
     }
+    let date = mime::text(&part.bytes, "date");
+    lure::header(scan, part, mime::subject(&part.bytes).as_deref(), date.as_deref());
     let mut reader = Reader { part, scan, seen: HashSet::new() };
     // What every reader sees comes first, so that another reading that ends in the same content
     // adds nothing.
@@ -121,6 +124,9 @@ impl Reader<'_> {
             return false;
         }
         let origin = origin(entity, bytes);
+        if origin == Origin::Attachment {
+            lure::file(self.scan, self.part, &entity.names, bytes);
+        }
         let child = Child {
             names: entity.names.clone(),
             declared: declared(entity),

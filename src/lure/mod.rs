@@ -6,6 +6,7 @@
 //! lure only beside active content.
 
 mod charset;
+mod guess;
 mod password;
 pub mod phrases;
 
@@ -13,11 +14,14 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use bytes::Bytes;
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
 
 pub use self::charset::{decode_text, decode_xml};
+use crate::filetype::{self, FileType};
 use crate::finding;
-use crate::part::Part;
+use crate::formats::markup::page_text;
+use crate::part::{Name, Part};
 use crate::scan::Scan;
 
 /// Looks for lures in the text of a document.
@@ -38,10 +42,48 @@ pub fn mail_text(scan: &mut Scan, part: &Part, text: &str) {
     if let Some(phrase) = button.or(strong) {
         scan.finding(finding::LURE_MAIL_TEXT, part, "", phrase);
     }
+    passwords_told(scan, part, text);
+}
+
+/// Looks for passwords: those that the text tells, and words that may be one.
+fn passwords_told(scan: &mut Scan, part: &Part, text: &str) {
     let passwords = password::candidates(text);
     if !passwords.is_empty() {
         scan.finding(finding::PASSWORD_TOLD, part, "", "");
         scan.tell_passwords(passwords);
+    }
+    scan.guess_passwords(guess::of_text(text));
+}
+
+/// Looks for passwords in the header of a message: its subject, and the day it was sent.
+pub fn header(scan: &mut Scan, part: &Part, subject: Option<&str>, date: Option<&str>) {
+    scan.guess_passwords(date.map(guess::of_date).unwrap_or_default());
+    if let Some(subject) = subject {
+        passwords_told(scan, part, subject);
+    }
+}
+
+/// Octets of a file that are read for passwords: a note beside an archive is short.
+pub const MAX_NOTE: u64 = 64 << 10;
+
+/// Looks for passwords in a file beside others, attached or in an archive: in its name, and in the text of a note.
+pub fn file(scan: &mut Scan, part: &Part, names: &[Name], content: &Bytes) {
+    for name in names {
+        scan.guess_passwords(guess::of_name(&name.text));
+        let spaced = name.text.replace(['_', '.'], " ");
+        let told = password::candidates(&spaced);
+        if !told.is_empty() {
+            scan.tell_passwords(told);
+        }
+    }
+    if content.is_empty() || content.len() as u64 > MAX_NOTE {
+        return;
+    }
+    let types = filetype::detect(content);
+    let is_page = types.has(FileType::Html);
+    if is_page || types.has(FileType::Text) {
+        let text = decode_text(content);
+        passwords_told(scan, part, &if is_page { page_text(&text) } else { text });
     }
 }
 

@@ -11,6 +11,10 @@ use super::phrases::PASSWORD;
 
 /// Each candidate costs a key derivation per archive; twenty are more than any honest mail tells.
 const MAX_CANDIDATES: usize = 20;
+/// Characters of a password.
+pub(super) const MIN_LENGTH: usize = 3;
+/// Characters of a password.
+pub(super) const MAX_LENGTH: usize = 32;
 /// Mentions of a password that are looked at.
 const MAX_MENTIONS: usize = 50;
 
@@ -153,7 +157,10 @@ fn token(rest: &str, separator: Separator) -> Option<(u8, String)> {
     };
     // A full stop ends the sentence more often than the password.
     let token = if quoted { token } else { token.strip_suffix('.').unwrap_or(token) };
-    if !(3..=32).contains(&token.len()) || !token.bytes().all(|b| b.is_ascii_graphic()) || is_no_password(token) {
+    if !(MIN_LENGTH..=MAX_LENGTH).contains(&token.len())
+        || !token.bytes().all(|b| b.is_ascii_graphic())
+        || is_no_password(token)
+    {
         return None;
     }
     let strange = looks_random(token.trim_end_matches(['!', '?']));
@@ -187,7 +194,7 @@ fn closing(open: char) -> Option<char> {
 }
 
 /// Digits, symbols or capitals within: words have none of these.
-fn looks_random(token: &str) -> bool {
+pub(super) fn looks_random(token: &str) -> bool {
     let inner = token.get(1..).unwrap_or_default();
     token.bytes().any(|b| b.is_ascii_digit())
         || token.bytes().any(|b| b.is_ascii_punctuation() && b != b'-' && b != b'\'')
@@ -293,6 +300,9 @@ mod tests {
             ("contraseña: 8841", &["8841"]),
             ("mot de passe : aB12", &["aB12"]),
             ("Пароль: 777", &["777"]),
+            ("Jelszó: 4412", &["4412"]),
+            ("Mật khẩu: ab12", &["ab12"]),
+            ("解凍コード：ab12", &["ab12"]),
             ("password - 4417", &["4417"]),
             ("password 4417", &["4417"]),
             ("Archive pass: \"two-words\" thanks", &["two-words"]),
@@ -317,6 +327,7 @@ mod tests {
             "Reset your password: https://example.com/reset?x=1",
             "Password\nSecurity\nHelp",
             "compass: north",
+            "ZIP code: 90210",
             "パスポート: TK1234567",
             "Passwort vergessen? Hier klicken",
             "For password protected files call support.",

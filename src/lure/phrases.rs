@@ -113,5 +113,7 @@ pub const PASSWORD: &[&str] = &[
     "archive code", "unzip code", "パスワード", "解凍パス", "解凍キー", "解凍pw", "暗証番号", "パス", "passwort",
     "kennwort", "contraseña", "clave", "mot de passe", "parola d'ordine", "senha", "wachtwoord",
     "hasło", "lösenord", "adgangskode", "heslo", "parola", "şifre", "пароль", "密码", "密碼", "암호",
-    "비밀번호",
+    "비밀번호", "psw", "pswd", "passw", "archive key", "zip key", "解凍コード", "開封キー", "開封コード", "合言葉",
+    "解压码", "口令", "jelszó", "salasana", "κωδικός", "סיסמה", "mật khẩu", "kata sandi", "รหัสผ่าน", "كلمة المرور",
+    "slaptažodis", "parool", "lozinka", "geslo", "zaporka", "парола", "contrasenya", "kodeord", "passord",
 ];

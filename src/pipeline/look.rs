@@ -37,7 +37,8 @@ impl Pipeline {
         }
         let slot = self.slot(mail).await?;
         let (waited, begun) = (begun.elapsed(), Instant::now());
-        let knowledge = Knowledge { asking: !self.oracles.is_empty(), ..Knowledge::default() };
+        let passwords = mail.config.mail.passwords.clone();
+        let knowledge = Knowledge { passwords, asking: !self.oracles.is_empty(), ..Knowledge::default() };
         let mut report = self.inspect(mail, message, head, &knowledge, &slot).await?;
         drop(slot);
         if !report.asks.is_empty() {

@@ -17,8 +17,8 @@ use crate::scan::Scan;
 /// General purpose bit 3: checksum and sizes follow the data; ZipCrypto then checks by time.
 const DESCRIPTOR: u16 = 1 << 3;
 /// Tries for one archive. AES derives a key for each (1000 rounds, about a millisecond), and an
-/// archive has one password: when 64 do not open its first four members, they will not open more.
-const MAX_TRIES: usize = 256;
+/// archive has one password: what does not open its first member will not open more.
+const MAX_TRIES: usize = 320;
 
 /// The passwords of one archive.
 #[derive(Debug, Default)]
@@ -35,7 +35,8 @@ impl Passwords {
         let checks = if member.flags & DESCRIPTOR == 0 { &[false][..] } else { &[false, true] };
         let alone: Vec<_> = checks.iter().filter_map(|by_time| archive_of_one(member, packed, *by_time)).collect();
         let known = self.fits.iter().cloned();
-        let passwords: Vec<_> = known.chain(scan.passwords().iter().flat_map(|text| encodings(text))).collect();
+        let texts = scan.passwords().iter().chain(scan.guesses());
+        let passwords: Vec<_> = known.chain(texts.flat_map(|text| encodings(text))).collect();
         for password in passwords {
             for bytes in &alone {
                 if self.tries >= MAX_TRIES && self.fits.as_ref() != Some(&password) {

@@ -25,6 +25,8 @@ pub struct Archive {
     pub cut: bool,
     /// It is an honest archive of nothing.
     pub empty: bool,
+    /// Where its comment stands.
+    pub comment: Range<usize>,
 }
 
 /// One member.
@@ -74,6 +76,7 @@ pub fn read(bytes: &[u8], most: usize) -> Archive {
     walk.linearly(bytes, most);
     let mut archive = Archive {
         cut: walk.cut,
+        comment: walk.ends.iter().map(|end| end.comment.clone()).find(|at| !at.is_empty()).unwrap_or_default(),
         empty: walk.locals.is_empty() && walk.ends.iter().any(|end| end.count == 0 && end.size == 0),
         ..Archive::default()
     };

@@ -12,6 +12,8 @@ mod names;
 mod records;
 pub(crate) mod unpack;
 
+use bytes::Bytes;
+
 use self::decrypt::Passwords;
 use self::members::{Archive, Member};
 use crate::filetype::FileType;
@@ -19,6 +21,7 @@ use crate::finding;
 use crate::formats::container::{self, Content, Outcome};
 use crate::formats::{Format, ooxml};
 use crate::limits::Limit;
+use crate::lure;
 use crate::part::Part;
 use crate::scan::Scan;
 
@@ -67,6 +70,9 @@ fn flag_lies(part: &Part, member: &Member, scan: &mut Scan) {
 
 /// Every member becomes a part.
 fn extract(part: &Part, archive: &Archive, scan: &mut Scan) {
+    if archive.members.iter().any(|member| member.encrypted) {
+        listen(part, archive, scan);
+    }
     let mut locked = Vec::new();
     let mut passwords = Passwords::default();
     for member in archive.members.iter().filter(|member| !member.is_folder()) {
@@ -82,6 +88,23 @@ fn extract(part: &Part, archive: &Archive, scan: &mut Scan) {
         }
     }
     container::locked(part, &locked, scan);
+}
+
+/// What is open in an archive may tell the password of the rest: its comment, names, and notes.
+fn listen(part: &Part, archive: &Archive, scan: &mut Scan) {
+    let comment = part.bytes.slice(archive.comment.clone());
+    lure::file(scan, part, &[], &comment);
+    for member in archive.members.iter().filter(|member| !member.is_folder()) {
+        let is_note = !member.encrypted && member.size <= lure::MAX_NOTE && !scan.stopped();
+        let method = member.methods.first().copied().filter(|_| is_note);
+        let content = method.map(|method| unpack::unpack(&part.bytes, member, method, lure::MAX_NOTE.min(scan.room())));
+        let note = match content {
+            Some(Content::Whole(bytes)) => bytes,
+            _ => Bytes::new(),
+        };
+        scan.spend(note.len() as u64);
+        lure::file(scan, part, &member.names, &note);
+    }
 }
 
 fn open(part: &Part, member: &Member, scan: &mut Scan) -> Outcome {

@@ -56,7 +56,7 @@ pub struct Listed<'a> {
 }
 
 /// An end-of-central-directory record (4.3.16).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct End {
     /// Where it begins.
     pub at: usize,
@@ -66,6 +66,8 @@ pub struct End {
     pub size: u32,
     /// Where the directory begins, as claimed.
     pub offset: u32,
+    /// Where the comment of the archive stands, as far as it is there.
+    pub comment: Range<usize>,
 }
 
 /// The local header at `at`; with `signed`, only if the signature is there.
@@ -125,7 +127,11 @@ pub fn end(bytes: &[u8], at: usize) -> Option<End> {
         return None;
     }
     reader.skip(6)?;
-    Some(End { at, count: reader.u16()?, size: reader.u32()?, offset: reader.u32()? })
+    let (count, size, offset) = (reader.u16()?, reader.u32()?, reader.u32()?);
+    let from = at.saturating_add(22).min(bytes.len());
+    let length = reader.u16().unwrap_or_default();
+    let comment = from..from.saturating_add(length.into()).min(bytes.len());
+    Some(End { at, count, size, offset, comment })
 }
 
 /// ZIP64 (4.5.3): fields of all ones stand in extra field 1, in this order.
