@@ -133,7 +133,7 @@ types! {
     /// RAR 4 or 5.
     Rar = "rar", Unopened;
     /// 7z.
-    SevenZip = "7z", Unopened;
+    SevenZip = "7z", Archive;
     /// tar.
     Tar = "tar", Unopened;
     /// Microsoft cabinet.

@@ -56,6 +56,8 @@ mod quarantine;
 mod samples;
 /// The command `scan`.
 mod scan;
+/// 7z archives.
+mod sevenz;
 /// The proxy over real sockets.
 mod smtp;
 /// Much mixed mail, and an account of it.

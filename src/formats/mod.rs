@@ -26,6 +26,7 @@ pub mod onenote;
 pub mod ooxml;
 pub mod payload;
 pub mod rtf;
+pub mod sevenz;
 pub mod shape;
 pub mod sylk;
 pub mod text;
@@ -51,6 +52,7 @@ pub const TABLE: &[Format] = &[
     message::FORMAT,
     text::FORMAT,
     zip::FORMAT,
+    sevenz::FORMAT,
     cfb::FORMAT,
     flat::FORMAT,
     mht::FORMAT,
