@@ -108,7 +108,7 @@ fn read_project(file: &CompoundFile<'_>, storage: Option<usize>, streams: &[&Ent
     let encoding = code_page.and_then(encoding_of);
     let differing = modules.iter().filter_map(|listed| listed.difference(encoding)).collect();
     let shown = shown(file, storage, code_page);
-    let mut project = Project { names, is_cut, protection: shown.protection, differing, ..Project::default() };
+    let mut project = Project { names, is_cut, protection: shown.protection.clone(), differing, ..Project::default() };
     let mut used = HashSet::new();
     let mut position_of: HashMap<String, usize> = HashMap::new();
     for (position, stream) in streams.iter().enumerate() {
@@ -116,8 +116,7 @@ fn read_project(file: &CompoundFile<'_>, storage: Option<usize>, streams: &[&Ent
     }
     let position = |name: &String| position_of.get(&name.to_ascii_lowercase()).copied();
     for listed in modules.iter().take(MAX_MODULES) {
-        // A list that names nothing is damaged.
-        let is_hidden = !shown.modules.is_empty() && !listed.is_among(&shown.modules, encoding);
+        let is_hidden = !shown.lists(&listed.narrow_name, &listed.name, encoding);
         let module = Module { name: listed.name.clone(), is_listed: true, is_hidden, ..Module::default() };
         let found = listed.streams.iter().find_map(position);
         let Some(stream) = found.and_then(|position| streams.get(position)) else {
@@ -275,13 +274,6 @@ impl Listed {
     /// The names that are told of its stream.
     fn own_streams(&self) -> impl Iterator<Item = &String> {
         self.wide_stream.iter().chain(&self.narrow_stream)
-    }
-
-    /// Whether it is among these names, which are in lower case.
-    fn is_among(&self, names: &HashSet<String>, encoding: Option<&'static Encoding>) -> bool {
-        let own = [&self.narrow_name, &self.name];
-        own.iter().any(|name| names.contains(&name.to_lowercase()))
-            || (!self.name.is_ascii() && names.iter().any(|name| shown::agree(name, &self.name, encoding)))
     }
 }
 

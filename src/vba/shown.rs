@@ -1,7 +1,8 @@
 //! What the editor shows of a project: its protection and the modules it lists ([MS-OVBA] 2.3.1), and names
 //! that are told twice and do not agree. Passwords are neither checked nor tried.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use encoding_rs::Encoding;
 
@@ -27,8 +28,32 @@ pub enum Protection {
 pub struct Shown {
     /// Whether the editor shows the project.
     pub protection: Protection,
-    /// Names of its modules, decoded, in lower case.
-    pub modules: HashSet<String>,
+    /// Names of its modules, decoded, in lower case ([`folded`]).
+    modules: BTreeSet<String>,
+    /// Whether one of them could not be decoded as a whole.
+    is_vague: bool,
+}
+
+impl Shown {
+    /// Whether the module is listed that has these names, in the code page and in Unicode, as far as `encoding`
+    /// allows to tell. A list that names nothing is damaged, and hides nothing.
+    pub fn lists(&self, narrow: &str, wide: &str, encoding: Option<&'static Encoding>) -> bool {
+        if self.modules.is_empty() || [narrow, wide].iter().any(|name| self.modules.contains(&folded(name))) {
+            return true;
+        }
+        if wide.is_ascii() {
+            return false;
+        }
+        let Some(lost) = wide.find(|letter| !can_hold(encoding, letter)) else { return self.is_vague };
+        let start = folded(wide.get(..lost).unwrap_or_default());
+        let mut from = self.modules.range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded));
+        self.is_vague || from.next().is_some_and(|name| name.starts_with(&start))
+    }
+}
+
+/// `name` in lower case, letter by letter, so that the start of a name gives the start of its lower case.
+fn folded(name: &str) -> String {
+    name.chars().flat_map(char::to_lowercase).collect()
 }
 
 /// Reads a PROJECT stream, whose names `decode` decodes.
@@ -45,7 +70,9 @@ pub fn read(stream: &[u8], decode: impl Fn(&[u8]) -> String) -> Shown {
         if MODULES.iter().any(|module| key.eq_ignore_ascii_case(module)) {
             let name = decode(value);
             // `Document=Sheet1/&H00000000` (2.3.1.5); a name holds no slash.
-            shown.modules.insert(name.split('/').next().unwrap_or_default().trim().to_lowercase());
+            let name = folded(name.split('/').next().unwrap_or_default().trim());
+            shown.is_vague |= name.contains(char::REPLACEMENT_CHARACTER);
+            shown.modules.insert(name);
         }
         match key {
             b"CMG" => state = Some(decrypt(value)),
@@ -104,13 +131,9 @@ fn decrypt(value: &[u8]) -> Option<Vec<u8>> {
 pub fn agree(narrow: &str, wide: &str, encoding: Option<&'static Encoding>) -> bool {
     let mut rest = narrow.chars();
     for letter in wide.chars() {
-        if !letter.is_ascii() {
+        if !can_hold(encoding, letter) {
             // Best fit, a question mark, two of them for a surrogate pair: what follows cannot be told.
-            let Some(encoding) = encoding else { return true };
-            let mut text = [0; 4];
-            if encoding.encode(letter.encode_utf8(&mut text)).2 {
-                return true;
-            }
+            return true;
         }
         match rest.next() {
             Some(char::REPLACEMENT_CHARACTER) if !letter.is_ascii() => return true,
@@ -119,6 +142,12 @@ pub fn agree(narrow: &str, wide: &str, encoding: Option<&'static Encoding>) -> b
         }
     }
     rest.next().is_none()
+}
+
+/// Whether a code page has the letter; one that nobody knows has those of ASCII.
+fn can_hold(encoding: Option<&'static Encoding>, letter: char) -> bool {
+    let mut text = [0; 4];
+    letter.is_ascii() || encoding.is_some_and(|encoding| !encoding.encode(letter.encode_utf8(&mut text)).2)
 }
 
 #[cfg(test)]
@@ -182,5 +211,38 @@ mod tests {
         assert!(agree("??", "計算", western) && agree("A?", "A計", None));
         assert!(!agree("Module1", "Module2", western) && !agree("計算", "計測", japanese));
         assert!(!agree("Module1", "Module", western) && !agree("Modul", "Module", western));
+    }
+
+    #[test]
+    fn a_module_is_listed_by_either_name_and_by_what_the_code_page_holds_of_it() {
+        let western = Some(encoding_rs::WINDOWS_1252);
+        let list = |names: &[&str]| shown(&names.iter().map(|name| ("Module", (*name).to_owned())).collect::<Vec<_>>());
+        let found = list(&["Module1", "Größe", "Blatt??", "ΛΌΓΟΣ"]);
+        for (narrow, wide) in [("MODULE1", "x"), ("x", "module1"), ("x", "GRÖßE")] {
+            assert!(found.lists(narrow, wide, western), "{narrow} {wide}");
+        }
+        assert!(found.lists("x", "blatt計算", western) && found.lists("x", "λόγοσ", Some(encoding_rs::UTF_8)));
+        assert!(found.lists("x", "größe計算", None), "what follows cannot be told");
+        assert!(!found.lists("x", "module2", western) && !found.lists("x", "Größer", western));
+        assert!(!found.lists("x", "tabelle計算", western));
+        assert!(list(&[]).lists("x", "y", western), "a list that names nothing is damaged");
+        let vague = list(&["a\u{FFFD}"]);
+        assert!(vague.lists("x", "計算", western) && vague.lists("x", "größe", western));
+        assert!(!vague.lists("x", "module1", western));
+    }
+
+    #[test]
+    fn a_long_list_is_no_longer_for_many_modules() {
+        // 130,000 names that begin alike: comparing each with each of 4000 would take minutes.
+        let alike = "計".repeat(40);
+        let names: Vec<(&str, String)> = (0..130_000).map(|number| ("Module", format!("{alike}{number}"))).collect();
+        let found = shown(&names);
+        for number in 0..4000 {
+            let own = format!("{alike}x{number}");
+            for encoding in [Some(encoding_rs::SHIFT_JIS), None] {
+                found.lists(&own, &own, encoding);
+            }
+            assert!(!found.lists(&own, &own, Some(encoding_rs::SHIFT_JIS)));
+        }
     }
 }
