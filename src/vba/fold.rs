@@ -4,6 +4,8 @@
 //! What is not known stays not known; a text of which a part is known keeps that part, with
 //! [`GAP`] for the rest, since `"cmd /c " & path` tells enough.
 
+use std::borrow::Cow;
+
 use super::token::lower_case;
 
 /// Stands in a text for what is not known.
@@ -39,10 +41,15 @@ pub enum Value {
 impl Value {
     /// The text, if all of it is known.
     pub fn text(&self) -> Option<String> {
+        self.as_text().map(Cow::into_owned)
+    }
+
+    /// The text, if all of it is known.
+    pub fn as_text(&self) -> Option<Cow<'_, str>> {
         match self {
-            Value::Text(text) => Some(text.clone()),
-            Value::Empty => Some(String::new()),
-            Value::Number(number) => Some(number_text(*number)),
+            Value::Text(text) => Some(Cow::Borrowed(text)),
+            Value::Empty => Some(Cow::Borrowed("")),
+            Value::Number(number) => Some(Cow::Owned(number_text(*number))),
             _ => None,
         }
     }
@@ -58,9 +65,13 @@ impl Value {
 
     /// What is known of the text, gaps marked.
     pub fn shown(&self) -> String {
+        self.as_shown().into_owned()
+    }
+
+    fn as_shown(&self) -> Cow<'_, str> {
         match self {
-            Value::Partial(text) => text.clone(),
-            other => other.text().unwrap_or_else(|| GAP.to_string()),
+            Value::Partial(text) => Cow::Borrowed(text),
+            other => other.as_text().unwrap_or_else(|| Cow::Owned(GAP.to_string())),
         }
     }
 
@@ -123,7 +134,7 @@ pub fn operate(sign: char, left: Value, right: &Value) -> Value {
             concat(left, right)
         }
         '+' | '-' | '*' | '/' | '\\' | '^' | '%' => arithmetic(sign, &left, right),
-        '=' => match (left.text(), right.text()) {
+        '=' => match (left.as_text(), right.as_text()) {
             (Some(left), Some(right)) => truth(left == right),
             _ => Value::Unknown,
         },
@@ -145,7 +156,7 @@ fn concat(left: Value, right: &Value) -> Value {
         Value::Text(text) | Value::Partial(text) => text,
         other => other.shown(),
     };
-    let right = right.shown();
+    let right = right.as_shown();
     if text.len().saturating_add(right.len()) > MAX_TEXT {
         return Value::Unknown;
     }
@@ -170,7 +181,7 @@ fn arithmetic(sign: char, left: &Value, right: &Value) -> Value {
 
 fn compare(sign: char, left: &Value, right: &Value) -> Value {
     if sign == '≠' {
-        return match (left.text(), right.text()) {
+        return match (left.as_text(), right.as_text()) {
             (Some(left), Some(right)) => truth(left != right),
             _ => Value::Unknown,
         };
@@ -199,7 +210,7 @@ pub fn truth(is_true: bool) -> Value {
 /// Functions that only depend on their arguments. `None` if `name` (lower case) is none of them.
 pub fn call(name: &str, arguments: &[Value]) -> Option<Value> {
     let argument = |n: usize| arguments.get(n).unwrap_or(&Value::Unknown);
-    let text = |n: usize| argument(n).text();
+    let text = |n: usize| argument(n).as_text();
     let number = |n: usize| argument(n).number();
     let count = |n: usize| number(n).and_then(index);
     let value = match name {
@@ -299,11 +310,11 @@ fn in_str(arguments: &[Value]) -> Value {
     })
 }
 
-fn replace(value: &Value, from: Option<String>, to: Option<String>) -> Option<Value> {
+fn replace(value: &Value, from: Option<Cow<'_, str>>, to: Option<Cow<'_, str>>) -> Option<Value> {
     let (from, to) = (from.filter(|from| !from.is_empty())?, to?);
     // What would grow beyond the limit is not computed.
-    let grows = value.shown().matches(&from).count().saturating_mul(to.len());
-    if grows > MAX_TEXT { None } else { map_text(value, |text| text.replace(&from, &to)) }
+    let grows = value.shown().matches(&*from).count().saturating_mul(to.len());
+    if grows > MAX_TEXT { None } else { map_text(value, |text| text.replace(&*from, &to)) }
 }
 
 fn repeat(count: usize, c: Option<char>) -> Value {

@@ -1,5 +1,7 @@
 //! Expressions ([MS-VBAL] 5.6): operators by precedence, calls and members, without recursion.
 
+use std::ops::Range;
+
 use super::{HIDDEN_OBJECT, MAX_NESTING, OPENED_OBJECT, TEXT_PER_STEP, UNKNOWN_OBJECT, Walk, cut, path_text};
 use crate::vba::code::{self, after};
 use crate::vba::fold::{self, Value};
@@ -9,7 +11,8 @@ impl<'a> Walk<'_, '_, 'a> {
     /// The values of a list of expressions.
     pub(super) fn list(&mut self, tokens: &[Token<'a>]) -> Vec<Value> {
         self.steps = self.steps.saturating_add(tokens.len());
-        let mut stack = vec![Frame::default()];
+        let mut stack = std::mem::take(&mut self.frames);
+        stack.push(Frame::default());
         let mut at = 0_usize;
         while let Some(token) = tokens.get(at) {
             let depth = stack.len();
@@ -18,29 +21,26 @@ impl<'a> Walk<'_, '_, 'a> {
             let next = tokens.get(at).map(|token| token.kind);
             match token.kind {
                 Kind::Text(text) => {
-                    frame.operand(Value::Text(text.text.replace("\"\"", "\"")));
+                    frame.operand(Value::Text(unquoted(text.text)));
                     self.steps = self.steps.saturating_add(text.text.len() / TEXT_PER_STEP);
                 }
                 Kind::Number(number) => frame.operand(Value::Number(number)),
                 Kind::Date => frame.operand(Value::Unknown),
                 Kind::NamedArgument => {
-                    frame.values.pop();
+                    frame.pop();
                     frame.has_operand = false;
                 }
                 Kind::End => {}
                 Kind::Sign('(') if depth >= MAX_NESTING => {}
                 Kind::Sign('(') if !frame.has_operand => stack.push(Frame::default()),
                 Kind::Sign('(') => {
-                    let receiver = frame.values.pop().unwrap_or_default();
-                    stack.push(Frame {
-                        callee: Some(Callee { receiver: Some(receiver), path: Vec::new() }),
-                        ..Frame::default()
-                    });
+                    let callee = Callee { receiver: Some(frame.pop()), path: 0..0 };
+                    stack.push(Frame { callee: Some(callee), ..Frame::default() });
                 }
                 Kind::Sign(')') => {
                     if stack.len() > 1 {
                         let closed = stack.pop().unwrap_or_default();
-                        let value = self.close(closed, tokens.get(at.saturating_sub(1)..).unwrap_or_default());
+                        let value = self.close(closed, tokens, at.saturating_sub(1));
                         if let Some(outer) = stack.last_mut() {
                             outer.operand(value);
                         }
@@ -49,8 +49,8 @@ impl<'a> Walk<'_, '_, 'a> {
                 Kind::Sign(',' | ';') => frame.next_argument(),
                 Kind::Sign('.' | '!') => {
                     if matches!(next, Some(Kind::Name(_))) {
-                        let receiver = if !frame.has_operand { self.with.last().cloned() } else { frame.values.pop() }
-                            .unwrap_or_default();
+                        let receiver =
+                            if frame.has_operand { frame.pop() } else { self.with.last().cloned().unwrap_or_default() };
                         at = self.path(tokens, at, Some(receiver), &mut stack);
                     }
                 }
@@ -83,26 +83,20 @@ impl<'a> Walk<'_, '_, 'a> {
         // What is left open is closed at the end.
         while stack.len() > 1 {
             let closed = stack.pop().unwrap_or_default();
-            let value = self.close(closed, tokens);
+            let value = self.close(closed, tokens, 0);
             if let Some(outer) = stack.last_mut() {
                 outer.operand(value);
             }
         }
-        stack.pop().unwrap_or_default().finish()
+        let values = stack.pop().unwrap_or_default().finish();
+        self.frames = stack;
+        values
     }
 
-    /// Reads `name.name…` at `at`; opens a frame if arguments follow. Returns what comes next.
-    fn path(
-        &mut self,
-        tokens: &[Token<'a>],
-        mut at: usize,
-        receiver: Option<Value>,
-        stack: &mut Vec<Frame<'a>>,
-    ) -> usize {
-        let start = at;
-        let mut path = Vec::new();
-        while let Some(name) = code::name(after(tokens, at)) {
-            path.push(name.lower);
+    /// Reads `name.name…` at `start`; opens a frame if arguments follow. Returns what comes next.
+    fn path(&mut self, tokens: &[Token<'a>], start: usize, receiver: Option<Value>, stack: &mut Vec<Frame>) -> usize {
+        let mut at = start;
+        while code::name(after(tokens, at)).is_some() {
             at = at.saturating_add(1);
             let is_member = matches!(tokens.get(at).map(|token| token.kind), Some(Kind::Sign('.' | '!')))
                 && code::name(after(tokens, at.saturating_add(1))).is_some();
@@ -111,7 +105,7 @@ impl<'a> Walk<'_, '_, 'a> {
             }
             at = at.saturating_add(1);
         }
-        let callee = Callee { receiver, path };
+        let callee = Callee { receiver, path: start..at };
         // A bang in front of arguments is a type suffix: `Run!(…)`.
         if matches!(tokens.get(at).map(|token| token.kind), Some(Kind::Sign('!')))
             && matches!(tokens.get(at.saturating_add(1)).map(|token| token.kind), Some(Kind::Sign('(')))
@@ -122,49 +116,49 @@ impl<'a> Walk<'_, '_, 'a> {
             stack.push(Frame { callee: Some(callee), ..Frame::default() });
             return at.saturating_add(1);
         }
-        let value = self.resolve(&callee, None, after(tokens, start));
+        let value = self.resolve(callee, None, tokens, start);
         if let Some(frame) = stack.last_mut() {
             frame.operand(value);
         }
         at
     }
 
-    fn close(&mut self, frame: Frame<'a>, at: &[Token<'a>]) -> Value {
-        let mut frame = frame;
+    fn close(&mut self, mut frame: Frame, tokens: &[Token<'a>], at: usize) -> Value {
         match frame.callee.take() {
             Some(callee) => {
-                let arguments = if frame.is_untouched() { Vec::new() } else { frame.finish() };
-                self.resolve(&callee, Some(arguments), at)
+                let arguments = if frame.values.is_empty() { Vec::new() } else { frame.finish() };
+                self.resolve(callee, Some(arguments), tokens, at)
             }
             None => frame.finish().pop().unwrap_or_default(),
         }
     }
 
-    /// What a name, a member or a call with arguments is worth.
-    fn resolve(&mut self, callee: &Callee<'a>, arguments: Option<Vec<Value>>, at: &[Token<'a>]) -> Value {
-        let mut path = callee.path.as_slice();
-        if callee.receiver.is_none() {
-            while let [first, _, ..] = path
-                && is_library(first)
-                && self.value_of(first).is_none()
+    /// What a name, a member or a call with arguments is worth that stands at `at`.
+    fn resolve(&mut self, callee: Callee, arguments: Option<Vec<Value>>, tokens: &[Token<'a>], at: usize) -> Value {
+        let Callee { receiver, path } = callee;
+        let mut path = tokens.get(path).unwrap_or_default();
+        let at = after(tokens, at);
+        if receiver.is_none() {
+            while let [Token { kind: Kind::Name(first), .. }, _, rest @ ..] = path
+                && is_library(first.lower)
+                && self.value_of(first.lower).is_none()
             {
-                path = path.get(1..).unwrap_or_default();
+                path = rest;
             }
         }
         let text_size: usize = arguments.iter().flatten().map(Value::size).sum();
         self.steps = self.steps.saturating_add(text_size / TEXT_PER_STEP);
-        match (&callee.receiver, path) {
-            (None, [name]) => self.resolve_name(name, arguments, at),
-            (None, [first, ..]) => {
+        match (receiver, path) {
+            (None, [Token { kind: Kind::Name(name), .. }]) => self.resolve_name(name.lower, arguments, at),
+            (None, [Token { kind: Kind::Name(first), .. }, middle @ .., Token { kind: Kind::Name(member), .. }]) => {
+                let (first, member) = (first.lower, member.lower);
                 let base = self.variable(first);
-                let member = path.last().copied().unwrap_or_default();
                 if base.is_none() && self.program.is_module(first) && self.program.by_name.contains_key(member) {
-                    return self.call_procedure(member, &arguments.unwrap_or_default());
+                    return self.call_procedure(member, arguments.unwrap_or_default());
                 }
-                let middle = path.get(1..path.len().saturating_sub(1)).unwrap_or_default();
                 let class = match base {
-                    Some(Value::Object(class)) => join_class(&class, middle),
-                    _ => join_class(first, middle),
+                    Some(Value::Object(class)) => join_class(class, middle),
+                    _ => join_class(first.to_owned(), middle),
                 };
                 self.resolve_member(&class, member, arguments, at)
             }
@@ -180,25 +174,25 @@ impl<'a> Walk<'_, '_, 'a> {
                     .cloned()
                     .unwrap_or_default()
             }
-            (Some(_), []) | (None, []) => Value::Unknown,
-            (Some(receiver), [middle @ .., member]) => {
+            (Some(receiver), [middle @ .., Token { kind: Kind::Name(member), .. }]) => {
                 let class = match receiver {
                     Value::Object(class) => join_class(class, middle),
-                    _ => join_class(UNKNOWN_OBJECT, middle),
+                    _ => join_class(UNKNOWN_OBJECT.to_owned(), middle),
                 };
-                self.resolve_member(&class, member, arguments, at)
+                self.resolve_member(&class, member.lower, arguments, at)
             }
+            _ => Value::Unknown,
         }
     }
 
-    fn resolve_name(&mut self, name: &str, arguments: Option<Vec<Value>>, at: &[Token<'a>]) -> Value {
+    fn resolve_name(&mut self, name: &'a str, arguments: Option<Vec<Value>>, at: &[Token<'a>]) -> Value {
         let variable = self.variable(name);
         let Some(arguments) = arguments else {
             if let Some(value) = variable.or_else(|| fold::constant(name)) {
                 return value;
             }
             if self.program.by_name.contains_key(name) {
-                return self.call_procedure(name, &[]);
+                return self.call_procedure(name, Vec::new());
             }
             if let Some(value) = self.placed(name) {
                 return value;
@@ -217,7 +211,7 @@ impl<'a> Walk<'_, '_, 'a> {
             return index.and_then(|index| list.get(index)).cloned().unwrap_or_default();
         }
         if self.program.by_name.contains_key(name) {
-            return self.call_procedure(name, &arguments);
+            return self.call_procedure(name, arguments);
         }
         let value = match name {
             "createobject" => arguments.first().map_or(Value::Unknown, |class| created(class, HIDDEN_OBJECT)),
@@ -239,7 +233,7 @@ impl<'a> Walk<'_, '_, 'a> {
         let arguments = arguments.unwrap_or_default();
         // A class module of the project may have such a member.
         if self.program.by_name.contains_key(member) {
-            let result = self.call_procedure(member, &arguments);
+            let result = self.call_procedure(member, arguments.clone());
             if result.is_known() {
                 return result;
             }
@@ -250,7 +244,7 @@ impl<'a> Walk<'_, '_, 'a> {
             && let Some(target) = arguments.first().and_then(Value::target)
             && self.program.by_name.contains_key(target.as_str())
         {
-            let result = self.call_procedure(&target, arguments.get(1..).unwrap_or_default());
+            let result = self.call_procedure(&target, arguments.get(1..).unwrap_or_default().to_vec());
             self.note(at, class, member, arguments);
             return result;
         }
@@ -274,10 +268,11 @@ impl<'a> Walk<'_, '_, 'a> {
                 .and_then(Value::text)
                 .map_or(Value::Unknown, |text| Value::Object(cut(text.to_lowercase()))),
             _ => {
-                let argument =
-                    arguments.first().and_then(Value::text).filter(|text| !text.is_empty() && text.len() < 60);
-                let argument = argument.map(|text| format!("({})", text.to_lowercase())).unwrap_or_default();
-                let path = format!("{class}.{member}{argument}");
+                let mut path = [class, ".", member].concat();
+                let argument = arguments.first().and_then(Value::as_text);
+                if let Some(argument) = argument.filter(|text| !text.is_empty() && text.len() < 60) {
+                    path.extend(["(", &argument.to_lowercase(), ")"]);
+                }
                 self.placed(&path).unwrap_or_else(|| Value::Object(cut(path)))
             }
         };
@@ -307,26 +302,28 @@ fn created(class: &Value, unknown: &str) -> Value {
 
 /// An expression in the middle of being read: an argument list, or a pair of parentheses.
 #[derive(Default)]
-struct Frame<'a> {
-    callee: Option<Callee<'a>>,
-    arguments: Vec<Value>,
+pub struct Frame {
+    callee: Option<Callee>,
+    /// The arguments that were read, and behind them the operands of the next one.
     values: Vec<Value>,
+    /// How many were read.
+    arguments: usize,
     operators: Vec<char>,
     /// The last thing read was an operand, so an operator or a separator comes next.
     has_operand: bool,
 }
 
-struct Callee<'a> {
+struct Callee {
     receiver: Option<Value>,
-    /// In lower case.
-    path: Vec<&'a str>,
+    /// Where `name.name…` stands in the list.
+    path: Range<usize>,
 }
 
 /// `-` in front of an operand, and `Not`.
 const NEGATE: char = '~';
 const NOT: char = 'N';
 
-impl Frame<'_> {
+impl Frame {
     fn operand(&mut self, value: Value) {
         if self.has_operand {
             self.next_argument();
@@ -351,13 +348,18 @@ impl Frame<'_> {
         self.has_operand = false;
     }
 
+    /// The last operand of the argument that is being read.
+    fn pop(&mut self) -> Value {
+        if self.values.len() > self.arguments { self.values.pop().unwrap_or_default() } else { Value::Unknown }
+    }
+
     fn apply(&mut self) {
         let Some(operator) = self.operators.pop() else { return };
-        let right = self.values.pop().unwrap_or_default();
+        let right = self.pop();
         let value = match operator {
             NEGATE => right.number().map_or(Value::Unknown, |number| Value::Number(-number)),
             NOT => right.number().and_then(fold::integer).map_or(Value::Unknown, |number| fold::truth(number == 0)),
-            _ => fold::operate(operator, self.values.pop().unwrap_or_default(), &right),
+            _ => fold::operate(operator, self.pop(), &right),
         };
         self.values.push(value);
     }
@@ -366,18 +368,16 @@ impl Frame<'_> {
         while !self.operators.is_empty() {
             self.apply();
         }
-        self.arguments.push(self.values.pop().unwrap_or_default());
-        self.values.clear();
+        let argument = self.pop();
+        self.values.truncate(self.arguments);
+        self.values.push(argument);
+        self.arguments = self.values.len();
         self.has_operand = false;
-    }
-
-    fn is_untouched(&self) -> bool {
-        self.arguments.is_empty() && self.values.is_empty()
     }
 
     fn finish(mut self) -> Vec<Value> {
         self.next_argument();
-        self.arguments
+        self.values
     }
 }
 
@@ -429,15 +429,22 @@ fn path_length(tokens: &[Token<'_>]) -> usize {
     tokens.iter().take_while(is_part).count()
 }
 
-fn join_class(class: &str, path: &[&str]) -> String {
-    let mut text = class.to_owned();
-    for name in path {
+/// A class and what stands behind it: `.name.name`.
+fn join_class(class: String, path: &[Token<'_>]) -> String {
+    let mut text = class;
+    for token in path {
+        let Kind::Name(name) = token.kind else { continue };
         if !text.is_empty() {
             text.push('.');
         }
-        text.push_str(name);
+        text.push_str(name.lower);
     }
     cut(text)
+}
+
+/// The content of a string: quotes within are doubled.
+fn unquoted(text: &str) -> String {
+    if text.contains('"') { text.replace("\"\"", "\"") } else { text.to_owned() }
 }
 
 /// Libraries whose functions are the same without their name ([MS-VBAL] 6.1.2).

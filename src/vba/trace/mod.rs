@@ -3,15 +3,19 @@
 //!
 //! Every statement of every procedure is walked, in order, whatever conditions say; loops whose
 //! bounds are known are followed. A procedure is walked once for each set of arguments its callers
-//! are known to pass, in a few rounds, so that what a function returns is known to its callers.
+//! are known to pass, in a few rounds, so that what a function returns is known to its callers;
+//! after the first round only those are walked that can learn something ([`memory`]).
 //! One budget covers loops and texts; when it is spent, the walk goes on without them, so that
 //! every call is seen.
 
 mod expression;
+mod memory;
+#[cfg(test)]
+mod tests;
 
-use std::fmt::Write as _;
+use std::rc::Rc;
 
-use foldhash::{HashMap, HashMapExt, HashSet};
+use foldhash::{HashMap, HashMapExt};
 
 use super::code::{
     self, Statement, after, assignment_sign, head_length, is_keyword, matching_parenthesis, split_list, starts_with,
@@ -21,6 +25,8 @@ use super::program::Program;
 use super::token::{Kind, Token, Word};
 use crate::command::program as command;
 use crate::scan::Stop;
+use expression::Frame;
+use memory::{Arguments, Found, Memory, Passage, Place};
 
 /// Tokens that are walked before computing ends, and octets of text that count as one. A large
 /// honest project has 300,000 tokens; a decoder runs through some 10,000 characters.
@@ -30,13 +36,9 @@ const TEXT_PER_STEP: usize = 64;
 const MAX_LOOP_STEPS: usize = 500_000;
 /// Rounds over all procedures: each lets a result travel one call further.
 const MAX_ROUNDS: usize = 4;
-/// Sets of arguments a procedure is walked with: a decoder is called for each of a hundred pieces.
-const MAX_CONTEXTS: usize = 400;
 /// Tokens that all walks through one procedure may spend in a round, before the sets that are left
 /// count as unknown.
 const MAX_CONTEXT_STEPS: usize = 200_000;
-/// Procedures of one name that a call may mean; modules that share a name for a thing are few.
-const MAX_SAME_NAME: usize = 8;
 /// Calls that are noted.
 const MAX_CALLS: usize = 100_000;
 /// Times that a loop is followed: the characters of a long encoded command.
@@ -83,7 +85,7 @@ pub struct Call {
 }
 
 /// What a walk through a program finds.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Trace {
     /// Every call whose name matters. One that is computed differently in two rounds stands twice.
     pub calls: Vec<Call>,
@@ -91,72 +93,40 @@ pub struct Trace {
     pub texts: Vec<String>,
     /// There are more calls than are noted.
     pub is_cut: bool,
+    /// How often a procedure, or the declarations of a module, was walked through.
+    pub walks: usize,
 }
 
 /// Walks the program and notes the calls whose name `matters` (given in lower case).
 /// Ends early if asked to `stop`.
 pub fn trace(program: &Program<'_, '_>, matters: &dyn Fn(&str) -> bool, stop: &Stop) -> Trace {
-    let mut walk = Walk {
-        program,
-        matters,
-        stop,
-        steps: 0,
-        loop_limit: 0,
-        calls: Vec::new(),
-        noted: 0,
-        globals: HashMap::new(),
-        locals: HashMap::new(),
-        results: HashMap::new(),
-        contexts: HashMap::new(),
-        with: Vec::new(),
-        place: (0, None),
-        result: Value::Unknown,
-        texts: Vec::new(),
-    };
-    let mut earlier = Vec::new();
-    for _ in 0..MAX_ROUNDS {
-        earlier = std::mem::take(&mut walk.calls);
-        walk.noted = 0;
-        if !walk.round() || walk.is_exhausted() || stop.stopped() {
-            break;
-        }
-    }
-    let shared = kept_texts(walk.globals.values());
-    walk.add_texts(shared);
-    let mut calls = walk.calls;
-    let is_cut = calls.len() >= MAX_CALLS;
-    if walk.steps >= MAX_STEPS {
-        // The round before may have computed what this one no longer could.
-        calls.extend(earlier);
-    }
-    Trace { calls, texts: walk.texts, is_cut }
-}
-
-/// What a caller passes; `None` once a caller passes what is not known.
-#[derive(Default)]
-struct Contexts {
-    known: Vec<Vec<Value>>,
-    /// Their keys.
-    seen: HashSet<String>,
-    has_unknown: bool,
+    let trace = Walk::new(program, matters, stop).trace();
+    #[cfg(test)]
+    tests::compare_with_thorough(&trace, program, matters, stop);
+    trace
 }
 
 struct Walk<'p, 't, 'a> {
     program: &'p Program<'t, 'a>,
     matters: &'p dyn Fn(&str) -> bool,
     stop: &'p Stop,
+    /// Whether nothing is repeated without being walked: the slow way, to compare with.
+    is_thorough: bool,
+    walks: usize,
     steps: usize,
     /// Up to here loops of the current procedure are followed.
     loop_limit: usize,
-    calls: Vec<Call>,
+    /// Calls of this round, and octets of their arguments.
+    count: usize,
     noted: usize,
-    globals: HashMap<&'a str, Value>,
+    /// Calls of the current passage.
+    calls: Vec<Call>,
+    memory: Memory<'p, 't, 'a>,
+    /// Room for expressions that are being read.
+    frames: Vec<Frame>,
     locals: HashMap<&'a str, Value>,
-    /// What a procedure returned, by procedure and arguments.
-    results: HashMap<(usize, String), Value>,
-    contexts: HashMap<usize, Contexts>,
     with: Vec<Value>,
-    place: (usize, Option<usize>),
+    place: Place,
     result: Value,
     texts: Vec<String>,
 }
@@ -176,62 +146,131 @@ enum LoopKind<'t, 'a> {
     Condition(Option<Statement<'t, 'a>>),
 }
 
-impl<'t, 'a> Walk<'_, 't, 'a> {
-    /// Walks everything once; `false` if nothing new was learnt.
-    fn round(&mut self) -> bool {
-        let known = self.knowledge();
-        for (module, (_, code)) in self.program.modules.iter().enumerate() {
-            self.place = (module, None);
-            for statement in &code.declarations {
-                self.declaration(statement);
+impl<'p, 't, 'a> Walk<'p, 't, 'a> {
+    fn new(program: &'p Program<'t, 'a>, matters: &'p dyn Fn(&str) -> bool, stop: &'p Stop) -> Self {
+        Self {
+            program,
+            matters,
+            stop,
+            is_thorough: false,
+            walks: 0,
+            steps: 0,
+            loop_limit: 0,
+            count: 0,
+            noted: 0,
+            calls: Vec::new(),
+            memory: Memory::new(program),
+            frames: Vec::new(),
+            locals: HashMap::new(),
+            with: Vec::new(),
+            place: (0, None),
+            result: Value::Unknown,
+            texts: Vec::new(),
+        }
+    }
+
+    fn trace(mut self) -> Trace {
+        let (mut passages, mut earlier) = (Vec::new(), Vec::new());
+        for _ in 0..MAX_ROUNDS {
+            earlier = passages;
+            passages = self.round();
+            // What goes the same ways comes to the same end.
+            if is_same(&passages, &earlier) || self.is_exhausted() || self.stop.stopped() {
+                break;
             }
         }
-        // What callers passed in the last round; this round's callers may know more.
-        let contexts = std::mem::take(&mut self.contexts);
-        for index in 0..self.program.procedures.len() {
-            let parameters = self.program.procedure(index).map_or(0, |procedure| procedure.parameters.len());
-            let contexts = contexts.get(&index);
-            let mut sets = contexts.map(|contexts| contexts.known.clone()).unwrap_or_default();
-            if sets.is_empty() || contexts.is_some_and(|contexts| contexts.has_unknown) {
-                sets.push(vec![Value::Parameter; parameters]);
+        let shared = kept_texts(self.memory.globals());
+        self.add_texts(shared);
+        let (is_exhausted, is_cut) = (self.is_exhausted(), self.count >= MAX_CALLS);
+        let Self { memory, texts, walks, .. } = self;
+        drop(memory);
+        if !is_exhausted {
+            // The round before may have computed what the last one no longer could.
+            earlier.clear();
+        }
+        let mut calls = Vec::new();
+        for passage in passages.into_iter().chain(earlier) {
+            match Rc::try_unwrap(passage) {
+                Ok(passage) => calls.extend(passage.found.calls),
+                Err(shared) => calls.extend(shared.found.calls.iter().cloned()),
             }
+        }
+        Trace { calls, texts, is_cut, walks }
+    }
+
+    /// Goes through everything once.
+    fn round(&mut self) -> Vec<Rc<Passage<'a>>> {
+        (self.count, self.noted) = (0, 0);
+        let contexts = self.memory.contexts();
+        let mut passages = Vec::with_capacity(self.program.modules.len().saturating_add(contexts.len()));
+        for module in 0..self.program.modules.len() {
+            let nothing = self.memory.nothing();
+            passages.push(self.passage((module, None), &nothing));
+        }
+        for ((module, _), (index, sets)) in self.program.procedures.iter().zip(contexts.into_iter().enumerate()) {
             let start = self.steps;
             for arguments in sets {
-                self.procedure(index, &arguments);
+                passages.push(self.passage((*module, Some(index)), &arguments));
                 if self.is_exhausted() || self.steps.saturating_sub(start) > MAX_CONTEXT_STEPS {
                     // Once is enough to see each call.
                     break;
                 }
             }
         }
-        self.knowledge() != known
+        passages
     }
 
-    fn knowledge(&self) -> [usize; 4] {
-        let results = self.results.values().filter(|value| value.is_known()).count();
-        let contexts = self.contexts.values().map(|contexts| contexts.known.len()).sum();
-        let unknown = self.contexts.values().filter(|contexts| contexts.has_unknown).count();
-        let globals = self.globals.values().filter(|value| value.is_known()).count();
-        [results, contexts, unknown, globals]
-    }
-
-    fn procedure(&mut self, index: usize, arguments: &[Value]) {
-        let program = self.program;
-        let (Some((module, _)), Some(procedure)) = (program.procedures.get(index), program.procedure(index)) else {
-            return;
+    /// Walks through a place, or repeats an earlier passage where walking would come to the same.
+    fn passage(&mut self, place: Place, arguments: &Rc<Arguments>) -> Rc<Passage<'a>> {
+        let earlier = self.memory.repeatable(place, arguments);
+        let Some(earlier) = earlier.filter(|earlier| !self.is_thorough && self.has_room_for(&earlier.found)) else {
+            return self.walk(place, arguments);
         };
-        self.place = (*module, Some(index));
+        self.memory.repeat(&earlier);
+        // It counts as walked, so that the limits mean the same.
+        let Found { calls, noted, steps } = &earlier.found;
+        self.steps = self.steps.saturating_add(*steps);
+        self.noted = self.noted.saturating_add(*noted);
+        self.count = self.count.saturating_add(calls.len());
+        earlier
+    }
+
+    /// Whether no limit is reached by finding the same again.
+    fn has_room_for(&self, found: &Found) -> bool {
+        self.steps.saturating_add(found.steps) < MAX_STEPS
+            && self.noted.saturating_add(found.noted) < MAX_NOTED
+            && self.count.saturating_add(found.calls.len()) < MAX_CALLS
+    }
+
+    fn walk(&mut self, place: Place, arguments: &Rc<Arguments>) -> Rc<Passage<'a>> {
+        let program = self.program;
+        let (steps, noted) = (self.steps, self.noted);
+        self.walks = self.walks.saturating_add(1);
+        self.place = place;
         self.with.clear();
         self.locals.clear();
-        self.result = Value::Unknown;
-        for (number, name) in procedure.parameters.iter().enumerate() {
-            self.locals.insert(name, arguments.get(number).cloned().unwrap_or_default());
+        self.memory.begin();
+        match place.1.and_then(|index| program.procedure(index)) {
+            Some(procedure) => {
+                for (number, name) in procedure.parameters.iter().enumerate() {
+                    self.locals.insert(name, arguments.value(number));
+                }
+                self.loop_limit = self.steps.saturating_add(MAX_LOOP_STEPS).min(MAX_STEPS);
+                self.walk_body(&procedure.body);
+            }
+            None => {
+                let declarations = program.modules.get(place.0).map(|(_, code)| code.declarations.as_slice());
+                declarations.into_iter().flatten().for_each(|statement| self.declaration(statement));
+            }
         }
-        self.loop_limit = self.steps.saturating_add(MAX_LOOP_STEPS).min(MAX_STEPS);
-        self.walk_body(&procedure.body);
         let result = std::mem::take(&mut self.result);
-        self.keep_texts(&result);
-        self.results.insert((index, key(arguments)), result);
+        if place.1.is_some() {
+            self.keep_texts(&result);
+        }
+        let calls = std::mem::take(&mut self.calls);
+        let (steps, noted) = (self.steps.saturating_sub(steps), self.noted.saturating_sub(noted));
+        let is_whole = self.has_room_for(&Found::default()) && !self.stop.stopped();
+        self.memory.end(place, arguments, Found { calls, noted, steps }, result, is_whole)
     }
 
     /// Keeps what is computed once a procedure ends and says something beside any call.
@@ -495,7 +534,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
 
     fn bare_call(&mut self, statement: Statement<'t, 'a>, name: &str) {
         if self.program.by_name.contains_key(name) {
-            self.call_procedure(name, &[]);
+            self.call_procedure(name, Vec::new());
         } else {
             self.note(statement, "", name, Vec::new());
         }
@@ -508,10 +547,7 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         if own.is_some_and(|own| own.name.lower == name) {
             self.result = value;
         } else if procedure.is_none() || (self.program.shared.contains(name) && !self.locals.contains_key(name)) {
-            // What is known is kept when another procedure assigns what is not.
-            if value.is_known() || !self.globals.get(name).is_some_and(Value::is_known) {
-                self.globals.insert(name, value);
-            }
+            self.memory.assign(name, value, self.place);
         } else {
             self.locals.insert(name, value);
         }
@@ -543,9 +579,10 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         self.steps = self.steps.saturating_add(value.size() / TEXT_PER_STEP);
     }
 
-    fn variable(&mut self, name: &str) -> Option<Value> {
+    fn variable(&mut self, name: &'a str) -> Option<Value> {
+        let is_exhausted = self.is_exhausted();
         let value = self.value_of(name)?;
-        if self.is_exhausted() && value.size() > TEXT_PER_STEP {
+        if is_exhausted && value.size() > TEXT_PER_STEP {
             return Some(Value::Unknown);
         }
         let value = value.clone();
@@ -553,18 +590,18 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         Some(value)
     }
 
-    fn value_of(&self, name: &str) -> Option<&Value> {
+    fn value_of(&mut self, name: &'a str) -> Option<&Value> {
         let (_, procedure) = self.place;
         let own = procedure.and_then(|index| self.program.procedure(index));
         if own.is_some_and(|own| own.name.lower == name) {
             return Some(&self.result);
         }
-        self.locals.get(name).or_else(|| self.globals.get(name))
+        self.locals.get(name).or_else(|| self.memory.global(name, self.place))
     }
 
     /// Notes a call, if its name matters.
     fn note(&mut self, statement: &[Token<'a>], class: &str, name: &str, arguments: Vec<Value>) {
-        if !(self.matters)(name) || self.calls.len() >= MAX_CALLS {
+        if !(self.matters)(name) || self.count >= MAX_CALLS {
             return;
         }
         let is_full = self.noted >= MAX_NOTED;
@@ -575,38 +612,23 @@ impl<'t, 'a> Walk<'_, 't, 'a> {
         let line = statement.first().map_or(0, |token| token.line);
         let (class, name) = (class.to_owned(), name.to_owned());
         self.calls.push(Call { module, procedure, line, class, name, arguments });
+        self.count = self.count.saturating_add(1);
     }
 
     /// The result of a procedure of the project, if an earlier walk found it.
-    fn call_procedure(&mut self, name: &str, arguments: &[Value]) -> Value {
-        let indices = self.program.by_name.get(name).into_iter().flatten().copied().take(MAX_SAME_NAME);
-        let indices: Vec<usize> = indices.collect();
-        let mut result = Value::Unknown;
-        for index in indices {
-            let contexts = self.contexts.entry(index).or_default();
-            let says_something = arguments.iter().any(|value| value.is_known() && *value != Value::Empty);
-            if !says_something {
-                contexts.has_unknown = true;
-            } else if contexts.known.len() < MAX_CONTEXTS {
-                if contexts.seen.insert(key(arguments)) {
-                    contexts.known.push(arguments.to_vec());
-                }
-            } else {
-                contexts.has_unknown = true;
-            }
-            let parameters = self.program.procedure(index).map_or(0, |procedure| procedure.parameters.len());
-            let unknown = key(&vec![Value::Parameter; parameters]);
-            let found = self.results.get(&(index, key(arguments))).or_else(|| self.results.get(&(index, unknown)));
-            if let Some(found) = found {
-                result = found.clone();
-            }
-        }
+    fn call_procedure(&mut self, name: &str, arguments: Vec<Value>) -> Value {
+        let result = self.memory.call(name, arguments);
         if self.is_exhausted() && result.size() > TEXT_PER_STEP {
             return Value::Unknown;
         }
         self.charge(&result);
-        result
+        Value::clone(&result)
     }
+}
+
+/// Whether two rounds took the same passages.
+fn is_same(one: &[Rc<Passage<'_>>], other: &[Rc<Passage<'_>>]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| Rc::ptr_eq(one, other) || one == other)
 }
 
 /// The texts that say something, in an order of their own.
@@ -652,40 +674,13 @@ fn path_text(tokens: &[Token<'_>]) -> String {
 }
 
 fn cut(text: String) -> String {
+    if text.len() <= MAX_CLASS {
+        return text;
+    }
     match text.char_indices().nth(MAX_CLASS) {
         Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),
         None => text,
     }
-}
-
-/// Identifies a set of arguments.
-fn key(arguments: &[Value]) -> String {
-    let is_nothing = |value: &Value| !value.is_known() || *value == Value::Empty;
-    let mut key = String::new();
-    if !arguments.iter().all(is_nothing) {
-        arguments.iter().for_each(|argument| write_key(argument, &mut key));
-    }
-    key
-}
-
-/// Lengths stand before texts and lists, so that no two sets of arguments have one key.
-fn write_key(value: &Value, key: &mut String) {
-    // A `String` takes everything.
-    let _ = match value {
-        Value::Unknown => write!(key, "u"),
-        Value::Parameter => write!(key, "p"),
-        Value::Empty => write!(key, "e"),
-        Value::Number(number) => write!(key, "n{:x}", number.to_bits()),
-        Value::Text(text) => write!(key, "t{}:{text}", text.len()),
-        Value::Partial(text) => write!(key, "g{}:{text}", text.len()),
-        Value::Object(class) => write!(key, "o{}:{class}", class.len()),
-        // Lists are flat ([`Value::list`]): what is within is no list.
-        Value::List(items) => {
-            let written = write!(key, "l{}", items.len());
-            items.iter().filter(|item| !matches!(item, Value::List(_))).for_each(|item| write_key(item, key));
-            written
-        }
-    };
 }
 
 /// Whether the token is one of these names.
