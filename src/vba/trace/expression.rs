@@ -1,57 +1,64 @@
 //! Expressions ([MS-VBAL] 5.6): operators by precedence, calls and members, without recursion.
 
-use std::ops::Range;
-
+use super::reading::{Callee, NOT, Reading};
 use super::{HIDDEN_OBJECT, MAX_NESTING, OPENED_OBJECT, TEXT_PER_STEP, UNKNOWN_OBJECT, Walk, cut, path_text};
 use crate::vba::code::{self, after};
 use crate::vba::fold::{self, Value};
 use crate::vba::token::{Kind, Token};
 
 impl<'a> Walk<'_, '_, 'a> {
-    /// The values of a list of expressions.
+    /// The values of a list of expressions; one at least.
     pub(super) fn list(&mut self, tokens: &[Token<'a>]) -> Vec<Value> {
+        let mut reading = self.read(tokens);
+        let values = reading.finish().collect();
+        self.reading = reading;
+        values
+    }
+
+    /// The value of an expression: of a list, the first.
+    pub(super) fn value(&mut self, tokens: &[Token<'a>]) -> Value {
+        let mut reading = self.read(tokens);
+        let value = reading.finish().next().unwrap_or_default();
+        self.reading = reading;
+        value
+    }
+
+    fn read(&mut self, tokens: &[Token<'a>]) -> Reading {
         self.steps = self.steps.saturating_add(tokens.len());
-        let mut stack = std::mem::take(&mut self.frames);
-        stack.push(Frame::default());
+        let mut reading = std::mem::take(&mut self.reading);
+        reading.open(None);
         let mut at = 0_usize;
         while let Some(token) = tokens.get(at) {
-            let depth = stack.len();
-            let Some(frame) = stack.last_mut() else { break };
             at = at.saturating_add(1);
             let next = tokens.get(at).map(|token| token.kind);
             match token.kind {
                 Kind::Text(text) => {
-                    frame.operand(Value::Text(unquoted(text.text)));
+                    reading.operand(Value::Text(unquoted(text.text)));
                     self.steps = self.steps.saturating_add(text.text.len() / TEXT_PER_STEP);
                 }
-                Kind::Number(number) => frame.operand(Value::Number(number)),
-                Kind::Date => frame.operand(Value::Unknown),
-                Kind::NamedArgument => {
-                    frame.pop();
-                    frame.has_operand = false;
-                }
+                Kind::Number(number) => reading.operand(Value::Number(number)),
+                Kind::Date => reading.operand(Value::Unknown),
+                Kind::NamedArgument => reading.forget_name(),
                 Kind::End => {}
-                Kind::Sign('(') if depth >= MAX_NESTING => {}
-                Kind::Sign('(') if !frame.has_operand => stack.push(Frame::default()),
+                Kind::Sign('(') if reading.depth() >= MAX_NESTING => {}
+                Kind::Sign('(') if !reading.has_operand() => reading.open(None),
                 Kind::Sign('(') => {
-                    let callee = Callee { receiver: Some(frame.pop()), path: 0..0 };
-                    stack.push(Frame { callee: Some(callee), ..Frame::default() });
+                    let callee = Callee { receiver: Some(reading.pop()), path: 0..0 };
+                    reading.open(Some(callee));
                 }
                 Kind::Sign(')') => {
-                    if stack.len() > 1 {
-                        let closed = stack.pop().unwrap_or_default();
-                        let value = self.close(closed, tokens, at.saturating_sub(1));
-                        if let Some(outer) = stack.last_mut() {
-                            outer.operand(value);
-                        }
+                    if reading.depth() > 1 {
+                        self.close(&mut reading, tokens, at.saturating_sub(1));
                     }
                 }
-                Kind::Sign(',' | ';') => frame.next_argument(),
+                Kind::Sign(',' | ';') => reading.next_argument(),
                 Kind::Sign('.' | '!') => {
                     if matches!(next, Some(Kind::Name(_))) {
-                        let receiver =
-                            if frame.has_operand { frame.pop() } else { self.with.last().cloned().unwrap_or_default() };
-                        at = self.path(tokens, at, Some(receiver), &mut stack);
+                        let receiver = match reading.has_operand() {
+                            true => reading.pop(),
+                            false => self.with.last().cloned().unwrap_or_default(),
+                        };
+                        at = self.path(tokens, at, Some(receiver), &mut reading);
                     }
                 }
                 Kind::Sign(sign) => {
@@ -64,37 +71,31 @@ impl<'a> Walk<'_, '_, 'a> {
                         (sign, _) => (sign, 0),
                     };
                     at = at.saturating_add(length);
-                    frame.operator(operator);
+                    reading.operator(operator);
                 }
-                Kind::Name(name) => match word(name.lower, !frame.has_operand) {
-                    Word::Operator(operator) => frame.operator(operator),
-                    Word::Separator => frame.next_argument(),
+                Kind::Name(name) => match word(name.lower, !reading.has_operand()) {
+                    Word::Operator(operator) => reading.operator(operator),
+                    Word::Separator => reading.next_argument(),
                     Word::Skipped => {}
                     Word::New => {
                         let length = path_length(after(tokens, at));
                         let class = path_text(tokens.get(at..at.saturating_add(length)).unwrap_or_default());
                         at = at.saturating_add(length);
-                        frame.operand(Value::Object(class));
+                        reading.operand(Value::Object(class));
                     }
-                    Word::Operand => at = self.path(tokens, at.saturating_sub(1), None, &mut stack),
+                    Word::Operand => at = self.path(tokens, at.saturating_sub(1), None, &mut reading),
                 },
             }
         }
         // What is left open is closed at the end.
-        while stack.len() > 1 {
-            let closed = stack.pop().unwrap_or_default();
-            let value = self.close(closed, tokens, 0);
-            if let Some(outer) = stack.last_mut() {
-                outer.operand(value);
-            }
+        while reading.depth() > 1 {
+            self.close(&mut reading, tokens, 0);
         }
-        let values = stack.pop().unwrap_or_default().finish();
-        self.frames = stack;
-        values
+        reading
     }
 
-    /// Reads `name.name…` at `start`; opens a frame if arguments follow. Returns what comes next.
-    fn path(&mut self, tokens: &[Token<'a>], start: usize, receiver: Option<Value>, stack: &mut Vec<Frame>) -> usize {
+    /// Reads `name.name…` at `start`, and opens the list of arguments if one follows. Returns what comes next.
+    fn path(&mut self, tokens: &[Token<'a>], start: usize, receiver: Option<Value>, reading: &mut Reading) -> usize {
         let mut at = start;
         while code::name(after(tokens, at)).is_some() {
             at = at.saturating_add(1);
@@ -112,29 +113,30 @@ impl<'a> Walk<'_, '_, 'a> {
         {
             at = at.saturating_add(1);
         }
-        if matches!(tokens.get(at).map(|token| token.kind), Some(Kind::Sign('('))) && stack.len() < MAX_NESTING {
-            stack.push(Frame { callee: Some(callee), ..Frame::default() });
+        if matches!(tokens.get(at).map(|token| token.kind), Some(Kind::Sign('('))) && reading.depth() < MAX_NESTING {
+            reading.open(Some(callee));
             return at.saturating_add(1);
         }
         let value = self.resolve(callee, None, tokens, start);
-        if let Some(frame) = stack.last_mut() {
-            frame.operand(value);
-        }
+        reading.operand(value);
         at
     }
 
-    fn close(&mut self, mut frame: Frame, tokens: &[Token<'a>], at: usize) -> Value {
-        match frame.callee.take() {
+    /// Closes the innermost list of arguments or pair of parentheses: what it is worth is an operand.
+    fn close(&mut self, reading: &mut Reading, tokens: &[Token<'a>], at: usize) {
+        let value = match reading.end() {
             Some(callee) => {
-                let arguments = if frame.values.is_empty() { Vec::new() } else { frame.finish() };
-                self.resolve(callee, Some(arguments), tokens, at)
+                let value = self.resolve(callee, Some(reading.arguments()), tokens, at);
+                reading.close();
+                value
             }
-            None => frame.finish().pop().unwrap_or_default(),
-        }
+            None => reading.close(),
+        };
+        reading.operand(value);
     }
 
     /// What a name, a member or a call with arguments is worth that stands at `at`.
-    fn resolve(&mut self, callee: Callee, arguments: Option<Vec<Value>>, tokens: &[Token<'a>], at: usize) -> Value {
+    fn resolve(&mut self, callee: Callee, arguments: Option<&[Value]>, tokens: &[Token<'a>], at: usize) -> Value {
         let Callee { receiver, path } = callee;
         let mut path = tokens.get(path).unwrap_or_default();
         let at = after(tokens, at);
@@ -146,94 +148,87 @@ impl<'a> Walk<'_, '_, 'a> {
                 path = rest;
             }
         }
-        let text_size: usize = arguments.iter().flatten().map(Value::size).sum();
+        let text_size: usize = arguments.unwrap_or_default().iter().map(Value::size).sum();
         self.steps = self.steps.saturating_add(text_size / TEXT_PER_STEP);
         match (receiver, path) {
             (None, [Token { kind: Kind::Name(name), .. }]) => self.resolve_name(name.lower, arguments, at),
             (None, [Token { kind: Kind::Name(first), .. }, middle @ .., Token { kind: Kind::Name(member), .. }]) => {
                 let (first, member) = (first.lower, member.lower);
                 let base = self.variable(first);
-                if base.is_none() && self.program.is_module(first) && self.program.by_name.contains_key(member) {
+                if base.is_none() && self.program.is_module(first) && self.meaning(member).is_procedure {
                     return self.call_procedure(member, arguments.unwrap_or_default());
                 }
                 let class = match base {
                     Some(Value::Object(class)) => join_class(class, middle),
                     _ => join_class(first.to_owned(), middle),
                 };
-                self.resolve_member(&class, member, arguments, at)
+                self.resolve_member(class, member, arguments.unwrap_or_default(), at)
             }
-            (Some(Value::List(list)), []) => {
-                let index = arguments
-                    .as_ref()
-                    .and_then(|arguments| arguments.first())
-                    .and_then(Value::number)
-                    .and_then(fold::integer);
-                index
-                    .and_then(|index| usize::try_from(index).ok())
-                    .and_then(|index| list.get(index))
-                    .cloned()
-                    .unwrap_or_default()
-            }
+            (Some(Value::List(list)), []) => element(&list, arguments.unwrap_or_default()),
             (Some(receiver), [middle @ .., Token { kind: Kind::Name(member), .. }]) => {
                 let class = match receiver {
                     Value::Object(class) => join_class(class, middle),
                     _ => join_class(UNKNOWN_OBJECT.to_owned(), middle),
                 };
-                self.resolve_member(&class, member.lower, arguments, at)
+                self.resolve_member(class, member.lower, arguments.unwrap_or_default(), at)
             }
             _ => Value::Unknown,
         }
     }
 
-    fn resolve_name(&mut self, name: &'a str, arguments: Option<Vec<Value>>, at: &[Token<'a>]) -> Value {
+    fn resolve_name(&mut self, name: &'a str, arguments: Option<&[Value]>, at: &[Token<'a>]) -> Value {
         let variable = self.variable(name);
         let Some(arguments) = arguments else {
-            if let Some(value) = variable.or_else(|| fold::constant(name)) {
+            if let Some(value) = variable {
                 return value;
             }
-            if self.program.by_name.contains_key(name) {
-                return self.call_procedure(name, Vec::new());
+            let meaning = self.meaning(name);
+            if meaning.is_constant
+                && let Some(value) = fold::constant(name)
+            {
+                return value;
+            }
+            if meaning.is_procedure {
+                return self.call_procedure(name, &[]);
             }
             if let Some(value) = self.placed(name) {
                 return value;
             }
-            self.note(at, "", name, Vec::new());
-            let is_nothing =
-                !self.program.assigned.contains(name) && !self.program.is_module(name) && !is_known_global(name);
-            return if is_nothing { Value::Empty } else { Value::Unknown };
+            if meaning.matters {
+                self.note(at, "", name, &[]);
+            }
+            return if meaning.is_nothing { Value::Empty } else { Value::Unknown };
         };
         if let Some(Value::List(list)) = variable {
-            let index = arguments
-                .first()
-                .and_then(Value::number)
-                .and_then(fold::integer)
-                .and_then(|index| usize::try_from(index).ok());
-            return index.and_then(|index| list.get(index)).cloned().unwrap_or_default();
+            return element(&list, arguments);
         }
-        if self.program.by_name.contains_key(name) {
+        let meaning = self.meaning(name);
+        if meaning.is_procedure {
             return self.call_procedure(name, arguments);
         }
         let value = match name {
             "createobject" => arguments.first().map_or(Value::Unknown, |class| created(class, HIDDEN_OBJECT)),
             // `GetObject(, class)` asks for a running one.
-            "getobject" => match arguments.as_slice() {
+            "getobject" => match arguments {
                 [Value::Unknown, class, ..] | [class] => created(class, OPENED_OBJECT),
                 [class, ..] => created(class, OPENED_OBJECT),
                 [] => Value::Unknown,
             },
             _ if self.is_exhausted() => Value::Unknown,
-            _ => fold::call(name, &arguments).unwrap_or_default(),
+            _ => fold::call(name, arguments).unwrap_or_default(),
         };
         self.charge(&value);
-        self.note(at, "", name, arguments);
+        if meaning.matters {
+            self.note(at, "", name, arguments);
+        }
         value
     }
 
-    fn resolve_member(&mut self, class: &str, member: &str, arguments: Option<Vec<Value>>, at: &[Token<'a>]) -> Value {
-        let arguments = arguments.unwrap_or_default();
+    fn resolve_member(&mut self, class: String, member: &'a str, arguments: &[Value], at: &[Token<'a>]) -> Value {
+        let meaning = self.meaning(member);
         // A class module of the project may have such a member.
-        if self.program.by_name.contains_key(member) {
-            let result = self.call_procedure(member, arguments.clone());
+        if meaning.is_procedure {
+            let result = self.call_procedure(member, arguments);
             if result.is_known() {
                 return result;
             }
@@ -244,14 +239,17 @@ impl<'a> Walk<'_, '_, 'a> {
             && let Some(target) = arguments.first().and_then(Value::target)
             && self.program.by_name.contains_key(target.as_str())
         {
-            let result = self.call_procedure(&target, arguments.get(1..).unwrap_or_default().to_vec());
-            self.note(at, class, member, arguments);
+            let result = self.call_procedure(&target, arguments.get(1..).unwrap_or_default());
+            self.note(at, &class, member, arguments);
             return result;
         }
         if member == "startuppath" || member == "altstartuppath" {
             return Value::Text("%APPDATA%\\Microsoft\\Excel\\XLSTART".to_owned());
         }
-        let value = match (class, member) {
+        if meaning.matters {
+            self.note(at, &class, member, arguments);
+        }
+        match (class.as_str(), member) {
             (UNKNOWN_OBJECT, _) => Value::Unknown,
             ("application.worksheetfunction" | "worksheetfunction", "bitxor" | "bitand" | "bitor") => {
                 let sign = match member {
@@ -265,23 +263,22 @@ impl<'a> Walk<'_, '_, 'a> {
             }
             (_, "createobject") => arguments
                 .first()
-                .and_then(Value::text)
+                .and_then(Value::as_text)
                 .map_or(Value::Unknown, |text| Value::Object(cut(text.to_lowercase()))),
             _ => {
-                let mut path = [class, ".", member].concat();
+                let mut path = class;
+                path.extend([".", member]);
                 let argument = arguments.first().and_then(Value::as_text);
                 if let Some(argument) = argument.filter(|text| !text.is_empty() && text.len() < 60) {
                     path.extend(["(", &argument.to_lowercase(), ")"]);
                 }
                 self.placed(&path).unwrap_or_else(|| Value::Object(cut(path)))
             }
-        };
-        self.note(at, class, member, arguments);
-        value
+        }
     }
 }
 
-impl Walk<'_, '_, '_> {
+impl<'a> Walk<'_, '_, 'a> {
     /// What stands in a form or a property, if that is what the path reads.
     fn placed(&mut self, path: &str) -> Option<Value> {
         let module = self.program.modules.get(self.place.0).map_or("", |(name, _)| name.as_str());
@@ -289,6 +286,42 @@ impl Walk<'_, '_, '_> {
         self.charge(&value);
         (!self.is_exhausted()).then_some(value)
     }
+
+    /// What a name means wherever it stands. Told once, since it takes a few looks.
+    fn meaning(&mut self, name: &'a str) -> Meaning {
+        if let Some(meaning) = self.meanings.get(name) {
+            return *meaning;
+        }
+        let program = self.program;
+        let is_assigned = program.assigned.contains(name);
+        let meaning = Meaning {
+            is_procedure: program.by_name.contains_key(name),
+            is_constant: fold::constant(name).is_some(),
+            is_nothing: !is_assigned && !program.is_module(name) && !is_known_global(name),
+            matters: (self.matters)(name),
+        };
+        self.meanings.insert(name, meaning);
+        meaning
+    }
+}
+
+/// What a name means wherever it stands.
+#[derive(Clone, Copy)]
+pub struct Meaning {
+    /// The project has such a procedure.
+    is_procedure: bool,
+    /// VBA's library has such a constant.
+    is_constant: bool,
+    /// Nobody gives it a value.
+    is_nothing: bool,
+    /// A rule is about its calls.
+    matters: bool,
+}
+
+/// The element of an array.
+fn element(list: &[Value], index: &[Value]) -> Value {
+    let index = index.first().and_then(Value::number).and_then(fold::integer);
+    index.and_then(|index| list.get(usize::try_from(index).ok()?)).cloned().unwrap_or_default()
 }
 
 /// The object that a class or a moniker names, as far as it is known.
@@ -298,105 +331,6 @@ fn created(class: &Value, unknown: &str) -> Value {
         other => other.text().filter(|text| !text.is_empty()).map_or(unknown.to_owned(), |text| text.to_lowercase()),
     };
     Value::Object(cut(class))
-}
-
-/// An expression in the middle of being read: an argument list, or a pair of parentheses.
-#[derive(Default)]
-pub struct Frame {
-    callee: Option<Callee>,
-    /// The arguments that were read, and behind them the operands of the next one.
-    values: Vec<Value>,
-    /// How many were read.
-    arguments: usize,
-    operators: Vec<char>,
-    /// The last thing read was an operand, so an operator or a separator comes next.
-    has_operand: bool,
-}
-
-struct Callee {
-    receiver: Option<Value>,
-    /// Where `name.name…` stands in the list.
-    path: Range<usize>,
-}
-
-/// `-` in front of an operand, and `Not`.
-const NEGATE: char = '~';
-const NOT: char = 'N';
-
-impl Frame {
-    fn operand(&mut self, value: Value) {
-        if self.has_operand {
-            self.next_argument();
-        }
-        self.values.push(value);
-        self.has_operand = true;
-    }
-
-    fn operator(&mut self, operator: char) {
-        if !self.has_operand {
-            match operator {
-                '-' => self.operators.push(NEGATE),
-                NOT => self.operators.push(NOT),
-                _ => {}
-            }
-            return;
-        }
-        while self.operators.last().is_some_and(|top| precedence(*top) >= precedence(operator)) {
-            self.apply();
-        }
-        self.operators.push(operator);
-        self.has_operand = false;
-    }
-
-    /// The last operand of the argument that is being read.
-    fn pop(&mut self) -> Value {
-        if self.values.len() > self.arguments { self.values.pop().unwrap_or_default() } else { Value::Unknown }
-    }
-
-    fn apply(&mut self) {
-        let Some(operator) = self.operators.pop() else { return };
-        let right = self.pop();
-        let value = match operator {
-            NEGATE => right.number().map_or(Value::Unknown, |number| Value::Number(-number)),
-            NOT => right.number().and_then(fold::integer).map_or(Value::Unknown, |number| fold::truth(number == 0)),
-            _ => fold::operate(operator, self.pop(), &right),
-        };
-        self.values.push(value);
-    }
-
-    fn next_argument(&mut self) {
-        while !self.operators.is_empty() {
-            self.apply();
-        }
-        let argument = self.pop();
-        self.values.truncate(self.arguments);
-        self.values.push(argument);
-        self.arguments = self.values.len();
-        self.has_operand = false;
-    }
-
-    fn finish(mut self) -> Vec<Value> {
-        self.next_argument();
-        self.values
-    }
-}
-
-/// [MS-VBAL] 5.6.9.1
-fn precedence(operator: char) -> u8 {
-    match operator {
-        '^' => 13,
-        NEGATE => 12,
-        '*' | '/' => 11,
-        '\\' => 10,
-        '%' => 9,
-        '+' | '-' => 8,
-        '&' => 7,
-        '=' | '<' | '>' | '≤' | '≥' | '≠' | '?' => 6,
-        NOT => 5,
-        'n' => 4,
-        'o' => 3,
-        _ => 2,
-    }
 }
 
 /// What a name in an expression is.
@@ -410,6 +344,7 @@ enum Word {
 
 fn word(name: &str, wants_operand: bool) -> Word {
     match name {
+        _ if name.len() > "addressof".len() => Word::Operand,
         "not" => Word::Operator(NOT),
         "new" if wants_operand => Word::New,
         "byval" | "byref" | "addressof" | "typeof" if wants_operand => Word::Skipped,

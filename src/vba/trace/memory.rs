@@ -4,7 +4,7 @@
 //! what it assigns to globals, what it calls others with and what it returns itself. All of it is noted in a
 //! [`Passage`]. As long as every question has the answer that it had, walking again would do the same again: so
 //! in a later round such a passage is repeated from its note, and only procedures that can learn something are
-//! walked. A large project, where hardly any can, is walked little more than once.
+//! walked. Where hardly any can, a project is walked little more than once, however large it is.
 
 use std::collections::hash_map::Entry;
 use std::hash::{Hash, Hasher};
@@ -32,9 +32,10 @@ pub type Place = (usize, Option<usize>);
 pub struct Arguments(Vec<Value>);
 
 impl Arguments {
-    fn new(values: Vec<Value>) -> Self {
+    /// `None` if nothing of them is known.
+    fn new(values: &[Value]) -> Option<Self> {
         let says_something = values.iter().any(|value| value.is_known() && *value != Value::Empty);
-        Self(if says_something { values } else { Vec::new() })
+        says_something.then(|| Self(values.to_vec()))
     }
 
     /// The value of the parameter at a position.
@@ -79,9 +80,13 @@ fn hash(value: &Value, state: &mut impl Hasher) {
 
 /// Whether two values are the same. Numbers by their bits: what is no number is the same as itself.
 fn is_same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
+    let is_same_item = |(one, other): (&Value, &Value)| match (one, other) {
         (Value::Number(one), Value::Number(other)) => one.to_bits() == other.to_bits(),
         (one, other) => one == other,
+    };
+    match (one, other) {
+        (Value::List(one), Value::List(other)) => one.len() == other.len() && one.iter().zip(other).all(is_same_item),
+        both => is_same_item(both),
     }
 }
 
@@ -103,14 +108,14 @@ pub struct Found {
 
 /// One walk through a place with one set of arguments: what it found, what it asked and what it told.
 #[derive(Debug)]
-pub struct Passage<'a> {
+pub struct Passage<'p> {
     /// What it found.
     pub found: Found,
     /// Globals, each with its value before the first assignment.
-    read: Vec<(&'a str, Option<Rc<Value>>)>,
+    read: Vec<(&'p str, Option<Rc<Value>>)>,
     /// Globals, each with its value after the last assignment.
-    written: Vec<(&'a str, Rc<Value>)>,
-    questions: Vec<Question<'a>>,
+    written: Vec<(&'p str, Rc<Value>)>,
+    questions: Vec<Question<'p>>,
     result: Rc<Value>,
     /// Octets that it keeps.
     size: usize,
@@ -131,8 +136,9 @@ impl PartialEq for Passage<'_> {
 
 /// A call of procedures of the project.
 #[derive(Debug, PartialEq)]
-struct Question<'a> {
-    name: &'a str,
+struct Question<'p> {
+    /// Those that the name may mean.
+    procedures: &'p [usize],
     arguments: Rc<Arguments>,
     answer: Rc<Value>,
 }
@@ -147,9 +153,9 @@ struct Contexts {
 
 /// What is known of a place.
 #[derive(Debug, Default)]
-struct Known<'a> {
+struct Known<'p> {
     /// The last passage with each set of arguments.
-    passages: HashMap<Rc<Arguments>, Rc<Passage<'a>>>,
+    passages: HashMap<Rc<Arguments>, Rc<Passage<'p>>>,
     /// What this round's callers pass.
     contexts: Contexts,
 }
@@ -167,14 +173,14 @@ struct Global {
 pub struct Memory<'p, 't, 'a> {
     program: &'p Program<'t, 'a>,
     globals: HashMap<&'a str, Global>,
-    declarations: Vec<Known<'a>>,
-    procedures: Vec<Known<'a>>,
+    declarations: Vec<Known<'p>>,
+    procedures: Vec<Known<'p>>,
     /// The passage that is being made: its number from 1, and its notes.
     number: usize,
-    read: Vec<(&'a str, Option<Rc<Value>>)>,
-    written: Vec<&'a str>,
-    questions: Vec<Question<'a>>,
-    asked: HashSet<(&'a str, Rc<Arguments>)>,
+    read: Vec<(&'p str, Option<Rc<Value>>)>,
+    written: Vec<&'p str>,
+    questions: Vec<Question<'p>>,
+    asked: HashSet<(usize, Rc<Arguments>)>,
     /// Octets that passages keep.
     kept: usize,
     nothing: Rc<Arguments>,
@@ -236,8 +242,8 @@ impl<'p, 't, 'a> Memory<'p, 't, 'a> {
         found: Found,
         result: Value,
         is_whole: bool,
-    ) -> Rc<Passage<'a>> {
-        let value = |name: &&'a str| Some((*name, self.globals.get(name)?.value.clone()?));
+    ) -> Rc<Passage<'p>> {
+        let value = |name: &&'p str| Some((*name, self.globals.get(*name)?.value.clone()?));
         let written: Vec<(&str, Rc<Value>)> = self.written.iter().filter_map(value).collect();
         let texts = written.iter().map(|(_, value)| value.size());
         let size: usize = texts.chain(self.questions.iter().map(|question| question.arguments.size())).sum();
@@ -258,17 +264,17 @@ impl<'p, 't, 'a> Memory<'p, 't, 'a> {
     }
 
     /// The last passage through a place with these arguments, if walking again would do the same again.
-    pub fn repeatable(&mut self, place: Place, arguments: &Arguments) -> Option<Rc<Passage<'a>>> {
+    pub fn repeatable(&mut self, place: Place, arguments: &Arguments) -> Option<Rc<Passage<'p>>> {
         let passage = Rc::clone(self.known(place)?.passages.get(arguments)?);
         let is_unchanged = |(name, then): &(&str, Option<Rc<Value>>)| {
-            let now = self.globals.get(name).and_then(|global| global.value.as_ref());
+            let now = self.globals.get(*name).and_then(|global| global.value.as_ref());
             match (then, now) {
                 (Some(then), Some(now)) => is_same_shared(then, now),
                 (then, now) => then.is_none() && now.is_none(),
             }
         };
-        let is_answered_alike = |question: &Question<'a>| {
-            is_same_shared(&self.answer(question.name, &question.arguments), &question.answer)
+        let is_answered_alike = |question: &Question<'p>| {
+            is_same_shared(&self.answer(question.procedures, &question.arguments), &question.answer)
         };
         let stands = passage.is_whole
             && passage.read.iter().all(is_unchanged)
@@ -277,12 +283,12 @@ impl<'p, 't, 'a> Memory<'p, 't, 'a> {
     }
 
     /// Does what walking would do once more.
-    pub fn repeat(&mut self, passage: &Passage<'a>) {
+    pub fn repeat(&mut self, passage: &Passage<'p>) {
         for question in &passage.questions {
-            self.pass(question.name, &question.arguments);
+            self.pass(question.procedures, &question.arguments);
         }
         for (name, value) in &passage.written {
-            if let Some(global) = self.globals.get_mut(name) {
+            if let Some(global) = self.globals.get_mut(*name) {
                 global.value = Some(Rc::clone(value));
             }
         }
@@ -322,30 +328,30 @@ impl<'p, 't, 'a> Memory<'p, 't, 'a> {
     }
 
     /// Calls the procedures of this name: what they return, as far as an earlier walk found it.
-    pub fn call(&mut self, name: &str, arguments: Vec<Value>) -> Rc<Value> {
-        let Some((name, _)) = self.program.by_name.get_key_value(name) else { return Rc::clone(&self.unknown) };
-        let arguments = Arguments::new(arguments);
-        let arguments = if arguments.0.is_empty() { Rc::clone(&self.nothing) } else { Rc::new(arguments) };
-        let answer = self.answer(name, &arguments);
-        if self.asked.insert((*name, Rc::clone(&arguments))) {
-            self.pass(name, &arguments);
-            self.questions.push(Question { name, arguments, answer: Rc::clone(&answer) });
+    pub fn call(&mut self, name: &str, arguments: &[Value]) -> Rc<Value> {
+        let procedures = self.program.by_name.get(name).map(Vec::as_slice).unwrap_or_default();
+        let procedures = procedures.get(..MAX_SAME_NAME).unwrap_or(procedures);
+        let Some(first) = procedures.first() else { return Rc::clone(&self.unknown) };
+        let arguments = Arguments::new(arguments).map_or_else(|| Rc::clone(&self.nothing), Rc::new);
+        let answer = self.answer(procedures, &arguments);
+        if self.asked.insert((*first, Rc::clone(&arguments))) {
+            self.pass(procedures, &arguments);
+            self.questions.push(Question { procedures, arguments, answer: Rc::clone(&answer) });
         }
         answer
     }
 
-    fn answer(&self, name: &str, arguments: &Arguments) -> Rc<Value> {
-        let found = self.meant(name).filter_map(|index| {
-            let passages = &self.procedures.get(index)?.passages;
+    fn answer(&self, procedures: &[usize], arguments: &Arguments) -> Rc<Value> {
+        let found = procedures.iter().rev().find_map(|index| {
+            let passages = &self.procedures.get(*index)?.passages;
             passages.get(arguments).or_else(|| passages.get(&self.nothing))
         });
-        Rc::clone(found.last().map_or(&self.unknown, |passage| &passage.result))
+        Rc::clone(found.map_or(&self.unknown, |passage| &passage.result))
     }
 
-    /// Lets the procedures of this name be walked with these arguments in the next round.
-    fn pass(&mut self, name: &str, arguments: &Rc<Arguments>) {
-        let program = self.program;
-        for index in program.by_name.get(name).into_iter().flatten().take(MAX_SAME_NAME) {
+    /// Lets these procedures be walked with these arguments in the next round.
+    fn pass(&mut self, procedures: &[usize], arguments: &Rc<Arguments>) {
+        for index in procedures {
             let Some(Known { contexts, .. }) = self.procedures.get_mut(*index) else { continue };
             if arguments.0.is_empty() {
                 contexts.has_unknown = true;
@@ -359,12 +365,7 @@ impl<'p, 't, 'a> Memory<'p, 't, 'a> {
         }
     }
 
-    /// The procedures that a call of this name may mean.
-    fn meant(&self, name: &str) -> impl Iterator<Item = usize> {
-        self.program.by_name.get(name).into_iter().flatten().copied().take(MAX_SAME_NAME)
-    }
-
-    fn known(&mut self, (module, procedure): Place) -> Option<&mut Known<'a>> {
+    fn known(&mut self, (module, procedure): Place) -> Option<&mut Known<'p>> {
         match procedure {
             Some(index) => self.procedures.get_mut(index),
             None => self.declarations.get_mut(module),

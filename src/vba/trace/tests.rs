@@ -5,6 +5,7 @@ use crate::finding;
 use crate::knowledge::Knowledge;
 use crate::limits::Limits;
 use crate::scan::{Input, scan};
+use crate::vba::code;
 use crate::vba::token::{self, Source};
 
 /// Walks once more through everything that was repeated, in every round: the result must be the same.
