@@ -1,5 +1,7 @@
 //! Formulas as trees, whatever the notation of the file was, and as text for people.
 
+use std::ops::Range;
+
 use super::workbook::{Address, Area, Place};
 
 /// Nodes of a formula that are kept; Excel takes 8192 characters.
@@ -11,6 +13,8 @@ const MAX_SHOWN: usize = 400;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expression {
     nodes: Vec<Node>,
+    /// The arguments of all nodes, by their numbers.
+    arguments: Vec<usize>,
 }
 
 /// A node of a formula.
@@ -18,8 +22,16 @@ pub struct Expression {
 pub struct Node {
     /// What it is.
     pub op: Op,
-    /// Its arguments, by their numbers.
-    pub arguments: Vec<usize>,
+    /// Where its arguments stand among all ([`Expression::arguments`]).
+    pub arguments: Range<usize>,
+}
+
+impl Node {
+    /// Whether it stands for itself: neither arguments nor a name make something else of it.
+    pub fn is_leaf(&self) -> bool {
+        let is_value = matches!(self.op, Op::Number(_) | Op::Text(_) | Op::Bool(_) | Op::Missing | Op::Reference(_));
+        is_value && self.arguments.is_empty()
+    }
 }
 
 /// What a node is.
@@ -171,12 +183,17 @@ impl Reference {
 impl Expression {
     /// A formula of one node.
     pub fn constant(op: Op) -> Self {
-        Self { nodes: vec![Node { op, arguments: Vec::new() }] }
+        Self { nodes: vec![Node { op, arguments: 0..0 }], arguments: Vec::new() }
     }
 
     /// The node of this number.
     pub fn node(&self, number: usize) -> Option<&Node> {
         self.nodes.get(number)
+    }
+
+    /// The arguments of a node, by their numbers.
+    pub fn arguments(&self, node: &Node) -> &[usize] {
+        self.arguments.get(node.arguments.clone()).unwrap_or_default()
     }
 
     /// The number of the node that is the whole formula.
@@ -199,7 +216,7 @@ impl Expression {
         let mut texts: Vec<String> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let mut arguments: Vec<String> = Vec::with_capacity(node.arguments.len());
-            for number in &node.arguments {
+            for number in self.arguments(node) {
                 arguments.extend(texts.get_mut(*number).map(std::mem::take));
             }
             texts.push(clip(shown(&node.op, &arguments, sheets)));
@@ -263,28 +280,26 @@ fn offset(coordinate: Coordinate) -> String {
 #[derive(Debug, Default)]
 pub struct Builder {
     nodes: Vec<Node>,
+    arguments: Vec<usize>,
     open: Vec<usize>,
 }
 
 impl Builder {
     /// Adds something without arguments.
     pub fn push(&mut self, op: Op) -> Option<()> {
-        self.add(op, Vec::new())
+        self.apply(op, 0)
     }
 
     /// Adds something whose arguments are the last `count`. `None` if there are fewer, or no room.
     pub fn apply(&mut self, op: Op, count: usize) -> Option<()> {
         let from = self.open.len().checked_sub(count)?;
-        let arguments = self.open.split_off(from);
-        self.add(op, arguments)
-    }
-
-    fn add(&mut self, op: Op, arguments: Vec<usize>) -> Option<()> {
+        let first = self.arguments.len();
+        self.arguments.extend(self.open.drain(from..));
         if self.nodes.len() >= MAX_NODES {
             return None;
         }
         self.open.push(self.nodes.len());
-        self.nodes.push(Node { op, arguments });
+        self.nodes.push(Node { op, arguments: first..self.arguments.len() });
         Some(())
     }
 
@@ -296,6 +311,6 @@ impl Builder {
     /// The formula, if it is one.
     pub fn finish(self) -> Option<Expression> {
         let is_whole = self.open.len() == 1 && self.open.first().copied() == self.nodes.len().checked_sub(1);
-        is_whole.then_some(Expression { nodes: self.nodes })
+        is_whole.then_some(Expression { nodes: self.nodes, arguments: self.arguments })
     }
 }

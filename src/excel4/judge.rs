@@ -197,7 +197,7 @@ fn pieces(formula: &Expression) -> (usize, usize) {
     for part in formula.nodes() {
         match part.op {
             Op::Binary(Operator::Concat) | Op::Function("CONCATENATE" | "CONCAT") => {
-                let short = part.arguments.iter().filter_map(node).filter(|op| is_piece(op)).count();
+                let short = formula.arguments(part).iter().filter_map(node).filter(|op| is_piece(op)).count();
                 pieces = pieces.saturating_add(short);
             }
             Op::Function("CHAR") => characters = characters.saturating_add(1),

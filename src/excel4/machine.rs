@@ -124,6 +124,8 @@ pub struct Machine<'a> {
     active: Address,
     /// The way that is followed.
     way: Way,
+    /// Room for what is being computed.
+    stacks: (Vec<Value>, Vec<Frame>),
     waiting: VecDeque<(Address, bool)>,
     /// What `waiting` holds.
     queued: HashSet<(Address, bool)>,
@@ -167,6 +169,7 @@ impl<'a> Machine<'a> {
                 arguments: VecDeque::new(),
                 is_reached: false,
             },
+            stacks: (Vec::new(), Vec::new()),
             waiting: VecDeque::new(),
             queued: HashSet::new(),
             done: HashSet::new(),
@@ -357,12 +360,12 @@ impl<'a> Machine<'a> {
 
     /// The value of a formula. Without recursion: what is being computed stands on a stack.
     fn compute(&mut self, formula: &Rc<Expression>) -> Value {
-        let mut values: Vec<Value> = Vec::new();
-        let mut frames = vec![Frame::new(formula.clone(), formula.root(), 0, false)];
+        let (mut values, mut frames) = std::mem::take(&mut self.stacks);
+        frames.push(Frame::new(formula.clone(), formula.root(), 0, false));
         while let Some(frame) = frames.last_mut() {
             let expression = frame.expression.clone();
             let Some(node) = expression.node(frame.node) else { break };
-            if let Some(argument) = node.arguments.get(frame.next).copied() {
+            if let Some(argument) = expression.arguments(node).get(frame.next).copied() {
                 if frame.next == 1
                     && matches!(node.op, Op::Function("IF" | "CHOOSE"))
                     && let Some(condition) = values.get_mut(frame.base)
@@ -377,6 +380,12 @@ impl<'a> Machine<'a> {
                 frame.next = frame.next.saturating_add(1);
                 if taken == Branch::Left {
                     values.push(Value::EMPTY);
+                    continue;
+                }
+                // What stands for itself needs no frame.
+                if let Some(leaf) = expression.node(argument).filter(|node| node.is_leaf()) {
+                    self.charge(1);
+                    values.push(self.checked_apply(&leaf.op, Vec::new()));
                     continue;
                 }
                 let is_unsure = taken == Branch::Perhaps;
@@ -412,23 +421,31 @@ impl<'a> Machine<'a> {
                 frames.push(Frame::new(Rc::new(formula), root, values.len(), is_unsure));
                 continue;
             }
-            let value = if self.nodes >= self.max_nodes {
-                self.run.is_cut = true;
-                Value::UNKNOWN
-            } else {
-                match &node.op {
-                    Op::UserDefined => {
-                        let callee = node.arguments.first().and_then(|callee| expression.node(*callee));
-                        self.user_defined(callee.map(|callee| &callee.op), arguments)
-                    }
-                    op => self.apply(op, arguments),
+            let value = match &node.op {
+                Op::UserDefined if self.nodes < self.max_nodes => {
+                    let callee = expression.arguments(node).first().and_then(|callee| expression.node(*callee));
+                    self.user_defined(callee.map(|callee| &callee.op), arguments)
                 }
+                op => self.checked_apply(op, arguments),
             };
             frames.pop();
             self.unsure = self.unsure.saturating_sub(usize::from(is_unsure));
             values.push(value);
         }
-        values.pop().unwrap_or_default()
+        let value = values.pop().unwrap_or_default();
+        values.clear();
+        frames.clear();
+        self.stacks = (values, frames);
+        value
+    }
+
+    /// What an operation comes to, unless too much was computed before.
+    fn checked_apply(&mut self, op: &Op, arguments: Vec<Value>) -> Value {
+        if self.nodes < self.max_nodes {
+            return self.apply(op, arguments);
+        }
+        self.run.is_cut = true;
+        Value::UNKNOWN
     }
 
     fn apply(&mut self, op: &Op, arguments: Vec<Value>) -> Value {
