@@ -138,13 +138,14 @@ fn local(name: &str) -> &str {
 /// The decoded value of the attribute `name` (its prefix is not looked at).
 pub fn attribute<'a>(attributes: &'a str, name: &str) -> Option<Cow<'a, str>> {
     let mut rest = attributes;
-    while let Some((key, after)) = rest.split_once('=') {
+    while let Some((key, after)) = split_at(rest, b'=') {
         let key = key.trim().rsplit(|c: char| c.is_ascii_whitespace()).next().unwrap_or_default();
         let after = after.trim_start();
-        let quote = after.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let quote = after.bytes().next().filter(|octet| matches!(octet, b'"' | b'\''));
         let (value, left) = match quote {
             Some(quote) => {
-                after.get(1..).unwrap_or_default().split_once(quote).unwrap_or((after.get(1..).unwrap_or_default(), ""))
+                let quoted = after.get(1..).unwrap_or_default();
+                split_at(quoted, quote).unwrap_or((quoted, ""))
             }
             None => after.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((after, "")),
         };
@@ -154,6 +155,12 @@ pub fn attribute<'a>(attributes: &'a str, name: &str) -> Option<Cow<'a, str>> {
         rest = left;
     }
     None
+}
+
+/// What stands in front of an ASCII character, and behind it. Values are short: looking at each octet is quickest.
+fn split_at(text: &str, octet: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|one| one == octet)?;
+    Some((text.get(..at)?, text.get(at.saturating_add(1)..)?))
 }
 
 /// Decodes character references and the few named ones that matter.
