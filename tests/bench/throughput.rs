@@ -1,6 +1,7 @@
 //! What scanning costs: `cargo bench --bench throughput [-- scan|proxy|milter|postfix|idle [MESSAGE]]`.
 //! `MESSAGE` is a part of a message's name (`docm`): only these are measured. Only when asked for:
 //! `isolation` (what scanning in workers adds), `hostile` (what honest mail feels of an attack),
+//! `growth` (documents from 10 KB to 100 MB, by their code and by what lies beside it),
 //! `soak [COUNT]` (nothing is lost, nothing grows; ends with 1 otherwise).
 //!
 //! Every message carries unique attachment bytes, so that no cache can answer. The proxy is measured
@@ -20,6 +21,7 @@ use sekisho::verdict::judge;
 mod common;
 #[path = "../ordeal/formats.rs"]
 mod formats;
+mod growth;
 mod hostile;
 mod isolation;
 mod load;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Some("serve" | "worker") => return sekisho::cli::program::main(formats::all()),
         Some("isolation") => isolation::compare(),
         Some("hostile") => hostile::run(),
+        Some("growth") => growth::run(),
         Some("soak") => return soak::run(wanted),
         Some("relay") => process::relay(wanted),
         Some("scan") => scanning(wanted),
@@ -48,7 +51,9 @@ fn main() -> ExitCode {
         Some("postfix") => postfix::compare(),
         Some("idle") => idle(),
         Some(other) => {
-            panic!("unknown benchmark `{other}`: scan, proxy, milter, postfix, idle, isolation, hostile or soak")
+            panic!(
+                "unknown benchmark `{other}`: scan, proxy, milter, postfix, idle, isolation, hostile, growth or soak"
+            )
         }
         None => {
             scanning("");
