@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::formats::pgp;
 use crate::reader::Reader;
 
 macro_rules! types {
@@ -145,7 +146,7 @@ types! {
     /// ACE.
     Ace = "ace", Unopened;
     /// Outlook's winmail.dat.
-    Tnef = "tnef", Unopened;
+    Tnef = "tnef", Archive;
     /// ISO 9660 or UDF.
     Iso = "iso", DiskImage;
     /// VHD or VHDX.
@@ -166,6 +167,10 @@ types! {
     Lnk = "lnk", Shortcut;
     /// Internet shortcut.
     Url = "url", Shortcut;
+    /// Signed or encrypted content: S/MIME, `.p7m` (RFC 5652).
+    Pkcs7 = "pkcs7", Other;
+    /// An OpenPGP message (RFC 9580).
+    Pgp = "pgp", Other;
     /// HTML.
     Html = "html", Other;
     /// Any other XML.
@@ -369,6 +374,8 @@ fn at_the_start(bytes: &[u8]) -> impl Iterator<Item = FileType> {
         (is_arj(bytes), FileType::Arj),
         (is_bmp(bytes), FileType::Bmp),
         (is_mpeg_audio(bytes), FileType::Av),
+        (is_pkcs7(bytes), FileType::Pkcs7),
+        (pgp::is_message(bytes), FileType::Pgp),
     ];
     start.chain(offset).chain(shaped.into_iter().filter(|(is, _)| *is).map(|(_, t)| t))
 }
@@ -441,6 +448,17 @@ fn is_bmp(bytes: &[u8]) -> bool {
 
 fn is_mpeg_audio(bytes: &[u8]) -> bool {
     matches!(bytes.get(..3), Some([0xff, 0xfb | 0xf3 | 0xf2, rate]) if rate & 0xf0 != 0xf0 && rate & 0xf0 != 0)
+}
+
+/// A sequence that begins with the identifier of a type of content (RFC 5652 3): 1.2.840.113549.1.7 or
+/// 1.2.840.113549.1.9.16.1.
+fn is_pkcs7(bytes: &[u8]) -> bool {
+    const IDENTIFIERS: [&[u8]; 2] =
+        [b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07", b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01"];
+    let Some([0x30, length]) = bytes.first_chunk::<2>() else { return false };
+    // A long length says in its first octet of how many more it is.
+    let start = if *length > 0x80 { usize::from(*length & 0x7f).saturating_add(2) } else { 2 };
+    IDENTIFIERS.iter().any(|identifier| has_at(bytes, start, identifier))
 }
 
 /// Header fields that begin messages; two different ones at the start make a message.
@@ -641,6 +659,9 @@ fn looks_like_zip(bytes: &[u8], known: TypeSet) -> bool {
         || known.has(FileType::OneNote)
         || known.has(FileType::Message)
         || known.has(FileType::Mht)
+        || known.has(FileType::Tnef)
+        || known.has(FileType::Pkcs7)
+        || known.has(FileType::Pgp)
         || known.has_class(Class::Unopened)
         || known.has_class(Class::DiskImage);
     // Without a directory at the end, readers go by the first local header.

@@ -550,6 +550,10 @@ table! {
     DOCUMENT_ENCRYPTED_TOLD = "document-encrypted-told", Uninspected, Medium, Some(Reason::EncryptedDespitePassword), Some("T1027.013"),
         "could not be looked into: the document is encrypted, and the mail tells a password ({evidence})",
         "暗号化された文書で、本文にパスワードが書かれており（{evidence}）", "暗号化された文書で、本文にパスワードが書かれています（{evidence}）";
+    /// Mail that was encrypted for its readers: S/MIME, OpenPGP. No password opens it, and firms that use it do so daily.
+    MAIL_ENCRYPTED = "mail-encrypted", Uninspected, Low, Some(Reason::Encrypted), None,
+        "could not be looked into: it is encrypted for its recipients ({evidence})",
+        "受信者宛てに暗号化されているため検査できず（{evidence}）", "受信者宛てに暗号化されているため検査できませんでした（{evidence}）";
     /// A container of a kind that is not opened.
     CONTAINER_UNSUPPORTED = "container-unsupported", Uninspected, Medium, Some(Reason::Unsupported), None,
         "could not be looked into: containers of this kind are not opened ({evidence})",

@@ -57,8 +57,8 @@ macro_rules! replays {
 }
 
 replays! {
-    cfb config encryption entry excel4 file header markup message milter_codec milter_session mime onenote ooxml rtf smtp_next_hop
-    smtp_session smtp_wire vba_code vba_project worker zip
+    cfb cms config encryption entry excel4 file header markup message milter_codec milter_session mime onenote ooxml rtf smtp_next_hop
+    smtp_session smtp_wire tnef uu vba_code vba_project worker zip
 }
 
 #[test]

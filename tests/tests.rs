@@ -76,5 +76,7 @@ mod verdict;
 mod wall;
 /// Messages over which a worker dies, and the others meanwhile.
 mod workers;
+/// Files in TNEF, Outlook items, encoded text, signed mail and folders.
+mod wrappings;
 /// Archives and packages.
 mod zip;

@@ -12,24 +12,30 @@ pub mod carve;
 pub mod cells;
 pub mod cfb;
 pub mod classes;
+pub mod cms;
+pub mod coded;
 pub mod container;
 pub mod eicar;
 pub mod emf;
 pub mod equation;
 pub mod flat;
 pub mod links;
+pub mod mapi;
 pub mod markup;
+pub mod mbox;
 pub mod message;
 pub mod mht;
 pub mod naming;
 pub mod onenote;
 pub mod ooxml;
 pub mod payload;
+pub mod pgp;
 pub mod rtf;
 pub mod sevenz;
 pub mod shape;
 pub mod sylk;
 pub mod text;
+pub mod tnef;
 pub mod unopened;
 pub mod zip;
 
@@ -56,6 +62,11 @@ pub const TABLE: &[Format] = &[
     cfb::FORMAT,
     flat::FORMAT,
     mht::FORMAT,
+    tnef::FORMAT,
+    coded::FORMAT,
+    cms::FORMAT,
+    pgp::FORMAT,
+    mbox::FORMAT,
     activemime::FORMAT,
     carve::FORMAT,
     onenote::FORMAT,

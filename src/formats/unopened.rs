@@ -31,7 +31,6 @@ mod tests {
         let image = [vec![0; 32769], b"CD001".to_vec()].concat();
         let cases: &[(&[u8], Option<&str>)] = &[
             (b"Rar!\x1a\x07\x01\0", Some("rar")),
-            (b"\x78\x9f\x3e\x22\x01\0", Some("tnef")),
             (&image, Some("iso")),
             (b"%PDF-1.7\n", None),
             (b"{\\rtf1}", None),

@@ -383,24 +383,39 @@ fn mode_and_name(rest: &[u8]) -> Option<&[u8]> {
     ((3..=6).contains(&digits) && !name.is_empty()).then_some(name)
 }
 
+/// Lines of a uuencoded file that may be damaged one behind the other.
+const MAX_BAD_LINES: usize = 3;
+
 fn uu_block(text: &[u8], mut at: usize, name: &[u8]) -> Option<Block> {
     let start = at;
+    let mut end = at;
     let mut bytes = Vec::new();
+    let mut bad = 0_usize;
     while let Some(next) = line(text, at, text.len(), Ends::Lf) {
         let content = text.get(next.text.clone()).unwrap_or_default();
+        at = next.span.end;
         if content.trim_ascii() == b"end" {
-            at = next.span.end;
+            end = at;
             break;
         }
         if content.is_empty() || content.trim_ascii() == b"`" {
-            at = next.span.end;
             continue;
         }
-        let Some(decoded) = uu_line(content) else { break };
-        bytes.extend(decoded);
-        at = next.span.end;
+        if content.starts_with(b"begin ") {
+            // The next file.
+            break;
+        }
+        if let Some(decoded) = uu_line(content) {
+            bytes.extend(decoded);
+            (end, bad) = (at, 0);
+            continue;
+        }
+        bad = bad.saturating_add(1);
+        if bad > MAX_BAD_LINES {
+            break;
+        }
     }
-    (!bytes.is_empty()).then(|| Block { range: start..at, name: name.to_vec(), bytes })
+    (!bytes.is_empty()).then(|| Block { range: start..end, name: name.to_vec(), bytes })
 }
 
 /// One line: a length, then four characters for three octets. Spaces cut off at the end count

@@ -24,6 +24,7 @@ pub mod sink;
 pub mod smtp;
 pub mod soak;
 pub mod station;
+pub mod wrappings;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

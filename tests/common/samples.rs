@@ -8,6 +8,7 @@ use super::excel4::{self, Version};
 use super::office;
 use super::ooxml::{self, Member};
 use super::ovba::ModuleKind;
+use super::wrappings::{self, Place};
 
 /// A message and its expectations.
 pub struct Sample {
@@ -147,6 +148,20 @@ pub fn all() -> Vec<Sample> {
             complete: true,
             findings: &["document-default-password"],
             action: "pass",
+        },
+        Sample {
+            name: "winmail",
+            about: "a document in the winmail.dat of Outlook",
+            message: with_file(
+                "Invoice",
+                "winmail.dat",
+                "application/ms-tnef",
+                &wrappings::tnef("invoice.docm", &macro_document(), Place::Property, &[]),
+            ),
+            verdict: "malicious",
+            complete: true,
+            findings: &["vba-autoexec", "vba-run-program", "lure-enable-content"],
+            action: "quarantine",
         },
         Sample {
             name: "eicar",

@@ -52,6 +52,7 @@ case $target in
     vba_*) words=vba ;;
     milter_*) words=milter ;;
     smtp_*) words=smtp ;;
+    cms | tnef | uu) words=wrappings ;;
     *) words=$target ;;
 esac
 exec "$program" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -max_len="$length" -print_final_stats=1 \

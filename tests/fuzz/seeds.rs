@@ -14,12 +14,14 @@ use sekisho::worker::protocol::{self, Done};
 use crate::common::encrypt::{self, Binary, EXCEL};
 use crate::common::office::{self, ModuleKind};
 use crate::common::ooxml::{self, Member};
+use crate::common::wrappings as wrap;
 use crate::common::{awkward, excel4, milter, ovba, samples};
 
 /// The seeds of a target.
 pub fn of(name: &str) -> Vec<Vec<u8>> {
     match name {
         "cfb" => compound_files(),
+        "cms" => signed(),
         "config" => configurations(),
         "encryption" => encrypted(),
         "entry" => entries(),
@@ -38,12 +40,51 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
             .to_vec(),
         "smtp_next_hop" => next_hops(),
         "smtp_session" | "smtp_wire" => smtp_dialogs(),
+        "tnef" => items(),
+        "uu" => coded(),
         "vba_code" => SOURCES.iter().map(|source| source.as_bytes().to_vec()).collect(),
         "vba_project" => projects(),
         "worker" => reports(),
         "zip" => archives(),
         _ => Vec::new(),
     }
+}
+
+/// Outlook's containers, behind their signature and key.
+fn items() -> Vec<Vec<u8>> {
+    let text =
+        [wrap::property(0x1E, 0x1000, b"a\0"), wrap::property(0x102, 0x1009, &wrap::rtf_compressed(b"{\\rtf1 a}"))];
+    let nested = wrap::tnef("a.js", b"WScript.Echo(1)", wrap::Place::Property, &[]);
+    [
+        wrap::tnef("a.txt", b"text", wrap::Place::Attribute, &text),
+        wrap::tnef("Forwarded", &nested, wrap::Place::Object, &[]),
+        nested,
+    ]
+    .map(|item| item[6..].to_vec())
+    .to_vec()
+}
+
+/// Encoded files in texts.
+fn coded() -> Vec<Vec<u8>> {
+    let file = b"WScript.Echo(1)";
+    let mut texts: Vec<Vec<u8>> =
+        [wrap::uuencoded, wrap::yenc, wrap::binhex].iter().map(|encode| encode("a.js", file)).collect();
+    texts.push(b"begin-base64 644 a.js\nV1NjcmlwdA==\n====\n".to_vec());
+    texts.push(wrap::armoured(&wrap::literal("a.js", file)));
+    texts.push(wrap::mbox(&[b"Subject: a\n\na\n".to_vec(), b"Subject: b\n\nb\n".to_vec()]));
+    texts
+}
+
+/// Signed and encrypted content, and packets.
+fn signed() -> Vec<Vec<u8>> {
+    let cms = [wrap::signed(b"Content-Type: text/plain\r\n\r\na", true), wrap::detached(), wrap::enveloped()];
+    let identifier = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07";
+    let behind = cms.iter().filter_map(|file| {
+        let at = memchr::memmem::find(file, identifier)?;
+        Some(file[at + identifier.len()..].to_vec())
+    });
+    let packets = [wrap::compressed(1, &wrap::literal("a", b"text")), wrap::pgp_encrypted()];
+    behind.chain(packets.iter().map(|packets| [&[0][..], packets].concat())).collect()
 }
 
 /// Macros in every form.
@@ -117,6 +158,8 @@ fn compound_files() -> Vec<Vec<u8>> {
             .stream("/EncryptionInfo", &[4, 0, 4, 0])
             .stream("/EncryptedPackage", &[7; 64])
             .finish(),
+        wrap::msg("a.txt", b"text", 0),
+        wrap::msg("a.txt", b"text", 2),
     ]
 }
 

@@ -2,18 +2,22 @@
 //! ([MS-OLEDS] 2.3.6), attachments of Outlook items ([MS-OXMSG] 2.2.2), objects of
 //! presentations ([MS-PPT] 2.10.34).
 //!
-//! Storages are not taken out: what an embedded workbook or message keeps in its own storages
-//! belongs to the same directory and is found there.
+//! Messages and objects that Outlook keeps as storages become files of their own (`storage`). Other
+//! storages are not taken out: what an embedded workbook keeps in its own storages belongs to the
+//! same directory and is found there.
 
+use std::collections::HashSet;
 use std::io::Read;
 
 use bytes::Bytes;
 use flate2::read::ZlibDecoder;
 use memchr::memmem;
 
-use super::{CompoundFile, Entry, compound};
+use super::{CompoundFile, Entry, compound, storage};
 use crate::filetype;
 use crate::finding;
+use crate::formats::coded;
+use crate::formats::mapi::{self, Names};
 use crate::formats::payload;
 use crate::limits::Limit;
 use crate::part::{Name, Origin, Part};
@@ -37,9 +41,17 @@ const FILE_STARTS: [&[u8]; 10] = [
 /// Puts everything that is a file of its own on the work list.
 pub fn extract(file: &CompoundFile<'_>, part: &Part, scan: &mut Scan) {
     let mut embedded_sources = Vec::new();
-    for (_, stream) in file.streams() {
+    let nested = nested_items(file, part, scan);
+    for (index, stream) in file.streams() {
         if scan.stopped() || scan.is_full() {
             break;
+        }
+        if nested.contains(&index) {
+            continue;
+        }
+        if stream.is_named("__substg1.0_10090102") && !is_name_list(file, stream) {
+            mapi::rich_text(&file.read(stream, scan.room()), part, scan);
+            continue;
         }
         let child = if stream.name == "\u{1}Ole10Native" {
             ole_native(file.read(stream, scan.room()).into_owned()).map(|child| (Origin::Embedded, child))
@@ -72,12 +84,19 @@ pub fn extract(file: &CompoundFile<'_>, part: &Part, scan: &mut Scan) {
             if stream.size > scan.room() {
                 scan.limit(part, Limit::FileSize);
             }
+            let text = if origin == Origin::Body { child.bytes.clone() } else { Bytes::new() };
             scan.child(part, origin, child);
+            coded::blocks(&text, part, scan);
         }
     }
     for stream in embedded_sources {
         presentation_objects(&file.read(stream, scan.room()), part, scan);
     }
+}
+
+/// Whether a stream belongs to the list of named properties ([MS-OXMSG] 2.2.3), whose streams have names of the same form.
+fn is_name_list(file: &CompoundFile<'_>, stream: &Entry) -> bool {
+    stream.parent.and_then(|storage| file.entries().get(storage)).is_some_and(|s| s.is_named("__nameid_version1.0"))
 }
 
 fn is_file(head: &[u8]) -> bool {
@@ -143,24 +162,44 @@ fn file_name(path: &[u8]) -> Name {
     }
 }
 
+/// [MS-OXMSG] 2.2.2.1: attached messages and objects, each a storage. What stands in one that became a part is
+/// not looked for here any more.
+fn nested_items(file: &CompoundFile<'_>, part: &Part, scan: &mut Scan) -> HashSet<usize> {
+    let mut given = HashSet::new();
+    let mut items: Vec<_> = storage::outermost(file, "__substg1.0_3701000D").into_iter().collect();
+    items.sort_unstable();
+    for (index, inside) in items {
+        if scan.stopped() || scan.is_full() {
+            break;
+        }
+        let Some(item) = file.entries().get(index) else { continue };
+        let Some(bytes) = storage::as_file(file, index, &inside, scan.room()) else {
+            scan.limit(part, Limit::FileSize);
+            continue;
+        };
+        let names = attachment_names(file, item);
+        if scan.child(part, Origin::Attachment, Child { names, bytes: bytes.into(), ..Child::default() }).is_some() {
+            given.extend(inside);
+        }
+    }
+    given
+}
+
 /// [MS-OXMSG] 2.2.2: the attachment's long name, its short one, its title.
 fn attachment_names(file: &CompoundFile<'_>, data: &Entry) -> Vec<Name> {
-    let mut names: Vec<Name> = Vec::new();
+    let mut names = Names::default();
     for property in ["3707", "3704", "3001"] {
         for (kind, is_wide) in [("001F", true), ("001E", false)] {
             let stream = file.stream(data.parent, &format!("__substg1.0_{property}{kind}"));
             let Some(content) = stream.map(|stream| file.read(stream, 4096)) else { continue };
-            let name = if is_wide {
-                Name::plain(wide(&content))
+            if is_wide {
+                names.add(Name::plain(mapi::wide(&content)));
             } else {
-                file_name(content.split(|b| *b == 0).next().unwrap_or_default())
-            };
-            if !name.text.is_empty() && !names.contains(&name) {
-                names.push(name);
+                names.add(file_name(content.split(|b| *b == 0).next().unwrap_or_default()));
             }
         }
     }
-    names
+    names.into_vec()
 }
 
 /// The media type of a stream that holds the text of an Outlook item ([MS-OXCMSG] 2.2.1.58).
@@ -175,13 +214,8 @@ fn message_body(stream: &Entry) -> Option<&'static str> {
 fn body(file: &CompoundFile<'_>, stream: &Entry, declared: &str, scan: &Scan) -> Child {
     let content = file.read(stream, scan.room());
     let is_wide = stream.name.ends_with("001F") || stream.name.ends_with("001f");
-    let bytes = if is_wide { wide(&content).into_bytes() } else { content.into_owned() };
+    let bytes = if is_wide { mapi::wide(&content).into_bytes() } else { content.into_owned() };
     Child { declared: Some(declared.to_owned()), bytes: Bytes::from(bytes), ..Child::default() }
-}
-
-fn wide(bytes: &[u8]) -> String {
-    let units = bytes.chunks_exact(2).filter_map(|two| two.try_into().ok().map(u16::from_le_bytes));
-    char::decode_utf16(units.take_while(|unit| *unit != 0)).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
 }
 
 /// ExOleObjStg records ([MS-PPT] 2.10.34), compressed or not, hold whole compound files: the

@@ -9,6 +9,7 @@ mod compound;
 mod embedded;
 mod encryption;
 mod lost;
+mod storage;
 mod text;
 
 pub use compound::{CompoundFile, Entry, EntryKind, MAGIC};

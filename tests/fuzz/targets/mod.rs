@@ -9,6 +9,7 @@ mod settings;
 mod smtp;
 mod text;
 mod worker;
+mod wrappings;
 
 use std::collections::HashMap;
 
@@ -26,6 +27,7 @@ pub use settings::{config, entry};
 pub use smtp::{smtp_next_hop, smtp_session, smtp_wire};
 pub use text::{file, markup};
 pub use worker::worker;
+pub use wrappings::{cms, tnef, uu};
 
 /// The body of a target: panics if something that must hold does not.
 pub type Body = fn(&[u8]);
@@ -33,6 +35,7 @@ pub type Body = fn(&[u8]);
 /// Every target by its name.
 pub const ALL: &[(&str, Body)] = &[
     ("cfb", cfb),
+    ("cms", cms),
     ("config", config),
     ("encryption", encryption),
     ("entry", entry),
@@ -50,6 +53,8 @@ pub const ALL: &[(&str, Body)] = &[
     ("smtp_next_hop", smtp_next_hop),
     ("smtp_session", smtp_session),
     ("smtp_wire", smtp_wire),
+    ("tnef", tnef),
+    ("uu", uu),
     ("vba_code", vba_code),
     ("vba_project", vba_project),
     ("worker", worker),

@@ -1,0 +1,5 @@
+//! The target `cms`.
+
+#![no_main]
+
+sekisho_fuzz::program!(cms);

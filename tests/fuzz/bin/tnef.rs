@@ -1,0 +1,5 @@
+//! The target `tnef`.
+
+#![no_main]
+
+sekisho_fuzz::program!(tnef);

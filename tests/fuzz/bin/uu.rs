@@ -1,0 +1,5 @@
+//! The target `uu`.
+
+#![no_main]
+
+sekisho_fuzz::program!(uu);
