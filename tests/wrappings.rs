@@ -123,7 +123,12 @@ fn a_document_is_found_in_encoded_text() {
         let letter = [b"Hello\r\n\r\n".to_vec(), text.clone(), b"\r\nBye\r\n".to_vec()].concat();
         found("1/1", PLAIN, &report("a.txt", letter));
         // Beside another one, which is damaged.
-        let two = [encode("a.txt", &[b'x'; 500])[..300].to_vec(), b"\r\n".to_vec(), text].concat();
+        let two = [
+            encode("a.txt", &(0..=255).cycle().take(500).collect::<Vec<u8>>())[..300].to_vec(),
+            b"\r\n".to_vec(),
+            text,
+        ]
+        .concat();
         let report = report("a.txt", two);
         assert!(ids(&report).contains(&"vba-autoexec"), "{report:#?}");
     }
@@ -163,7 +168,7 @@ fn a_document_is_found_in_signed_content() {
     let coded = data_encoding::BASE64.encode(&wrap::signed(&document, true));
     let armour = format!("-----BEGIN PKCS7-----\n{coded}\n-----END PKCS7-----\n");
     found("1/1", PLAIN, &report("invoice.docm.p7m", armour.into_bytes()));
-    honest(&report("smime.p7s", wrap::detached()), 2);
+    honest(&report("smime.p7s", wrap::detached()), 1);
 }
 
 #[test]
@@ -206,7 +211,7 @@ fn honest_files_are_left_in_peace() {
         "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n-----END PGP PUBLIC KEY BLOCK-----\n",
         "From here on\nFrom there: on\n",
     ] {
-        honest(&report("a.txt", text.into()), 2);
+        honest(&report("a.txt", text.into()), 1);
     }
 }
 
@@ -258,7 +263,7 @@ fn what_is_cut_still_gives_what_it_has() {
         let three_quarters = file.len() * 3 / 4;
         let report = report(name, file[..three_quarters].to_vec());
         // Its own content, or the head of the document, is a part all the same.
-        assert!(report.parts.len() > 2, "{name}: {report:#?}");
+        assert!(report.parts.len() > 1, "{name}: {report:#?}");
     }
 }
 

@@ -21,7 +21,7 @@ const MAX_HITS: usize = 1000;
 fn accepts(part: &Part) -> bool {
     // What these carry is taken out of them one by one.
     let types = part.types;
-    let unpacked = [FileType::Ole, FileType::Message, FileType::Mht, FileType::XmlOffice];
+    let unpacked = [FileType::Ole, FileType::Message, FileType::Mht, FileType::XmlOffice, FileType::Pkcs7];
     let opened = unpacked.iter().any(|known| types.has(*known)) || types.has_class(Class::Archive);
     !opened && hits(&part.bytes).next().is_some()
 }

@@ -36,7 +36,10 @@ fn accepts(part: &Part) -> bool {
             // A multipart is no part: one that is a part stands for a message (see `Kind::Encoded`).
             let container = part.declared.as_deref().is_some_and(|declared| declared.starts_with("multipart/"));
             let named = part.extensions().any(|extension| extension == "eml");
-            declared || container || named || part.types.has(FileType::Message) || mime::looks_like_message(&part.bytes)
+            // What is signed is taken out of its wrapping first.
+            let wrapped = part.types.has(FileType::Pkcs7) || part.types.has(FileType::Pgp);
+            let looks = || part.types.has(FileType::Message) || !wrapped && mime::looks_like_message(&part.bytes);
+            declared || container || named || looks()
         }
         Origin::Body | Origin::Embedded => mime::looks_like_message(&part.bytes),
     }

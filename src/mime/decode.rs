@@ -468,6 +468,10 @@ fn y_block(text: &[u8], start: usize, attributes: &[u8]) -> Option<Block> {
     let mut bytes = Vec::new();
     while let Some(next) = line(text, at, text.len(), Ends::Lf) {
         let content = text.get(next.text.clone()).unwrap_or_default();
+        if content.starts_with(b"=ybegin ") {
+            // The next file.
+            break;
+        }
         at = next.span.end;
         if content.starts_with(b"=yend") {
             break;

@@ -148,6 +148,11 @@ impl<'a> CompoundFile<'a> {
         &self.entries
     }
 
+    /// Octets of the whole file.
+    pub(super) fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// Every stream, with its position in [`entries`](Self::entries).
     pub fn streams(&self) -> impl Iterator<Item = (usize, &Entry)> {
         self.entries.iter().enumerate().filter(|(_, entry)| entry.kind == EntryKind::Stream)

@@ -50,7 +50,10 @@ pub fn outermost(file: &CompoundFile<'_>, name: &str) -> HashMap<usize, Vec<usiz
 /// A compound file whose root is the storage at `root`, with the entries at `inside`. `None` if it would have
 /// more than `room` octets.
 pub fn as_file(file: &CompoundFile<'_>, root: usize, inside: &[usize], room: u64) -> Option<Vec<u8>> {
+    // An honest storage has no more octets than the file around it, but for sectors that are not full.
     let entries = file.entries();
+    let padding = (inside.len() as u64).saturating_mul(4096).saturating_add(1 << 16);
+    let room = room.min(file.length().saturating_add(padding));
     let size = |index: &usize| entries.get(*index).map_or(0, |entry| entry.size.min(room));
     // Claims: what is read is no more than that.
     let total: u64 = inside.iter().map(|index| size(index).saturating_add(511)).fold(0, u64::saturating_add);
@@ -59,7 +62,8 @@ pub fn as_file(file: &CompoundFile<'_>, root: usize, inside: &[usize], room: u64
     let room = usize::try_from(room).ok()?;
     let mut directory = Directory::new(entries.get(root)?.clsid);
     let mut places = HashMap::from([(root, 0_usize)]);
-    let mut data: Vec<u8> = Vec::new();
+    // The header takes the place of the sector before number 0.
+    let mut data: Vec<u8> = vec![0; sector];
     let mut chains: Vec<usize> = Vec::new();
     for index in inside {
         let entry = entries.get(*index)?;
@@ -69,7 +73,7 @@ pub fn as_file(file: &CompoundFile<'_>, root: usize, inside: &[usize], room: u64
             length = content.len();
             let sectors = length.div_ceil(sector);
             if sectors > 0 {
-                start = u32::try_from(data.len().checked_div(sector)?).ok()?;
+                start = next_sector(&data, sector)?;
                 data.extend_from_slice(&content);
                 data.resize(data.len().checked_next_multiple_of(sector)?, 0);
                 chains.push(sectors);
@@ -81,17 +85,23 @@ pub fn as_file(file: &CompoundFile<'_>, root: usize, inside: &[usize], room: u64
         let parent = entry.parent.and_then(|parent| places.get(&parent).copied()).unwrap_or(0);
         places.insert(*index, directory.add(entry, parent, start, length)?);
     }
-    let directory_start = u32::try_from(data.len().checked_div(sector)?).ok()?;
+    let directory_start = next_sector(&data, sector)?;
     let listed = directory.finish(sector)?;
     chains.push(listed.len().checked_div(sector)?);
     data.extend_from_slice(&listed);
-    let file = assemble(data, &chains, directory_start, sector)?;
-    (file.len() <= room).then_some(file)
+    assemble(&mut data, &chains, directory_start, sector)?;
+    (data.len() <= room).then_some(data)
 }
 
-/// Header, FAT and sectors. The FAT's sectors stand behind all others.
-fn assemble(data: Vec<u8>, chains: &[usize], directory_start: u32, sector: usize) -> Option<Vec<u8>> {
-    let sectors = data.len().checked_div(sector)?;
+/// The number of the sector that comes next.
+fn next_sector(data: &[u8], sector: usize) -> Option<u32> {
+    u32::try_from(data.len().checked_div(sector)?.checked_sub(1)?).ok()
+}
+
+/// Appends the FAT to header and sectors, and writes the header.
+fn assemble(data: &mut Vec<u8>, chains: &[usize], directory_start: u32, sector: usize) -> Option<()> {
+    let first_fat = next_sector(data, sector)?;
+    let sectors = usize::try_from(first_fat).ok()?;
     let in_one = sector.checked_div(4)?;
     // Each FAT sector has itself as an entry.
     let fat_sectors = sectors.checked_div(in_one.checked_sub(1)?)?.checked_add(1)?;
@@ -107,28 +117,25 @@ fn assemble(data: Vec<u8>, chains: &[usize], directory_start: u32, sector: usize
     }
     fat.resize(sectors.checked_add(fat_sectors)?, FAT_SECTOR);
     fat.resize(fat_sectors.checked_mul(in_one)?, FREE);
-    let first_fat = u32::try_from(sectors).ok()?;
+    fat.iter().for_each(|number| data.extend_from_slice(&number.to_le_bytes()));
 
-    let mut out = MAGIC.to_vec();
-    out.resize(24, 0);
+    let mut header = MAGIC.to_vec();
+    header.resize(24, 0);
     let (version, shift) = if sector == 512 { (3_u16, 9_u16) } else { (4, 12) };
     for word in [0x3E, version, 0xFFFE, shift, 6, 0, 0, 0] {
-        out.extend_from_slice(&word.to_le_bytes());
+        header.extend_from_slice(&word.to_le_bytes());
     }
     let directory_sectors = if sector == 512 { 0 } else { u32::try_from(*chains.last()?).ok()? };
     let fat_count = u32::try_from(fat_sectors).ok()?;
     for number in [directory_sectors, fat_count, directory_start, 0, 4096, END_OF_CHAIN, 0, END_OF_CHAIN, 0] {
-        out.extend_from_slice(&number.to_le_bytes());
+        header.extend_from_slice(&number.to_le_bytes());
     }
     for place in 0..u32::try_from(LISTED).ok()? {
         let number = if place < fat_count { first_fat.checked_add(place)? } else { FREE };
-        out.extend_from_slice(&number.to_le_bytes());
+        header.extend_from_slice(&number.to_le_bytes());
     }
-    out.resize(sector, 0);
-    out.extend_from_slice(&data);
-    drop(data);
-    fat.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
-    Some(out)
+    data.iter_mut().zip(header).for_each(|(place, octet)| *place = octet);
+    Some(())
 }
 
 /// A directory whose siblings form a chain: who reads it entry by entry does not mind.
