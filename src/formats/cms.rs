@@ -6,6 +6,8 @@
 
 pub mod ber;
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use flate2::read::ZlibDecoder;
 use memchr::memmem;
@@ -38,6 +40,18 @@ fn armoured(bytes: &[u8]) -> Option<&[u8]> {
     let head = bytes.get(..4096).unwrap_or(bytes);
     let (start, armour) = ARMOUR.iter().find_map(|armour| Some((memmem::find(head, armour)?, armour)))?;
     bytes.get(start.checked_add(armour.len())?..)
+}
+
+/// Where the content stands that becomes a part, if it is neither compressed nor armoured.
+pub(crate) fn content_range(bytes: &[u8]) -> Option<Range<usize>> {
+    let (kind, rest) = kind(bytes)?;
+    match encapsulated(kind, rest) {
+        Encapsulated::Octets(element) if kind != Kind::Compressed => {
+            let start = (element.content.as_ptr() as usize).checked_sub(bytes.as_ptr() as usize)?;
+            Some(start..start.checked_add(element.content.len())?)
+        }
+        _ => None,
+    }
 }
 
 /// What a content is.

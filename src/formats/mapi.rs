@@ -38,7 +38,7 @@ fn is_short_for(short: &str, long: &str) -> bool {
     let (Some(cut), Some(whole)) = (extension(short), extension(long)) else { return false };
     let stem = short.split('.').next().unwrap_or_default();
     let is_short = stem.chars().count() <= 8 && cut.chars().count() == 3;
-    is_short && whole.starts_with(&cut)
+    is_short && whole.len() > cut.len() && whole.starts_with(&cut)
 }
 
 /// Text of a property in UTF-16, up to its first NUL.

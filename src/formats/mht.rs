@@ -7,7 +7,7 @@
 use memchr::memmem;
 
 use crate::filetype::FileType;
-use crate::formats::{Format, message};
+use crate::formats::{Format, cms, message};
 use crate::mime;
 use crate::part::{Origin, Part};
 use crate::scan::{Child, Scan};
@@ -22,7 +22,12 @@ const FIELDS: [&[u8]; 3] = [b"MIME-Version", b"Mime-Version", b"mime-version"];
 
 fn accepts(part: &Part) -> bool {
     let may_hide = part.origin != Origin::Body && !part.types.has(FileType::Zip) && !part.types.has(FileType::Ole);
-    may_hide && !(message::FORMAT.accepts)(part) && start(&part.bytes).is_some()
+    let found = || start(&part.bytes);
+    // What is signed is read as it was before it was signed.
+    let signed = || if part.types.has(FileType::Pkcs7) { cms::content_range(&part.bytes) } else { None };
+    may_hide
+        && !(message::FORMAT.accepts)(part)
+        && found().is_some_and(|start| signed().is_none_or(|content| !content.contains(&start)))
 }
 
 fn examine(part: &Part, scan: &mut Scan) {
