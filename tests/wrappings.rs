@@ -188,11 +188,14 @@ fn a_document_is_found_in_open_pgp_messages() {
 fn a_document_is_found_in_every_message_of_a_folder() {
     let (bad, good) =
         (with_file("a", PLAIN, "x/y", &macro_document()), with_file("b", "b.docx", "x/y", &honest_document()));
+    let attached = |messages: &[Vec<u8>]| {
+        report_of(Input::message(with_file("Folder", "Inbox", "application/octet-stream", &wrap::mbox(messages))))
+    };
     for messages in [[bad.clone(), good.clone()], [good.clone(), bad]] {
-        let report = report("a", wrap::mbox(&messages));
+        let report = attached(&messages);
         assert!(ids(&report).contains(&"vba-autoexec") && judge(&report).complete, "{report:#?}");
     }
-    let report = report("Inbox", wrap::mbox(&[good.clone(), good.clone(), good]));
+    let report = attached(&[good.clone(), good.clone(), good]);
     let verdict = judge(&report);
     assert!(verdict.level == Level::Clean && verdict.complete, "{report:#?}");
     // The first one as well in the reading as one message.
