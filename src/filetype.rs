@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::formats::pgp;
+use crate::formats::{compress, tar};
 use crate::reader::Reader;
 
 macro_rules! types {
@@ -124,19 +125,21 @@ types! {
     /// ZIP.
     Zip = "zip", Archive;
     /// gzip.
-    Gzip = "gzip", Unopened;
+    Gzip = "gzip", Archive;
     /// bzip2.
-    Bzip2 = "bzip2", Unopened;
+    Bzip2 = "bzip2", Archive;
     /// xz.
-    Xz = "xz", Unopened;
+    Xz = "xz", Archive;
+    /// LZMA alone.
+    Lzma = "lzma", Archive;
     /// Zstandard.
-    Zstd = "zstd", Unopened;
+    Zstd = "zstd", Archive;
     /// RAR 4 or 5.
     Rar = "rar", Unopened;
     /// 7z.
     SevenZip = "7z", Archive;
     /// tar.
-    Tar = "tar", Unopened;
+    Tar = "tar", Archive;
     /// Microsoft cabinet.
     Cab = "cab", Unopened;
     /// LHA / LZH.
@@ -370,6 +373,9 @@ fn at_the_start(bytes: &[u8]) -> impl Iterator<Item = FileType> {
         (is_pe(bytes), FileType::Pe),
         (is_fat_mach_o(bytes), FileType::MachO),
         (is_bzip2(bytes), FileType::Bzip2),
+        (compress::is_lzma(bytes), FileType::Lzma),
+        (is_skippable_zstd(bytes), FileType::Zstd),
+        (is_tar(bytes), FileType::Tar),
         (is_lzh(bytes), FileType::Lzh),
         (is_arj(bytes), FileType::Arj),
         (is_bmp(bytes), FileType::Bmp),
@@ -422,6 +428,25 @@ fn is_bzip2(bytes: &[u8]) -> bool {
     // "BZh", level, then pi as the block's magic, or the root of pi in an empty file.
     matches!(bytes.get(..4), Some([b'B', b'Z', b'h', b'1'..=b'9']))
         && (has_at(bytes, 4, b"\x31\x41\x59\x26\x53\x59") || has_at(bytes, 4, b"\x17\x72\x45\x38\x50\x90"))
+}
+
+fn is_skippable_zstd(bytes: &[u8]) -> bool {
+    // RFC 8878 3.1.2: a frame to be skipped may come first, a true one behind it.
+    let mut reader = Reader::new(bytes);
+    let mut behind = || {
+        let (magic, size) = (reader.u32()?, reader.u32()?);
+        let is = (0x184d_2a50..=0x184d_2a5f).contains(&magic);
+        is.then_some(usize::try_from(size).ok()?.saturating_add(8))
+    };
+    behind().is_some_and(|at| {
+        matches!(bytes.get(at..at.saturating_add(4)), Some([0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18]))
+    })
+}
+
+fn is_tar(bytes: &[u8]) -> bool {
+    // The old format has no magic, but a checksum. GNU tar skips blocks until one fits: 64 KiB of them.
+    tar::is_header(bytes)
+        || head(bytes, 64 << 10).chunks_exact(512).any(|block| has_at(block, 257, b"ustar") && tar::is_header(block))
 }
 
 fn is_lzh(bytes: &[u8]) -> bool {
@@ -663,6 +688,7 @@ fn looks_like_zip(bytes: &[u8], known: TypeSet) -> bool {
         || known.has(FileType::Pkcs7)
         || known.has(FileType::Pgp)
         || known.has_class(Class::Unopened)
+        || known.has_class(Class::Archive)
         || known.has_class(Class::DiskImage);
     // Without a directory at the end, readers go by the first local header.
     if carries {

@@ -14,6 +14,8 @@ pub mod cfb;
 pub mod classes;
 pub mod cms;
 pub mod coded;
+pub mod compress;
+pub mod compressed;
 pub mod container;
 pub mod eicar;
 pub mod emf;
@@ -34,6 +36,7 @@ pub mod rtf;
 pub mod sevenz;
 pub mod shape;
 pub mod sylk;
+pub mod tar;
 pub mod text;
 pub mod tnef;
 pub mod unopened;
@@ -59,6 +62,8 @@ pub const TABLE: &[Format] = &[
     text::FORMAT,
     zip::FORMAT,
     sevenz::FORMAT,
+    compressed::FORMAT,
+    tar::FORMAT,
     cfb::FORMAT,
     flat::FORMAT,
     mht::FORMAT,

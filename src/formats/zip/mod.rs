@@ -8,7 +8,7 @@
 
 mod decrypt;
 pub(crate) mod members;
-mod names;
+pub(crate) mod names;
 mod records;
 pub(crate) mod unpack;
 
