@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::formats::pgp;
 use crate::formats::{compress, tar};
+use crate::formats::{cab, compress, lzh, tar};
 use crate::reader::Reader;
 
 macro_rules! types {
@@ -141,11 +142,11 @@ types! {
     /// tar.
     Tar = "tar", Archive;
     /// Microsoft cabinet.
-    Cab = "cab", Unopened;
+    Cab = "cab", Archive;
     /// LHA / LZH.
-    Lzh = "lzh", Unopened;
+    Lzh = "lzh", Archive;
     /// ARJ.
-    Arj = "arj", Unopened;
+    Arj = "arj", Archive;
     /// ACE.
     Ace = "ace", Unopened;
     /// Outlook's winmail.dat.
@@ -392,7 +393,12 @@ fn elsewhere(bytes: &[u8]) -> impl Iterator<Item = FileType> {
     let pdf = memchr::memmem::find(head(bytes, 1024), b"%PDF-").is_some();
     // A fixed VHD has only a footer: its last sector.
     let vhd = bytes.len().checked_sub(512).is_some_and(|at| has_at(bytes, at, b"conectix"));
-    [(pdf, FileType::Pdf), (vhd, FileType::Vhd)].into_iter().filter(|(is, _)| *is).map(|(_, t)| t)
+    // Programs that unpack themselves carry the archive behind their code, or as a resource.
+    let program = bytes.starts_with(b"MZ");
+    let cab = program && cab::places(bytes).next().is_some();
+    let lzh = program && lzh::find(bytes).is_some();
+    let types = [(pdf, FileType::Pdf), (vhd, FileType::Vhd), (cab, FileType::Cab), (lzh, FileType::Lzh)];
+    types.into_iter().filter(|(is, _)| *is).map(|(_, t)| t)
 }
 
 fn head(bytes: &[u8], size: usize) -> &[u8] {

@@ -86,7 +86,11 @@ fn names_of(part: &Part) -> Vec<Name> {
     // Nobody's file system takes longer ones.
     let header = header.map(|name| names::decode(name.get(..4096).unwrap_or(name), false));
     let mut names: Vec<Name> = header.into_iter().collect();
-    for name in part.names.iter().map(|name| Name::plain(without_suffix(&name.text))) {
+    // A name that says nothing of packing is no second name for what is inside.
+    let has_header = !names.is_empty();
+    let own = part.names.iter().map(|name| (name, without_suffix(&name.text)));
+    let own = own.filter(|(name, without)| !has_header || *without != name.text);
+    for name in own.map(|(_, without)| Name::plain(without)) {
         if !names.iter().any(|known| known.text == name.text) {
             names.push(name);
         }

@@ -7,7 +7,9 @@ use crate::part::Part;
 use crate::scan::Scan;
 
 pub mod activemime;
+pub mod arj;
 pub mod biff12;
+pub mod cab;
 pub mod carve;
 pub mod cells;
 pub mod cfb;
@@ -23,6 +25,7 @@ pub mod equation;
 pub mod flat;
 pub mod links;
 pub mod mapi;
+pub mod lzh;
 pub mod markup;
 pub mod mbox;
 pub mod message;
@@ -64,6 +67,9 @@ pub const TABLE: &[Format] = &[
     sevenz::FORMAT,
     compressed::FORMAT,
     tar::FORMAT,
+    cab::FORMAT,
+    lzh::FORMAT,
+    arj::FORMAT,
     cfb::FORMAT,
     flat::FORMAT,
     mht::FORMAT,
