@@ -57,8 +57,8 @@ macro_rules! replays {
 }
 
 replays! {
-    cfb cms config encryption entry excel4 file header markup message milter_codec milter_session mime onenote ooxml rtf smtp_next_hop
-    smtp_session smtp_wire tnef uu vba_code vba_project worker zip
+    arj cab cfb cms compress config encryption entry excel4 file header lzh markup message milter_codec milter_session
+    mime onenote ooxml rtf smtp_next_hop smtp_session smtp_wire tar tnef uu vba_code vba_project worker zip
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod actions;
 mod allow;
 /// The invariants that a program can check.
 mod architecture;
+/// Archives without passwords.
+mod archives;
 /// Every carrier of macros, and the text that documents show.
 mod carriers;
 /// Compound files, sound and damaged.

@@ -216,7 +216,9 @@ fn is_macro_enabled(types: TypeSet) -> bool {
 /// Whether the content is no document, and starts or unpacks.
 fn starts(types: TypeSet) -> bool {
     let classes = [Class::Program, Class::Shortcut, Class::DiskImage, Class::Unopened];
-    !types.has_class(Class::Document) && classes.iter().any(|class| types.has_class(*class))
+    // A document may be a ZIP, but nothing else that is packed.
+    let packed = types.iter().any(|t| t.class() == Class::Archive && t != FileType::Zip);
+    !types.has_class(Class::Document) && (packed || classes.iter().any(|class| types.has_class(*class)))
 }
 
 /// Whether the content is something that opens, starts or unpacks.

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test program uses its share")]
 #![allow(clippy::print_stderr, reason = "what was skipped, and the logs behind a failure")]
 
+pub mod archives;
 pub mod awkward;
 pub mod bridge;
 pub mod carriers;

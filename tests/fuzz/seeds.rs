@@ -16,12 +16,16 @@ use crate::common::office::{self, ModuleKind};
 use crate::common::ooxml::{self, Member};
 use crate::common::wrappings as wrap;
 use crate::common::{awkward, excel4, milter, ovba, samples};
+use crate::common::{archives, awkward, excel4, milter, ovba, samples};
 
 /// The seeds of a target.
 pub fn of(name: &str) -> Vec<Vec<u8>> {
     match name {
+        "arj" => packed("arj"),
+        "cab" => packed("cab"),
         "cfb" => compound_files(),
         "cms" => signed(),
+        "compress" => packed("gz").into_iter().chain(streams()).collect(),
         "config" => configurations(),
         "encryption" => encrypted(),
         "entry" => entries(),
@@ -29,6 +33,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "file" => named_files(),
         "header" => messages().into_iter().chain(fields()).collect(),
         "message" | "mime" => messages(),
+        "lzh" => packed("lzh"),
         "markup" => pages(),
         "milter_codec" | "milter_session" => milter_dialogs(),
         "onenote" => {
@@ -42,6 +47,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "smtp_session" | "smtp_wire" => smtp_dialogs(),
         "tnef" => items(),
         "uu" => coded(),
+        "tar" => packed("tar"),
         "vba_code" => SOURCES.iter().map(|source| source.as_bytes().to_vec()).collect(),
         "vba_project" => projects(),
         "worker" => reports(),
@@ -85,6 +91,19 @@ fn signed() -> Vec<Vec<u8>> {
     });
     let packets = [wrap::compressed(1, &wrap::literal("a", b"text")), wrap::pgp_encrypted()];
     behind.chain(packets.iter().map(|packets| [&[0][..], packets].concat())).collect()
+/// Archives whose names end so.
+fn packed(suffix: &str) -> Vec<Vec<u8>> {
+    let all = archives::all("a.txt", b"A text of some, some, some length.");
+    all.into_iter().filter(|(name, _)| name.ends_with(suffix)).map(|(_, bytes)| bytes).collect()
+}
+
+/// Small streams of the methods that the tests have no packer for.
+fn streams() -> Vec<Vec<u8>> {
+    const LZMA: &[u8] = b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0\x24\x19\x49\x98\x6f\x16\x02\x8c\xe8\xe6\x5b\xb1\x47\xc6\xce\xb7\x63\xff\xff\x3c\xac\0\0";
+    // A raw block behind a frame to be skipped.
+    const ZSTD: &[u8] = b"\x50\x2a\x4d\x18\x02\0\0\0ab\x28\xb5\x2f\xfd\x20\x05\x29\0\0hello";
+    const BZIP2: &[u8] = b"BZh9\x17\x72\x45\x38\x50\x90\0\0\0\0";
+    [LZMA, ZSTD, BZIP2, b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4\x46"].map(<[u8]>::to_vec).to_vec()
 }
 
 /// Macros in every form.

@@ -7,6 +7,7 @@ use sekisho::excel4::{biff, sylk};
 use std::io::{Cursor, Write};
 
 use sekisho::formats::cfb::CompoundFile;
+use sekisho::formats::compress;
 use sekisho::scan::{Input, Stop};
 
 use super::{examine, records};
@@ -14,6 +15,37 @@ use super::{examine, records};
 /// A ZIP archive.
 pub fn zip(data: &[u8]) {
     examine(Input::file(data.to_vec(), "a.zip"));
+}
+
+/// A tar archive.
+pub fn tar(data: &[u8]) {
+    examine(Input::file(data.to_vec(), "a.tar"));
+}
+
+/// A cabinet.
+pub fn cab(data: &[u8]) {
+    examine(Input::file(data.to_vec(), "a.cab"));
+}
+
+/// An LZH archive.
+pub fn lzh(data: &[u8]) {
+    examine(Input::file(data.to_vec(), "a.lzh"));
+}
+
+/// An ARJ archive.
+pub fn arj(data: &[u8]) {
+    examine(Input::file(data.to_vec(), "a.arj"));
+}
+
+/// Decompressors: no more comes out than there is room for, and no more is taken than there is.
+pub fn compress(data: &[u8]) {
+    const ROOM: u64 = 1 << 20;
+    for unpack in [compress::gzip, compress::bzip2, compress::xz, compress::zstd] {
+        let unpacked = unpack(data, ROOM);
+        assert!(unpacked.content.size() <= ROOM && unpacked.used <= data.len());
+    }
+    assert!(compress::lzma_alone(data, ROOM).size() <= ROOM);
+    examine(Input::file(data.to_vec(), "a.gz"));
 }
 
 /// A OneNote section: the signature, and the octets behind it.

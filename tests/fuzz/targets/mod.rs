@@ -20,7 +20,7 @@ use sekisho::scan::{Input, Report, Stop, scan};
 use sekisho::verdict;
 
 pub use code::{vba_code, vba_project};
-pub use containers::{cfb, encryption, excel4, onenote, ooxml, rtf, zip};
+pub use containers::{arj, cab, cfb, compress, encryption, excel4, lzh, onenote, ooxml, rtf, tar, zip};
 pub use mail::{header, message, mime};
 pub use milter::{milter_codec, milter_session};
 pub use settings::{config, entry};
@@ -34,14 +34,18 @@ pub type Body = fn(&[u8]);
 
 /// Every target by its name.
 pub const ALL: &[(&str, Body)] = &[
+    ("arj", arj),
+    ("cab", cab),
     ("cfb", cfb),
     ("cms", cms),
+    ("compress", compress),
     ("config", config),
     ("encryption", encryption),
     ("entry", entry),
     ("excel4", excel4),
     ("file", file),
     ("header", header),
+    ("lzh", lzh),
     ("markup", markup),
     ("message", message),
     ("milter_codec", milter_codec),
@@ -55,6 +59,7 @@ pub const ALL: &[(&str, Body)] = &[
     ("smtp_wire", smtp_wire),
     ("tnef", tnef),
     ("uu", uu),
+    ("tar", tar),
     ("vba_code", vba_code),
     ("vba_project", vba_project),
     ("worker", worker),

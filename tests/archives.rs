@@ -1,0 +1,193 @@
+//! Archives without passwords through the whole scan: whatever they claim, what is in them comes out, under its
+//! name; what could not be read is said.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use sekisho::knowledge::Knowledge;
+use sekisho::limits::Limits;
+use sekisho::scan::{Input, PartReport, Report, Stop, scan};
+
+use crate::common::archives::{all, arj, cab, gzip, lzh, tar, tar_header, tar_member};
+use crate::common::require_tool;
+use crate::common::samples::macro_document;
+use crate::fuzz::targets::check;
+
+fn report(name: &str, bytes: Vec<u8>) -> Report {
+    let limits = Limits::default();
+    let size = bytes.len();
+    let report = scan(Input::file(bytes, name), &limits, &Knowledge::default(), &Stop::default());
+    check(&report, &limits, size);
+    report
+}
+
+fn has(report: &Report, id: &str) -> bool {
+    report.findings.iter().any(|finding| finding.id.as_str() == id)
+}
+
+fn uninspected(report: &Report) -> bool {
+    report.findings.iter().any(|finding| finding.id.kind().reason.is_some())
+}
+
+fn part<'a>(report: &'a Report, name: &str) -> Option<&'a PartReport> {
+    report
+        .parts
+        .iter()
+        .find(|part| part.names.iter().any(|known| known == name || known.ends_with(&format!("/{name}"))))
+}
+
+#[test]
+fn a_macro_document_is_found_in_every_layout() {
+    for (name, bytes) in all("invoice.docm", &macro_document()) {
+        let report = report(name, bytes);
+        let part = part(&report, "invoice.docm").unwrap_or_else(|| panic!("{name}: {:?}", report.parts));
+        let path = if name == "a.tgz" { "1/1" } else { "1" };
+        assert_eq!(part.path.to_string(), path, "{name}");
+        assert!(has(&report, "vba-autoexec") && !uninspected(&report), "{name}: {:?}", report.findings);
+    }
+}
+
+#[test]
+fn honest_archives_say_nothing() {
+    for (name, bytes) in all("notes.txt", b"Nothing but a text.\n") {
+        let report = report(name, bytes);
+        assert!(report.findings.is_empty(), "{name}: {:?}", report.findings);
+    }
+}
+
+#[test]
+fn names_of_lzh_are_japanese() {
+    for level in 0..4 {
+        let report = report("a.lzh", lzh(level, b"\x90\xbf\x8b\x81\x8f\x91.txt", b"text"));
+        assert!(part(&report, "請求書.txt").is_some(), "level {level}: {:?}", report.parts);
+    }
+}
+
+#[test]
+fn what_is_cut_or_lies_is_told_and_read_as_far_as_it_goes() {
+    let content = macro_document();
+    for (name, bytes) in all("a.docm", &content) {
+        let cut = bytes[..bytes.len() - content.len() / 3 - 1100].to_vec();
+        let report = report(name, cut);
+        assert!(uninspected(&report), "{name}: {:?}", report.findings);
+        assert!(report.parts.len() > 1, "{name}: {:?}", report.parts);
+    }
+}
+
+#[test]
+fn a_broken_header_hides_nobody_behind_it() {
+    let mut bytes = [tar_member(b"a.txt", b'0', b"text", true), tar("b.docm", &macro_document())].concat();
+    bytes[150] = b'7';
+    let damaged = report("a.tar", bytes);
+    assert!(part(&damaged, "b.docm").is_some() && has(&damaged, "damaged"), "{:?}", damaged.findings);
+    // A size that reaches over the others, and links with a size.
+    for (kind, size) in [(b'0', &b"77777777777\0"[..]), (b'2', b"00000100000\0"), (b'0', &[0xff; 12])] {
+        let bytes = [tar_header(b"a.txt", kind, size, true), tar("b.docm", &macro_document())].concat();
+        let report = report("a.tar", bytes);
+        assert!(part(&report, "b.docm").is_some() && uninspected(&report) | (kind == b'2'), "{:?}", report.findings);
+    }
+    let bytes = [lzh(1, b"a.txt", b"text"), b"junk".to_vec(), lzh(2, b"b.docm", &macro_document())].concat();
+    assert!(part(&report("a.lzh", bytes), "b.docm").is_some());
+}
+
+#[test]
+fn programs_that_unpack_themselves_are_opened() {
+    let program = [&b"MZ"[..], &[0; 62], b"This program cannot be run in DOS mode", &[1; 3000]].concat();
+    for (name, archive) in
+        [("a.exe", cab("a.docm", &macro_document(), true)), ("b.exe", lzh(1, b"a.docm", &macro_document()))]
+    {
+        let report = report(name, [&program[..], &archive].concat());
+        assert!(part(&report, "a.docm").is_some() && has(&report, "vba-autoexec"), "{name}: {:?}", report.findings);
+    }
+}
+
+#[test]
+fn what_follows_a_gzip_is_looked_at() {
+    let bytes = [gzip(None, b"text"), gzip(None, b" more"), vec![0; 512], tar("b.docm", &macro_document())].concat();
+    let report = report("a.txt.gz", bytes);
+    assert_eq!(report.parts[1].size, 9);
+    assert!(part(&report, "b.docm").is_some(), "{:?}", report.parts);
+}
+
+#[test]
+fn bombs_cost_little_and_are_told() {
+    let zeros = vec![0; 200 << 20];
+    let many = tar_member(b"a", b'0', b"", true).repeat(100_000);
+    let folders = tar_member(b"a/", b'5', b"", true).repeat(100_000);
+    let mut counts = cab("a.txt", b"text", false);
+    counts[26..30].fill(0xff);
+    let mut nested = b"text".to_vec();
+    for _ in 0..40 {
+        nested = gzip(None, &nested);
+    }
+    let cases = [
+        ("a.gz", gzip(None, &zeros), true),
+        ("many.tar", many, true),
+        ("folders.tar", folders, false),
+        ("a.cab", counts, true),
+        ("nested.gz", nested, true),
+        ("empty.gz", gzip(None, b"").repeat(100_000), true),
+        ("a.lzh", b"\x30\0-lh5-".repeat(100_000), false),
+        ("a.arj", [arj("a.txt", b"text"), b"\x60\xea\xff\x01".repeat(1_000_000)].concat(), true),
+    ];
+    for (name, bytes, told) in cases {
+        let start = Instant::now();
+        let report = report(name, bytes);
+        assert!(start.elapsed() < Duration::from_secs(20), "{name} takes {:?}", start.elapsed());
+        assert_eq!(uninspected(&report), told, "{name}: {:?}", report.findings);
+    }
+}
+
+#[test]
+fn mutants_bring_nothing_down() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for (name, bytes) in all("a.docm", &macro_document()) {
+        for _ in 0..150 {
+            let mut mutant = bytes.clone();
+            for _ in 0..random.usize(1..6) {
+                // Mostly where the headers are.
+                let most = if random.bool() { mutant.len() } else { mutant.len().min(700) };
+                mutant[random.usize(..most)] = random.u8(..);
+            }
+            report(name, mutant);
+        }
+    }
+}
+
+/// Packs `a.docm` in a folder by a program, and looks for it.
+fn packed_by(program: &str, arguments: &[&str], archive: &str) {
+    let Some(tool) = require_tool(program) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.docm"), macro_document()).unwrap();
+    let run = Command::new(tool).args(arguments).current_dir(folder.path()).output().unwrap();
+    let file: &Path = &folder.path().join(archive);
+    let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{program}: {error}, {run:?}"));
+    let report = report(archive, bytes);
+    assert!(part(&report, "a.docm").is_some(), "{program}: {:?}", report.parts);
+    assert!(has(&report, "vba-autoexec") && !uninspected(&report), "{program}: {:?}", report.findings);
+}
+
+#[test]
+fn what_the_usual_programs_pack_is_opened() {
+    packed_by("gzip", &["a.docm"], "a.docm.gz");
+    packed_by("bzip2", &["a.docm"], "a.docm.bz2");
+    packed_by("xz", &["-9", "a.docm"], "a.docm.xz");
+    packed_by("xz", &["--format=lzma", "a.docm"], "a.docm.lzma");
+    packed_by("zstd", &["--ultra", "-22", "--long=27", "a.docm"], "a.docm.zst");
+    packed_by("tar", &["-czf", "a.tgz", "a.docm"], "a.tgz");
+    packed_by("tar", &["--format=v7", "-cf", "a.tar", "a.docm"], "a.tar");
+    packed_by("tar", &["--format=pax", "-cJf", "a.txz", "a.docm"], "a.txz");
+}
+
+#[test]
+fn what_the_programs_of_old_pack_is_opened() {
+    packed_by("jlha", &["ao5", "a.lzh", "a.docm"], "a.lzh");
+    packed_by("jlha", &["ao6", "a.lzh", "a.docm"], "a.lzh");
+    packed_by("jlha", &["ao7", "a.lzh", "a.docm"], "a.lzh");
+    packed_by("jlha", &["a0", "a.lzh", "a.docm"], "a.lzh");
+    packed_by("jlha", &["a1", "a.lzh", "a.docm"], "a.lzh");
+    packed_by("arj", &["a", "a.arj", "a.docm"], "a.arj");
+    packed_by("gcab", &["-c", "a.cab", "a.docm"], "a.cab");
+    packed_by("gcab", &["-cz", "a.cab", "a.docm"], "a.cab");
+}

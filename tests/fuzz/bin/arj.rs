@@ -1,0 +1,5 @@
+//! The target `arj`.
+
+#![no_main]
+
+sekisho_fuzz::program!(arj);

@@ -1,0 +1,5 @@
+//! The target `cab`.
+
+#![no_main]
+
+sekisho_fuzz::program!(cab);

@@ -1,0 +1,5 @@
+//! The target `compress`.
+
+#![no_main]
+
+sekisho_fuzz::program!(compress);

@@ -1,0 +1,5 @@
+//! The target `lzh`.
+
+#![no_main]
+
+sekisho_fuzz::program!(lzh);

@@ -1,0 +1,5 @@
+//! The target `tar`.
+
+#![no_main]
+
+sekisho_fuzz::program!(tar);
