@@ -4,9 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::formats::pgp;
-use crate::formats::{compress, tar};
-use crate::formats::{cab, compress, lzh, tar};
+use crate::formats::image::fat;
+use crate::formats::{cab, compress, lzh, pgp, tar};
 use crate::reader::Reader;
 
 macro_rules! types {
@@ -155,6 +154,10 @@ types! {
     Iso = "iso", DiskImage;
     /// VHD or VHDX.
     Vhd = "vhd", DiskImage;
+    /// A raw disk image: a volume of FAT, exFAT or NTFS, or a table of partitions.
+    Img = "img", DiskImage;
+    /// Apple's disk image.
+    Dmg = "dmg", DiskImage;
     /// Windows program or library.
     Pe = "pe", Program;
     /// Linux program.
@@ -352,25 +355,14 @@ const MAGIC_AT: &[(usize, &[u8], FileType)] = &[
     (4, b"ftyp", FileType::Av),
     (8, b"AVI ", FileType::Av),
     (8, b"WAVE", FileType::Av),
-    // ECMA-119 8.1 and ECMA-167 2/9.1: volume descriptors begin at sector 16 (of 2048 octets); a
-    // disk image may also be raw with 2352-octet sectors, 16 octets of sync before the data.
-    (32769, b"CD001", FileType::Iso),
-    (34817, b"CD001", FileType::Iso),
-    (37633, b"CD001", FileType::Iso),
-    (32769, b"BEA01", FileType::Iso),
-    (32769, b"NSR02", FileType::Iso),
-    (32769, b"NSR03", FileType::Iso),
-    (34817, b"BEA01", FileType::Iso),
-    (34817, b"NSR02", FileType::Iso),
-    (34817, b"NSR03", FileType::Iso),
-    (36865, b"NSR02", FileType::Iso),
-    (36865, b"NSR03", FileType::Iso),
 ];
 
 fn at_the_start(bytes: &[u8]) -> impl Iterator<Item = FileType> {
     let start = MAGIC.iter().filter(|(magic, _)| bytes.starts_with(magic)).map(|(_, t)| *t);
     let offset = MAGIC_AT.iter().filter(|(at, magic, _)| has_at(bytes, *at, magic)).map(|(_, _, t)| *t);
     let shaped = [
+        (disc_frames(bytes).is_some(), FileType::Iso),
+        (is_raw_disk(bytes), FileType::Img),
         (is_pe(bytes), FileType::Pe),
         (is_fat_mach_o(bytes), FileType::MachO),
         (is_bzip2(bytes), FileType::Bzip2),
@@ -393,12 +385,52 @@ fn elsewhere(bytes: &[u8]) -> impl Iterator<Item = FileType> {
     let pdf = memchr::memmem::find(head(bytes, 1024), b"%PDF-").is_some();
     // A fixed VHD has only a footer: its last sector.
     let vhd = bytes.len().checked_sub(512).is_some_and(|at| has_at(bytes, at, b"conectix"));
+    // Some programs wrote a footer of 511 octets.
+    let vhd = vhd || bytes.len().checked_sub(511).is_some_and(|at| has_at(bytes, at, b"conectix"));
+    let dmg = bytes.len().checked_sub(512).is_some_and(|at| has_at(bytes, at, b"koly"));
     // Programs that unpack themselves carry the archive behind their code, or as a resource.
     let program = bytes.starts_with(b"MZ");
     let cab = program && cab::places(bytes).next().is_some();
     let lzh = program && lzh::find(bytes).is_some();
-    let types = [(pdf, FileType::Pdf), (vhd, FileType::Vhd), (cab, FileType::Cab), (lzh, FileType::Lzh)];
+    let types =
+        [(pdf, FileType::Pdf), (vhd, FileType::Vhd), (cab, FileType::Cab), (lzh, FileType::Lzh), (dmg, FileType::Dmg)];
     types.into_iter().filter(|(is, _)| *is).map(|(_, t)| t)
+}
+
+/// How the sectors of a disc stand in an image: octets from one to the next, and before the data of each. Told by
+/// volume descriptors (ECMA-119 8.1, ECMA-167 2/9.1), which begin at sector 16.
+pub(crate) fn disc_frames(bytes: &[u8]) -> Option<(usize, usize)> {
+    // Data only, and raw (ECMA-130 14: sync and header of 16 octets, or 24 in mode 2, or cut off).
+    const FRAMES: [(usize, usize); 6] = [(2048, 0), (2352, 16), (2352, 24), (2352, 0), (2336, 8), (2448, 16)];
+    const MAGIC: [&[u8]; 4] = [b"CD001", b"BEA01", b"NSR02", b"NSR03"];
+    FRAMES.into_iter().find(|(frame, header)| {
+        (16..32_usize).any(|sector| {
+            let at = sector.saturating_mul(*frame).saturating_add(*header).saturating_add(1);
+            MAGIC.iter().any(|magic| has_at(bytes, at, magic))
+        })
+    })
+}
+
+/// A boot sector of FAT, NTFS or exFAT at the start, or where a partition table says.
+fn is_raw_disk(bytes: &[u8]) -> bool {
+    let is_volume = |at: usize| {
+        let sector = bytes.get(at..).map(|rest| head(rest, 512)).unwrap_or_default();
+        let named = [&b"NTFS    "[..], b"EXFAT   "].iter().any(|name| has_at(sector, 3, name));
+        named && sector.first() == Some(&0xeb) || fat::is_boot_sector(sector)
+    };
+    if is_volume(0) {
+        return true;
+    }
+    let Some(table) = bytes.get(446..512).filter(|table| table.ends_with(b"\x55\xaa")) else { return false };
+    has_at(bytes, 512, b"EFI PART")
+        || table.chunks_exact(16).any(|entry| {
+            let start = Reader::at(entry, 8).and_then(|mut reader| reader.u32()).and_then(|s| usize::try_from(s).ok());
+            let at = start.filter(|start| *start > 0).map(|start| start.saturating_mul(512));
+            entry.get(4).is_some_and(|kind| *kind != 0)
+                && at.is_some_and(|at| at < bytes.len())
+                && matches!(entry.first(), Some(0 | 0x80))
+                && at.is_some_and(|at| is_volume(at) || matches!(entry.get(4), Some(5 | 0x0f)))
+        })
 }
 
 fn head(bytes: &[u8], size: usize) -> &[u8] {

@@ -528,8 +528,7 @@ table! {
     EMBEDDED_PROGRAM = "embedded-program", Carrier, High, None, Some("T1204.002"),
         "carries a program or script to be clicked ({evidence})",
         "クリックで実行されるプログラムやスクリプトを内部に持ち（{evidence}）", "クリックで実行されるプログラムやスクリプトを内部に持ちます（{evidence}）";
-    /// A disk image. Medium: it is not opened yet, so every one is `container-unsupported` as well, and firms
-    /// do mail images of discs.
+    /// A disk image. Medium: what is in it is looked into, and firms do mail images of discs.
     CARRIER_DISK_IMAGE = "carrier-disk-image", Carrier, Medium, None, Some("T1553.005"),
         "is a disk image ({evidence})",
         "ディスクイメージであり（{evidence}）", "ディスクイメージです（{evidence}）";

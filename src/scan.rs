@@ -671,7 +671,7 @@ fn danger(part: &Part) -> u8 {
     if types.has_class(Class::Message) {
         return 6;
     }
-    if types.has_class(Class::Archive) {
+    if types.has_class(Class::Archive) || types.has_class(Class::DiskImage) {
         return 5;
     }
     if types.has_class(Class::Media) {

@@ -57,8 +57,9 @@ macro_rules! replays {
 }
 
 replays! {
-    arj cab cfb cms compress config encryption entry excel4 file header lzh markup message milter_codec milter_session
-    mime onenote ooxml rtf smtp_next_hop smtp_session smtp_wire tar tnef uu vba_code vba_project worker zip
+    arj cab cfb cms compress config encryption entry excel4 file header image lzh markup message milter_codec
+    milter_session mime onenote ooxml rtf sevenz smtp_next_hop smtp_session smtp_wire tar tnef uu vba_code vba_project worker
+    zip
 }
 
 #[test]

@@ -5,45 +5,11 @@ use std::process::{Command, Stdio};
 use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;
 use sekisho::scan::{Input, Report, Stop, scan};
-use sevenz_rust2::encoder_options::{AesEncoderOptions, Lzma2Options};
-use sevenz_rust2::{ArchiveEntry, ArchiveWriter, EncoderConfiguration, EncoderMethod, Password};
+use sevenz_rust2::EncoderMethod;
 
+use crate::common::sevenz::{PLAIN, Written, write};
 use crate::common::soak::honest_docm;
 use crate::zip::mail;
-
-struct Written<'a> {
-    method: EncoderMethod,
-    password: Option<&'a str>,
-    encrypt_names: bool,
-    solid: bool,
-}
-
-const PLAIN: Written<'_> = Written { method: EncoderMethod::LZMA2, password: None, encrypt_names: false, solid: false };
-
-fn write(files: &[(&str, &[u8])], how: &Written<'_>) -> Vec<u8> {
-    let mut writer = ArchiveWriter::new(std::io::Cursor::new(Vec::new())).unwrap();
-    let mut methods: Vec<EncoderConfiguration> = Vec::new();
-    if let Some(password) = how.password {
-        methods.push(AesEncoderOptions::new(Password::new(password)).into());
-    }
-    // A small dictionary: the writer's tables take ten times as much.
-    let packed = EncoderConfiguration::new(how.method);
-    let mut small = Lzma2Options::from_level(1);
-    small.set_dictionary_size(1 << 16);
-    methods.push(if how.method.id() == EncoderMethod::LZMA2.id() { packed.with_options(small.into()) } else { packed });
-    writer.set_content_methods(methods);
-    writer.set_encrypt_header(how.encrypt_names);
-    if how.solid {
-        let entries = files.iter().map(|(name, _)| ArchiveEntry::new_file(name)).collect();
-        let contents = files.iter().map(|(_, content)| (*content).into()).collect();
-        writer.push_archive_entries::<&[u8]>(entries, contents).unwrap();
-    } else {
-        for (name, content) in files {
-            writer.push_archive_entry(ArchiveEntry::new_file(name), Some(*content)).unwrap();
-        }
-    }
-    writer.finish().unwrap().into_inner()
-}
 
 fn look_with(bytes: Vec<u8>, passwords: &[&str]) -> Report {
     let passwords = passwords.iter().map(|password| (*password).to_owned()).collect();

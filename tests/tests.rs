@@ -28,6 +28,8 @@ mod excel4;
 mod faults;
 /// Fuzz targets, replayed.
 mod fuzz;
+/// Disk images.
+mod images;
 /// What happens at, below and above each limit.
 mod limits;
 /// Recipients with different fates.

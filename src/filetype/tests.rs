@@ -95,6 +95,8 @@ fn one_type_by_its_content() {
         ("UDF", &padded(32769, b"BEA01\x01"), "iso"),
         ("VHDX", b"vhdxfile\0", "vhd"),
         ("fixed VHD", &[vec![0; 4096], b"conectix".to_vec(), vec![0; 504]].concat(), "vhd"),
+        ("NTFS", b"\xeb\x52\x90NTFS    ", "img"),
+        ("Apple's disk image", &[vec![1; 4096], b"koly".to_vec(), vec![0; 508]].concat(), "dmg"),
         ("PE", &pe(), "pe"),
         ("words that begin like a program", b"MZ was his monogram", "text"),
         ("ELF", b"\x7fELF\x02", "elf"),

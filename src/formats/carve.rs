@@ -22,11 +22,14 @@ fn accepts(part: &Part) -> bool {
     // What these carry is taken out of them one by one.
     let types = part.types;
     let unpacked = [FileType::Ole, FileType::Message, FileType::Mht, FileType::XmlOffice, FileType::Pkcs7];
-    let opened = unpacked.iter().any(|known| types.has(*known)) || types.has_class(Class::Archive);
+    let opened = unpacked.iter().any(|known| types.has(*known))
+        || types.has_class(Class::Archive)
+        || types.has_class(Class::DiskImage);
     !opened && hits(&part.bytes).next().is_some()
 }
 
-fn examine(part: &Part, scan: &mut Scan) {
+/// Takes compound files out of a part, wherever they stand.
+pub(crate) fn examine(part: &Part, scan: &mut Scan) {
     let mut found = 0_usize;
     for start in hits(&part.bytes) {
         if scan.stopped() || scan.is_full() || found >= MAX_FOUND {

@@ -23,9 +23,10 @@ pub mod eicar;
 pub mod emf;
 pub mod equation;
 pub mod flat;
+pub mod image;
 pub mod links;
-pub mod mapi;
 pub mod lzh;
+pub mod mapi;
 pub mod markup;
 pub mod mbox;
 pub mod message;
@@ -70,6 +71,7 @@ pub const TABLE: &[Format] = &[
     cab::FORMAT,
     lzh::FORMAT,
     arj::FORMAT,
+    image::FORMAT,
     cfb::FORMAT,
     flat::FORMAT,
     mht::FORMAT,

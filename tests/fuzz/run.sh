@@ -43,7 +43,7 @@ if [ "$minimise" ]; then
 fi
 
 case $target in
-    cfb | encryption | zip | file) length=16000 ;;
+    cfb | encryption | image | zip | file) length=16000 ;;
     message) length=12000 ;;
     *) length=4000 ;;
 esac

@@ -15,8 +15,7 @@ use crate::common::encrypt::{self, Binary, EXCEL};
 use crate::common::office::{self, ModuleKind};
 use crate::common::ooxml::{self, Member};
 use crate::common::wrappings as wrap;
-use crate::common::{awkward, excel4, milter, ovba, samples};
-use crate::common::{archives, awkward, excel4, milter, ovba, samples};
+use crate::common::{archives, awkward, excel4, images, milter, ovba, samples, sevenz};
 
 /// The seeds of a target.
 pub fn of(name: &str) -> Vec<Vec<u8>> {
@@ -47,10 +46,12 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "smtp_session" | "smtp_wire" => smtp_dialogs(),
         "tnef" => items(),
         "uu" => coded(),
+        "sevenz" => sevenz::kinds(),
         "tar" => packed("tar"),
         "vba_code" => SOURCES.iter().map(|source| source.as_bytes().to_vec()).collect(),
         "vba_project" => projects(),
         "worker" => reports(),
+        "image" => images(),
         "zip" => archives(),
         _ => Vec::new(),
     }
@@ -91,6 +92,8 @@ fn signed() -> Vec<Vec<u8>> {
     });
     let packets = [wrap::compressed(1, &wrap::literal("a", b"text")), wrap::pgp_encrypted()];
     behind.chain(packets.iter().map(|packets| [&[0][..], packets].concat())).collect()
+}
+
 /// Archives whose names end so.
 fn packed(suffix: &str) -> Vec<Vec<u8>> {
     let all = archives::all("a.txt", b"A text of some, some, some length.");
@@ -460,4 +463,13 @@ fn entries() -> Vec<Vec<u8>> {
     });
     let id = entry["id"].as_str().unwrap_or_default().as_bytes().to_vec();
     vec![serde_json::to_vec(&entry).unwrap(), serde_json::to_vec(&released).unwrap(), id, b"held".to_vec()]
+}
+
+/// Discs without their first 32 KiB, and disks.
+fn images() -> Vec<Vec<u8>> {
+    let disc = images::iso(&[("a.js", b"WScript.Echo(1)"), ("b.txt", b"text")], true);
+    let floppy =
+        images::floppy("a.js", b"WScript.Echo(1)").get(..20 * 512 + 8192).map(<[u8]>::to_vec).unwrap_or_default();
+    let vhd = images::fixed_vhd(&floppy);
+    vec![[&[0], &disc[32768..]].concat(), [&[1], floppy.as_slice()].concat(), [&[1], vhd.as_slice()].concat()]
 }

@@ -48,6 +48,18 @@ pub fn compress(data: &[u8]) {
     examine(Input::file(data.to_vec(), "a.gz"));
 }
 
+/// A 7z archive.
+pub fn sevenz(data: &[u8]) {
+    examine(Input::file(data.to_vec(), "a.7z"));
+}
+
+/// A disk image: by the first octet, a disc behind its 32 KiB of nothing, or any.
+pub fn image(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else { return };
+    let before = if kind % 2 == 0 { 32768 } else { 0 };
+    examine(Input::file([&vec![0; before], data].concat(), "a.img"));
+}
+
 /// A OneNote section: the signature, and the octets behind it.
 pub fn onenote(data: &[u8]) {
     const MAGIC: &[u8] = b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d\xae\xb1\x53\x78\xd0\x29\x96\xd3";

@@ -20,7 +20,7 @@ use sekisho::scan::{Input, Report, Stop, scan};
 use sekisho::verdict;
 
 pub use code::{vba_code, vba_project};
-pub use containers::{arj, cab, cfb, compress, encryption, excel4, lzh, onenote, ooxml, rtf, tar, zip};
+pub use containers::{arj, cab, cfb, compress, encryption, excel4, image, lzh, onenote, ooxml, rtf, sevenz, tar, zip};
 pub use mail::{header, message, mime};
 pub use milter::{milter_codec, milter_session};
 pub use settings::{config, entry};
@@ -45,6 +45,7 @@ pub const ALL: &[(&str, Body)] = &[
     ("excel4", excel4),
     ("file", file),
     ("header", header),
+    ("image", image),
     ("lzh", lzh),
     ("markup", markup),
     ("message", message),
@@ -54,6 +55,7 @@ pub const ALL: &[(&str, Body)] = &[
     ("onenote", onenote),
     ("ooxml", ooxml),
     ("rtf", rtf),
+    ("sevenz", sevenz),
     ("smtp_next_hop", smtp_next_hop),
     ("smtp_session", smtp_session),
     ("smtp_wire", smtp_wire),

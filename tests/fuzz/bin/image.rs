@@ -1,0 +1,5 @@
+//! The target `image`.
+
+#![no_main]
+
+sekisho_fuzz::program!(image);

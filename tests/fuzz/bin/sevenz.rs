@@ -1,0 +1,5 @@
+//! The sevenzget `sevenz`.
+
+#![no_main]
+
+sekisho_fuzz::program!(sevenz);
