@@ -145,6 +145,8 @@ fn every_direct_dependency_has_its_line() {
     let page = page("docs/dependencies.md");
     let mut told: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     used.sort_unstable();
+    // Tests may use more of one than the program.
+    used.dedup();
     told.sort_unstable();
     assert_eq!(told, used, "docs/dependencies.md against Cargo.toml");
 }

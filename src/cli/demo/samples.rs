@@ -44,6 +44,7 @@ const MESSAGES: &[(&str, &[u8])] = embedded![
     "encrypted-docm",
     "encrypted-told",
     "protected-workbook",
+    "winmail",
     "eicar",
 ];
 
