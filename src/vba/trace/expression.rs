@@ -324,13 +324,19 @@ fn element(list: &[Value], index: &[Value]) -> Value {
     index.and_then(|index| list.get(usize::try_from(index).ok()?)).cloned().unwrap_or_default()
 }
 
-/// The object that a class or a moniker names, as far as it is known.
+/// The object that a class or a moniker names, as far as it is known. What cannot be the name of a class was not
+/// computed as the application does: it is kept behind `unknown`.
 fn created(class: &Value, unknown: &str) -> Value {
-    let class = match class {
-        Value::Partial(class) if class.contains(char::is_alphanumeric) => class.to_lowercase(),
-        other => other.text().filter(|text| !text.is_empty()).map_or(unknown.to_owned(), |text| text.to_lowercase()),
+    let is_odd = |text: &str| text.contains(char::is_control);
+    let (text, is_known) = match class {
+        Value::Partial(text) => (text.to_lowercase(), text.contains(['.', ':']) && !is_odd(text)),
+        other => {
+            let text = other.text().unwrap_or_default().to_lowercase();
+            let is_known = !text.is_empty() && !is_odd(&text);
+            (text, is_known)
+        }
     };
-    Value::Object(cut(class))
+    Value::Object(cut(if is_known { text } else { format!("{unknown}{text}") }))
 }
 
 /// What a name in an expression is.
