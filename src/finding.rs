@@ -442,6 +442,11 @@ table! {
     DOCUMENT_DEFAULT_PASSWORD = "document-default-password", Concealment, Low, None, Some("T1027.013"),
         "is encrypted with a password that Office knows by itself ({evidence})",
         "Officeが自動的に使う既定のパスワードで暗号化され（{evidence}）", "Officeが自動的に使う既定のパスワードで暗号化されています（{evidence}）";
+    /// Encrypted with a password that Office tries before it asks for one, and nothing in it is protected, which is
+    /// the only reason for which Office does so.
+    DOCUMENT_NEEDLESS_ENCRYPTION = "document-needless-encryption", Concealment, Medium, None, Some("T1027.013"),
+        "is encrypted although nothing in it is protected, as programs do that hide documents from filters",
+        "保護されている箇所がないのに暗号化され", "保護されている箇所がないのに暗号化されています（検査を避けるための加工の疑いがあります）";
     /// Content and name or declaration contradict each other in a way that hides what it is.
     TYPE_MISMATCH = "type-mismatch", Concealment, Low, None, Some("T1036.008"),
         "is not what its name says ({evidence})",

@@ -117,6 +117,7 @@ const RULES: &[Rule] = &[
     (Level::Suspicious, |d| d.executes() && d.downloads()),
     (Level::Suspicious, |d| d.is_active() && d.persuades()),
     (Level::Suspicious, |d| d.has_unreadable_code()),
+    (Level::Suspicious, |d| d.is_active() && d.has(finding::DOCUMENT_NEEDLESS_ENCRYPTION)),
     (Level::Suspicious, |d| d.is_a_dangerous_carrier()),
     (Level::Active, |d| d.is_active()),
     (Level::Clean, |_| true),

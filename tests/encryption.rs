@@ -9,6 +9,7 @@ use sekisho::part::PartPath;
 use sekisho::scan::{Input, Report, Stop, scan};
 use sekisho::verdict::{Level, judge};
 
+use crate::common::carriers;
 use crate::common::encrypt::{self, Binary, EXCEL, POWERPOINT};
 use crate::common::office::{self, ModuleKind};
 use crate::common::ovba::utf16;
@@ -87,11 +88,37 @@ fn packages_open_whatever_hash_and_key_was_chosen() {
 
 #[test]
 fn a_workbook_that_excel_encrypts_to_protect_its_structure_is_no_danger() {
-    let report = look(encrypt::xls(&office::xls(&["Profit", "Loss"]), Binary::CryptoApi(128), EXCEL));
+    let report = look(encrypt::xls(&office::protected_xls(&["Profit", "Loss"], &[]), Binary::CryptoApi(128), EXCEL));
     let verdict = judge(&report);
     assert_eq!((verdict.level, verdict.complete), (Level::Clean, true));
+    assert_eq!(ids(&report), ["document-default-password"]);
     assert_eq!(evidence(&report, "document-default-password"), [EXCEL]);
     assert_eq!(report.parts.iter().find(|part| part.names == ["file"]).unwrap().opened_by_password, Some(true));
+}
+
+#[test]
+fn macros_that_are_encrypted_though_nothing_is_protected_are_suspicious() {
+    let hello = [("ThisWorkbook", "Sub Workbook_Open()\nMsgBox \"Hello\"\nEnd Sub\n", ModuleKind::Document)];
+    let level = |file: Vec<u8>| {
+        let report = look(file);
+        (judge(&report).level, ids(&report).contains(&"document-needless-encryption"))
+    };
+    let protected = office::protected_xls(&["Profit"], &hello);
+    let open = office::xls_with_macros(&["Profit"], &hello);
+    for how in Binary::ALL {
+        assert_eq!(level(encrypt::xls(&protected, how, EXCEL)), (Level::Active, false), "{how:?}");
+        assert_eq!(level(encrypt::xls(&open, how, EXCEL)), (Level::Suspicious, true), "{how:?}");
+    }
+    assert_eq!(level(encrypt::xls(&office::xls(&["Profit"]), Binary::CryptoApi(128), EXCEL)), (Level::Clean, true));
+
+    let project = office::vba_project(&hello);
+    let package = |workbook: &str| {
+        const MAIN: &str = "application/vnd.ms-excel.sheet.macroEnabled.main+xml";
+        carriers::package(MAIN, &[("xl/workbook.xml", workbook.as_bytes()), ("xl/vbaProject.bin", &project)])
+    };
+    let protected = package("<workbook><workbookProtection lockStructure=\"1\"/></workbook>");
+    assert_eq!(level(encrypt::agile(&protected, EXCEL)), (Level::Active, false));
+    assert_eq!(level(encrypt::agile(&package("<workbook/>"), EXCEL)), (Level::Suspicious, true));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;
 use sekisho::part::{Origin, PartPath};
 use sekisho::scan::{Ask, Input, PartReport, Report, Stop, scan};
+use sekisho::verdict::{Level, judge};
 
 /// One member as the test wants it written; what is `None` is written honestly.
 #[derive(Clone, Default)]
@@ -437,6 +438,17 @@ fn a_known_password_opens_both_ciphers() {
         let report = look_with(bytes, &Limits::default(), &["wrong"]);
         assert_eq!(evidence(&report, "archive-encrypted"), ["a.txt, b.txt"], "aes {aes}");
         assert_eq!(members(&report).len(), 0);
+    }
+}
+
+#[test]
+fn names_of_what_stays_closed_tell_of_programs() {
+    let level = |name: &str| judge(&look(encrypted(&[name], true, "nobody tells it"))).level;
+    for name in ["請求書.lnk", "a/invoice.pdf.js", "setup.EXE"] {
+        assert_eq!(level(name), Level::Suspicious, "{name}");
+    }
+    for name in ["請求書.docx", "example.com", "a.xlsm"] {
+        assert_eq!(level(name), Level::Clean, "{name}");
     }
 }
 

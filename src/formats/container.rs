@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::filetype::{self, FileType, TypeSet};
 use crate::finding;
+use crate::formats::naming;
 use crate::limits::Limit;
 use crate::lure;
 use crate::part::{Name, Origin, Part};
@@ -121,8 +122,13 @@ pub fn missing(part: &Part, name: &str, content: &Content, scan: &mut Scan) {
     }
 }
 
-/// Says which members stay closed. Names are readable although the content is not.
+/// Says which members stay closed, and what their names say: those are readable although the content is not.
 pub fn locked(part: &Part, names: &[&str], scan: &mut Scan) {
+    for name in names {
+        if let Some(id) = naming::carrier_by_name(name) {
+            scan.finding(id, part, name, name);
+        }
+    }
     if !names.is_empty() {
         let id = if scan.password_told() { finding::ARCHIVE_ENCRYPTED_TOLD } else { finding::ARCHIVE_ENCRYPTED };
         scan.finding(id, part, "", &names.join(", "));

@@ -168,22 +168,27 @@ fn carrier(part: &Part) -> Option<(FindingId, String)> {
     if let Some((id, file_type)) = by_content {
         return Some((id, file_type.name().to_owned()));
     }
-    let extension = part.extensions().find(|e| runs(e) || DISK_IMAGES.contains(&e.as_str()))?;
-    let known = extension.as_str();
-    let id = if PROGRAMS.contains(&known) {
-        if known == "com" && part.types.main() != FileType::Data {
-            // `mail from user@example.com` is no program; one that is has been told by its content.
-            return None;
-        }
-        finding::CARRIER_PROGRAM
-    } else if SHORTCUTS.contains(&known) {
-        finding::CARRIER_SHORTCUT
-    } else if SCRIPTS.contains(&known) {
-        finding::CARRIER_SCRIPT
-    } else {
-        finding::CARRIER_DISK_IMAGE
-    };
-    Some((id, format!(".{extension}")))
+    let (id, extension) = part.extensions().find_map(|extension| Some((by_extension(&extension)?, extension)))?;
+    // `mail from user@example.com` is no program; one that is has been told by its content.
+    let is_address = extension == "com" && part.types.main() != FileType::Data;
+    (!is_address).then(|| (id, format!(".{extension}")))
+}
+
+/// What a file with this extension carries.
+fn by_extension(extension: &str) -> Option<FindingId> {
+    [
+        (PROGRAMS, finding::CARRIER_PROGRAM),
+        (SHORTCUTS, finding::CARRIER_SHORTCUT),
+        (SCRIPTS, finding::CARRIER_SCRIPT),
+        (DISK_IMAGES, finding::CARRIER_DISK_IMAGE),
+    ]
+    .into_iter()
+    .find_map(|(extensions, id)| extensions.contains(&extension).then_some(id))
+}
+
+/// What a member of which only the name can be read carries: an address of a web site is no program.
+pub(crate) fn carrier_by_name(name: &str) -> Option<FindingId> {
+    extension(name).filter(|extension| extension != "com").and_then(|extension| by_extension(&extension))
 }
 
 /// Whether the extension promises something that the content is not, in a way that hides what it is.
@@ -295,6 +300,8 @@ mod tests {
         assert_eq!(id(&["a.img"], &[FileType::Data]), Some("carrier-disk-image"));
         assert_eq!(id(&["example.com"], &[FileType::Text]), None);
         assert_eq!(id(&["a.com"], &[FileType::Data]), Some("carrier-program"));
+        assert_eq!(carrier_by_name("a/b.LNK").map(|id| id.as_str()), Some("carrier-shortcut"));
+        assert_eq!(carrier_by_name("example.com"), None);
         for name in ["a.ics", "smime.p7s", "signature.asc", "a.xml", "a.html", "a.pdf", "a.docm", "a.zip", "noext"] {
             assert_eq!(id(&[name], &[FileType::Text]), None, "{name}");
         }

@@ -1,7 +1,7 @@
 //! What each client's messages have cost lately: whoever costs much goes on with what others leave.
 //!
 //! An account holds seconds of scanning. It empties with time, so that only who costs more than a tenth of a
-//! processor for long comes over [`MUCH`].
+//! processor for long comes over `MUCH`.
 
 use std::collections::HashMap;
 use std::time::Duration;

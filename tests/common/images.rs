@@ -76,7 +76,7 @@ pub fn floppy(name: &str, content: &[u8]) -> Vec<u8> {
     for (number, piece) in units.chunks(13).enumerate().rev() {
         let last = if (number + 1) * 13 == units.len() { 0x40 } else { 0 };
         let octets: Vec<u8> = piece.iter().flat_map(|unit| unit.to_le_bytes()).collect();
-        entries.extend([&[number as u8 + 1 | last], &octets[..10], &[0x0f, 0, sum], &octets[10..22]].concat());
+        entries.extend([&[(number as u8 + 1) | last], &octets[..10], &[0x0f, 0, sum], &octets[10..22]].concat());
         entries.extend([&[0, 0], &octets[22..]].concat());
     }
     entries.extend(short);

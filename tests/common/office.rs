@@ -103,6 +103,12 @@ pub fn xls(cells: &[&str]) -> Vec<u8> {
     excel(cells).finish()
 }
 
+/// As [`xls_with_macros`], with a protected structure.
+pub fn protected_xls(cells: &[&str], modules: &[Module<'_>]) -> Vec<u8> {
+    let workbook = excel_with(cells, &[(0x0012, &[1, 0]), (0x0013, &[0x5A, 0xCE])]);
+    if modules.is_empty() { workbook.finish() } else { workbook.project("/_VBA_PROJECT_CUR", modules).finish() }
+}
+
 /// The WordDocument and 1Table streams ([MS-DOC] 2.4.1): one piece of UTF-16 text.
 fn word(text: &str) -> Compound {
     const TEXT_AT: u32 = 1024;
@@ -132,8 +138,12 @@ fn word(text: &str) -> Compound {
     Compound::new().stream("/WordDocument", &document).stream("/1Table", &piece_table)
 }
 
-/// The Workbook stream ([MS-XLS] 2.1.7.20): globals with a shared string table, and one sheet.
 fn excel(cells: &[&str]) -> Compound {
+    excel_with(cells, &[])
+}
+
+/// The Workbook stream ([MS-XLS] 2.1.7.20): globals with these records and a shared string table, and one sheet.
+fn excel_with(cells: &[&str], globals: &[(u16, &[u8])]) -> Compound {
     fn record(out: &mut Vec<u8>, id: u16, data: &[u8]) {
         out.extend([id.to_le_bytes(), (data.len() as u16).to_le_bytes()].concat());
         out.extend(data);
@@ -147,9 +157,11 @@ fn excel(cells: &[&str]) -> Compound {
         strings.push(1); // fHighByte
         strings.extend(utf16(cell));
     }
+    let more = globals;
     let mut globals = Vec::new();
     record(&mut globals, 0x0809, &begin(0x0005));
     record(&mut globals, 0x0042, &1200_u16.to_le_bytes());
+    more.iter().for_each(|(id, data)| record(&mut globals, *id, data));
     let sheet_at = globals.len() + 4 + 8 + 5 + 4 + strings.len() + 4;
     let mut sheet_entry = (sheet_at as u32).to_le_bytes().to_vec();
     sheet_entry.extend([0, 0, 5, 0]);

@@ -142,7 +142,11 @@ pub fn all() -> Vec<Sample> {
                 "Quarterly figures",
                 "figures.xls",
                 "application/vnd.ms-excel",
-                &encrypt::xls(&office::xls(&["Account", "Amount", "Rent"]), Binary::CryptoApi(128), EXCEL),
+                &encrypt::xls(
+                    &office::protected_xls(&["Account", "Amount", "Rent"], &[]),
+                    Binary::CryptoApi(128),
+                    EXCEL,
+                ),
             ),
             verdict: "clean",
             complete: true,

@@ -16,6 +16,7 @@ mod excel;
 mod hash;
 mod package;
 mod powerpoint;
+mod protection;
 mod rc4;
 mod word;
 mod xor;
@@ -41,7 +42,9 @@ pub fn examine(file: &mut CompoundFile<'_>, part: &Part, scan: &mut Scan) {
             Lock::Known(scheme) => match attempt(&scheme, scan) {
                 Attempt::Opened(key, password) => {
                     tell(place, password, part, scan);
-                    place.open(file, &key, &scheme, part, scan);
+                    if !place.open(file, &key, &scheme, part, scan) && password.is_some() {
+                        scan.finding(finding::DOCUMENT_NEEDLESS_ENCRYPTION, part, place.mark(), "");
+                    }
                 }
                 Attempt::Refused => remains(place, part, scan),
                 Attempt::Limited => {
@@ -108,8 +111,8 @@ impl Place {
         }
     }
 
-    /// Decrypts, as far as there is room.
-    fn open(self, file: &mut CompoundFile<'_>, key: &Key, scheme: &Scheme, part: &Part, scan: &mut Scan) {
+    /// Decrypts, as far as there is room. Says whether something may be protected, which is why Office encrypts.
+    fn open(self, file: &mut CompoundFile<'_>, key: &Key, scheme: &Scheme, part: &Part, scan: &mut Scan) -> bool {
         let room = scan.room();
         if self.streams().iter().any(|name| file.stream(None, name).is_some_and(|stream| stream.size > room)) {
             let used_up = room < scan.limits().max_file_size;
@@ -137,11 +140,15 @@ impl Place {
                 _ => Vec::new(),
             },
         };
+        let is_workbook = matches!(self, Place::Excel(_));
+        let mut is_protected = !is_workbook;
         for (name, content) in streams {
+            is_protected |= is_workbook && protection::of_workbook(&content);
             scan.spend(content.len() as u64);
             file.replace(name, Bytes::from(content));
         }
         scan.learn_opened(part);
+        is_protected
     }
 }
 
@@ -255,13 +262,15 @@ fn remains(place: Place, part: &Part, scan: &mut Scan) {
     scan.finding(id, part, "", place.mark());
 }
 
-/// Puts a decrypted package on the work list.
-fn give(package: Vec<u8>, part: &Part, scan: &mut Scan) {
+/// Puts a decrypted package on the work list. Says whether something in it may be protected.
+fn give(package: Vec<u8>, part: &Part, scan: &mut Scan) -> bool {
     let bytes = Bytes::from(package);
     let types = filetype::detect(&bytes);
     if !types.has(FileType::Zip) && !types.has(FileType::Ole) {
         scan.finding(finding::DAMAGED, part, package::STREAM, "what the password opens is no package");
     }
+    let is_protected = !types.has(FileType::Zip) || protection::of_package(&bytes);
     let names = vec![Name::plain(package::STREAM)];
     scan.child(part, Origin::Embedded, Child { names, bytes, opened_by_password: true, ..Child::default() });
+    is_protected
 }
