@@ -221,13 +221,10 @@ fn one_network_that_sends_only_what_hangs_does_not_keep_others_waiting() {
     }
 }
 
-/// How many workers run with the policy SCHED_IDLE: 5 in the 41st field (proc_pid_stat(5)), the 39th behind the name.
+/// How many workers have the lowest priority.
 fn patient(daemon: &Daemon) -> usize {
-    let policy = |pid: &Pid| {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-        stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(38).map(str::to_owned)
-    };
-    workers(daemon).iter().filter(|pid| policy(pid).as_deref() == Some("5")).count()
+    let priority = |pid: &Pid| rustix::process::getpriority_process(Some(*pid)).ok();
+    workers(daemon).iter().filter(|pid| priority(pid) == Some(19)).count()
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! At which pace a worker works: as everybody, or with the processor time that others leave.
 //!
-//! A patient worker has the policy `SCHED_IDLE` (sched(7)): whoever else wants its processor takes it from it at once,
-//! while the lowest priority (nice 19) would let it end its slice of some milliseconds first. That cannot be taken back
-//! without privileges, so that a worker that was made patient stays so.
+//! A patient worker has the lowest priority, and stays away from one processor. The priority alone would not do: a
+//! kernel takes a processor from whoever has it at its next tick, milliseconds later, and each step of a message's way
+//! may meet one who has it. Where one processor is free of those who never rest, whoever wakes up goes there. (The policy
+//! `SCHED_IDLE` would be worse: processors where only such work runs count as free.) A priority cannot be taken
+//! back without privileges, so that a worker that was made patient stays so.
 
 use std::io;
 
 use rustix::process::{Pid, setpriority_process};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// How urgent a scan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,16 +23,20 @@ pub enum Pace {
 /// The lowest priority (nice).
 const LOWEST: i32 = 19;
 
-/// Makes a process patient, by the lowest priority if the system has or allows nothing better.
+/// Makes a process of one thread patient.
 ///
 /// # Errors
-/// Neither is allowed.
+/// The system does not allow it.
 pub fn slow_down(pid: Pid) -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    #[expect(unsafe_code, reason = "no safe crate wraps this system call for another process")]
-    // SAFETY: the call reads `parameters`, which lives until it returns, and writes nothing of ours.
-    let status = unsafe { libc::sched_setscheduler(pid.as_raw_pid(), libc::SCHED_IDLE, &raw const parameters) };
-    if status == 0 { Ok(()) } else { Ok(setpriority_process(Some(pid), LOWEST)?) }
+    setpriority_process(Some(pid), LOWEST)?;
+    // Those that we may use: whoever is slowed down twice loses no second one.
+    let mut processors = sched_getaffinity(None)?;
+    let first = (0..CpuSet::MAX_CPU).find(|&processor| processors.is_set(processor));
+    if let Some(first) = first.filter(|_| processors.count() > 1) {
+        processors.unset(first);
+        sched_setaffinity(Some(pid), &processors)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -37,16 +44,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_patient_process_has_the_idle_policy() {
+    fn a_patient_process_leaves_a_processor_to_others() {
         let mut child = std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
-        let policy = |pid: u32| {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-            // proc_pid_stat(5): the policy is the 41st field, the 39th behind the name.
-            stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(38).map(str::to_owned)
-        };
-        assert_eq!(policy(child.id()).as_deref(), Some("0"));
-        slow_down(Pid::from_child(&child)).unwrap();
-        assert_eq!(policy(child.id()).as_deref(), Some("5"), "SCHED_IDLE");
+        let pid = Pid::from_child(&child);
+        let before = sched_getaffinity(Some(pid)).unwrap().count();
+        slow_down(pid).unwrap();
+        assert_eq!(rustix::process::getpriority_process(Some(pid)).unwrap(), LOWEST);
+        assert_eq!(sched_getaffinity(Some(pid)).unwrap().count(), (before - 1).max(1));
         child.kill().unwrap();
         child.wait().unwrap();
     }

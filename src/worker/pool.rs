@@ -167,7 +167,7 @@ impl Workers {
             trouble: Mutex::default(),
             metrics,
         });
-        let (first, ready) = workers.birth().await?;
+        let (first, ready) = workers.birth(Pace::Prompt).await?;
         match ready.warning {
             Some(warning) => tracing::warn!(wall = ready.wall, "{warning}"),
             None => tracing::debug!(wall = ready.wall, "a worker stands behind its wall"),
@@ -194,10 +194,7 @@ impl Workers {
     /// # Errors
     /// As [`Workers::scan`].
     pub async fn scan_afresh(self: &Arc<Self>, task: Task<'_>) -> io::Result<Ended> {
-        let (mut worker, _) = self.birth().await?;
-        if task.pace == Pace::Patient {
-            worker.slow_down();
-        }
+        let (worker, _) = self.birth(task.pace).await?;
         self.scan_in(worker, task).await
     }
 
@@ -259,7 +256,7 @@ impl Workers {
     /// Starts workers until the warm ones are there.
     async fn replenish(self: &Arc<Self>) {
         while self.idle().prompt.len() < self.warm {
-            match self.birth().await {
+            match self.birth(Pace::Prompt).await {
                 Ok((worker, _)) => self.keep(worker),
                 Err(error) => {
                     tracing::error!(%error, "{CANNOT_START}");
@@ -269,14 +266,14 @@ impl Workers {
         }
     }
 
-    async fn birth(&self) -> io::Result<(Worker, Ready)> {
-        let born = self.born().await;
+    async fn birth(&self, pace: Pace) -> io::Result<(Worker, Ready)> {
+        let born = self.born(pace).await;
         let trouble = born.as_ref().err().map(ToString::to_string);
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
         born
     }
 
-    async fn born(&self) -> io::Result<(Worker, Ready)> {
+    async fn born(&self, pace: Pace) -> io::Result<(Worker, Ready)> {
         let born = timeout(BIRTH, self.nursery.start()).await.map_err(|_| slow_birth())??;
         let Newborn { child, socket, stderr } = born;
         socket.set_nonblocking(true)?;
@@ -291,7 +288,13 @@ impl Workers {
             pace: Pace::Prompt,
             since: Instant::now(),
         };
-        match timeout(BIRTH, worker.greet(&self.hello)).await {
+        if pace == Pace::Patient {
+            // Before it has done anything: to start takes longer than most scans.
+            worker.slow_down();
+        }
+        // With what others leave it takes longer.
+        let patience = if pace == Pace::Patient { BIRTH.saturating_mul(3) } else { BIRTH };
+        match timeout(patience, worker.greet(&self.hello)).await {
             Ok(Ok(ready)) => {
                 self.metrics.worker_started();
                 Ok((worker, ready))
