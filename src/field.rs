@@ -4,6 +4,7 @@
 //! Fields stand in each other, so [`Fields`] keeps those that are open on a bounded stack. QUOTE and SET are
 //! evaluated, since commands are spelt in character codes; other fields count by their result.
 
+use crate::command::program;
 use crate::finding;
 use crate::link::{self, Reach};
 use crate::part::Part;
@@ -204,6 +205,12 @@ fn report(code: &str, part: &Part, location: &str, scan: &mut Scan) {
                 object(target, "LINK", part, location, scan);
             }
         }
+        "HYPERLINK" => {
+            // Switches have values of their own (17.16.5.25), but only the address has a scheme.
+            for target in words.iter().skip(1) {
+                hyperlink(target, part, location, scan);
+            }
+        }
         _ => {}
     }
 }
@@ -260,6 +267,53 @@ pub fn object(target: &str, kind: &str, part: &Part, location: &str, scan: &mut 
         }
     }
     indicate(&link.target, scan);
+}
+
+/// A link that waits for a click.
+pub fn hyperlink(target: &str, part: &Part, location: &str, scan: &mut Scan) {
+    let Some(why) = link::when_clicked(target) else { return };
+    let target = link::judge(target).target;
+    indicate(&target, scan);
+    scan.finding(finding::LINK_PROGRAM, part, location, &format!("{target}: {why}"));
+}
+
+/// A program that a presentation starts, when something is clicked or (`is_hover`) the mouse passes over it.
+pub fn action(target: &str, is_hover: bool, part: &Part, location: &str, scan: &mut Scan) {
+    let line = link::percent_decoded(target);
+    let line = line.strip_prefix("file:///").unwrap_or(&line).trim();
+    if line.is_empty() {
+        return;
+    }
+    scan.indicator(IndicatorKind::Command, line);
+    let is_odd = matches!(link::judge(target).reach, Reach::Odd(_));
+    let decides = is_hover || is_odd || program::interpreter(line).is_some();
+    let id = if decides { finding::ACTION_COMMAND } else { finding::LINK_PROGRAM };
+    scan.finding(id, part, location, line);
+}
+
+/// A picture, film or workbook that is shown where it stands: nothing on the web, where it costs a look at most.
+/// From a share on the internet it takes the name and password that Windows offers there.
+pub fn shown(target: &str, kind: &str, part: &Part, location: &str, scan: &mut Scan) {
+    let link = link::judge(target);
+    let is_web = ["http:", "https:", "ftp:"]
+        .iter()
+        .any(|scheme| link.target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
+    let Reach::Odd(why) = link.reach else { return };
+    if !is_web {
+        indicate(&link.target, scan);
+        scan.finding(finding::LINKED_CONTENT, part, location, &format!("{kind} {}", link.target));
+        scan.finding(finding::ODD_ADDRESS, part, location, &format!("{}: {why}", link.target));
+    }
+}
+
+/// A workbook that cells refer to, a film that a control plays: nothing, unless it stands where nobody honest keeps it.
+pub fn elsewhere(target: &str, kind: &str, part: &Part, location: &str, scan: &mut Scan) {
+    let link = link::judge(target);
+    if let Reach::Odd(why) = link.reach {
+        indicate(&link.target, scan);
+        scan.finding(finding::LINKED_CONTENT, part, location, &format!("{kind} {}", link.target));
+        scan.finding(finding::ODD_ADDRESS, part, location, &format!("{}: {why}", link.target));
+    }
 }
 
 fn indicate(target: &str, scan: &mut Scan) {
@@ -332,7 +386,7 @@ pub fn dde(server: &str, rest: &str, part: &Part, location: &str, scan: &mut Sca
     if server.is_empty() {
         return;
     }
-    let name = program(server);
+    let name = program_name(server);
     let is_path = server.contains(['\\', '/']) || server.to_ascii_lowercase().ends_with(".exe");
     // A class of objects (`AcroExch.Document`) is linked, not started as a command.
     let is_class = server.contains('.') && !is_path;
@@ -348,7 +402,7 @@ pub fn dde(server: &str, rest: &str, part: &Part, location: &str, scan: &mut Sca
 }
 
 /// The name of a program, lower case, without folder and extension.
-fn program(path: &str) -> String {
+fn program_name(path: &str) -> String {
     let path = path.trim().trim_matches(['"', '\'']);
     let name = path.rsplit(['\\', '/']).next().unwrap_or_default().split_whitespace().next().unwrap_or_default();
     let name: String = name.to_ascii_lowercase().chars().filter(|c| *c != '^').collect();
@@ -365,7 +419,7 @@ fn starts_interpreter(topic: &str) -> bool {
     topic.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '(' | ')' | ';' | '&' | '|' | ',')).any(
         |word| {
             let is_program = word.to_ascii_lowercase().ends_with(".exe") || !word.contains('.');
-            let name = program(word);
+            let name = program_name(word);
             is_program
                 && INTERPRETERS.contains(&name.as_str())
                 && (word.to_ascii_lowercase().ends_with(".exe") || name == "powershell" || name == "mshta")

@@ -305,6 +305,18 @@ table! {
     LINKED_CONTENT = "linked-content", Trigger, Low, None, Some("T1221"),
         "refers to content that stands elsewhere ({evidence})",
         "別の場所にある内容を参照し（{evidence}）", "別の場所にある内容を参照しています（{evidence}）";
+    /// A presentation that starts an interpreter, or any program as soon as the mouse passes over it.
+    ACTION_COMMAND = "action-command", Trigger, Critical, None, Some("T1204.002"),
+        "starts a command when a slide is clicked or the mouse passes over it ({evidence})",
+        "スライド上のクリックやマウスの移動だけでコマンドを実行し（{evidence}）", "スライド上のクリックやマウスの移動だけでコマンドを実行します（{evidence}）";
+    /// A presentation that runs a macro or opens an object as soon as the mouse passes over something.
+    ACTION_HOVER = "action-hover", Trigger, Medium, None, Some("T1204.002"),
+        "runs a macro or opens an object when the mouse passes over a slide ({evidence})",
+        "スライド上でマウスを動かすだけでマクロの実行やオブジェクトの起動が行われ（{evidence}）", "スライド上でマウスを動かすだけでマクロの実行やオブジェクトの起動が行われます（{evidence}）";
+    /// A control that plays Flash or shows pages of the web. Medium: old presentations have such films.
+    ACTIVE_CONTROL = "active-control", Trigger, Medium, None, Some("T1204.002"),
+        "has a control that loads foreign content when it is opened ({evidence})",
+        "開くと外部のコンテンツを読み込むコントロールを含み（{evidence}）", "開くと外部のコンテンツを読み込むコントロールを含みます（{evidence}）";
     /// DDE with a shell, an interpreter or another program of the system as its server.
     DDE_COMMAND = "dde-command", Trigger, Critical, None, Some("T1559.002"),
         "starts a program through DDE ({evidence})",
@@ -533,6 +545,11 @@ table! {
     EMBEDDED_PROGRAM = "embedded-program", Carrier, High, None, Some("T1204.002"),
         "carries a program or script to be clicked ({evidence})",
         "クリックで実行されるプログラムやスクリプトを内部に持ち（{evidence}）", "クリックで実行されるプログラムやスクリプトを内部に持ちます（{evidence}）";
+    /// A link that starts a program or one of Windows' own handlers once it is clicked, a button of a presentation
+    /// that starts a program.
+    LINK_PROGRAM = "link-program", Carrier, High, None, Some("T1204.001"),
+        "has a link or button that starts a program ({evidence})",
+        "クリックするとプログラムが起動するリンクやボタンを含み（{evidence}）", "クリックするとプログラムが起動するリンクやボタンを含みます（{evidence}）";
     /// A disk image. Medium: what is in it is looked into, and firms do mail images of discs.
     CARRIER_DISK_IMAGE = "carrier-disk-image", Carrier, Medium, None, Some("T1553.005"),
         "is a disk image ({evidence})",

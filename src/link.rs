@@ -5,6 +5,7 @@
 
 use std::net::Ipv4Addr;
 
+use crate::command::program;
 use crate::mime::decode;
 
 /// Where an address leads.
@@ -122,7 +123,7 @@ pub fn judge(target: &str) -> Link {
 }
 
 /// RFC 3986 2.1; what is no escape stays.
-fn percent_decoded(text: &str) -> String {
+pub fn percent_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, left @ ..] = rest {
@@ -268,6 +269,63 @@ fn number(host: &str) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(address))
 }
 
+/// Schemes whose handlers run what the address tells them to.
+const COMMANDS: &[&str] =
+    &["ms-msdt", "ms-officecmd", "ms-cxh", "ms-cxh-full", "ms-appinstaller", "script", "x-usc", "vbscript"];
+/// Schemes that hand an address within theirs to a search, a viewer of help, or a program of Office.
+const CARRIERS: &[&str] = &[
+    "search-ms",
+    "search",
+    "ms-search",
+    "mhtml",
+    "its",
+    "ms-its",
+    "mk",
+    "ms-word",
+    "ms-excel",
+    "ms-powerpoint",
+    "ms-access",
+    "ms-publisher",
+    "ms-visio",
+    "ms-project",
+];
+/// Of these, the ones that show a folder of the internet as if it were of this computer.
+const SEARCHES: &[&str] = &["search-ms", "search", "ms-search"];
+
+/// Why a click on a link to this address does more than show a page or open a file of the company, if it does.
+/// Scripts of pages (`javascript:`) are no business of Office, and are copied along with them.
+pub fn when_clicked(target: &str) -> Option<&'static str> {
+    let target = judge(target).target;
+    if let Some((scheme, rest)) = scheme(&target).filter(|(scheme, _)| scheme != "file") {
+        if COMMANDS.contains(&scheme.as_str()) {
+            return Some("a scheme that runs what it is told");
+        }
+        if !CARRIERS.contains(&scheme.as_str()) {
+            return None;
+        }
+        let searches = SEARCHES.contains(&scheme.as_str());
+        return match reach(&inner(rest)) {
+            Reach::Named if searches => Some("a search on the internet"),
+            Reach::Odd(why) => Some(why),
+            Reach::Named | Reach::Here | Reach::Intranet => None,
+        };
+    }
+    let is_odd = matches!(reach(&target), Reach::Odd(_));
+    (is_odd && extension(&target).is_some_and(|known| program::is_runnable(&format!("x.{known}"))))
+        .then_some("a program on a file share of the internet")
+}
+
+/// The address that stands within another one: `crumb=location:\\\\host\\share`, `ofe|u|https://host/a.docx`.
+fn inner(rest: &str) -> String {
+    const STARTS: [&str; 6] = ["http://", "https://", "ftp://", "file:", "\\\\", "//"];
+    let decoded = percent_decoded(rest);
+    let lower = decoded.to_ascii_lowercase();
+    // The earliest of them, and of two that begin there the longer.
+    let at = STARTS.iter().filter_map(|start| lower.find(start)).min().unwrap_or(decoded.len());
+    let found = decoded.get(at..).unwrap_or_default();
+    found.split(['|', '&', '"', '!']).next().unwrap_or_default().to_owned()
+}
+
 /// The lower-case extension of the file that an address names, without query and fragment.
 pub fn extension(target: &str) -> Option<String> {
     let path = target.split(['?', '#']).next()?.trim_end_matches('!');
@@ -331,6 +389,49 @@ mod tests {
             "http:\\\\203.0.113.7\\a",
         ] {
             assert!(matches!(judge(target).reach, Reach::Odd(_)), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_click_on_a_page_is_no_click_on_a_program() {
+        for target in [
+            "ms-msdt:/id PCWDiagnostic /skip force /param x",
+            "MS-MSDT:-id x",
+            "%6ds-msdt:/id",
+            "ms-officecmd:{}",
+            "search-ms:query=x&crumb=location:\\\\203.0.113.7@80\\share&displayname=Downloads",
+            "search-ms:query=x&crumb=location:%5C%5Cfiles.example%40SSL%5Cshare",
+            "search:query=a&crumb=location:https://firm.example/a",
+            "ms-word:ofe|u|http://203.0.113.7/a.docx",
+            "mhtml:http://203.0.113.7/a.mht",
+            "script:http://a.example/x.sct",
+            "\\\\203.0.113.7\\a\\x.exe",
+            "file://firm.example@80/DavWWWRoot/a.lnk",
+            "file:\\\\203.0.113.7\\x\\a.vbs",
+        ] {
+            assert!(when_clicked(target).is_some(), "{target}");
+        }
+        for target in [
+            "https://firm.example/a.exe",
+            "http://203.0.113.7/",
+            "mailto:a@firm.example",
+            "javascript:void(0)",
+            "about:blank",
+            "search-ms:query=report&crumb=location:C%3A%5CUsers",
+            "search-ms:query=x&crumb=location:\\\\server\\share",
+            "ms-word:ofe|u|https://firm.sharepoint.com/a.docx",
+            "ms-excel:ofv|u|https://partner.example/a.xlsx",
+            "mhtml:file://C:\\a.mht!a.htm",
+            "mk:@MSITStore:C:\\help\\a.chm::/a.htm",
+            "\\\\server\\tools\\setup.exe",
+            "file:///C:/tools/setup.exe",
+            "\\\\firm.example\\dfs\\report.xlsx",
+            "\\\\203.0.113.7\\a\\report.pdf",
+            "tel:+81",
+            "#Sheet1!A1",
+            "",
+        ] {
+            assert_eq!(when_clicked(target), None, "{target}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! What the XML of a document loads or starts by itself: relationships that lead outside (ECMA-376 part 2, 8.3),
 //! fields of Word (part 1, 17.16), DDE links of Excel (18.14.4).
 //!
-//! Hyperlinks, sources of mail merges and links to other workbooks wait for the reader, so they are nothing.
+//! Hyperlinks wait for the reader: only those count that start something. Sources of mail merges, links to other
+//! workbooks and pictures on the web are nothing.
 
 use memchr::memmem;
 
@@ -26,6 +27,11 @@ pub fn relationships(xml: &str, part: &Part, location: &str, scan: &mut Scan) {
             known @ ("oleobject" | "frame" | "subdocument" | "afchunk" | "package" | "control" | "vbaproject"
             | "framesets") => {
                 field::object(&target, known, part, location, scan);
+            }
+            "hyperlink" => field::hyperlink(&target, part, location, scan),
+            known @ ("image" | "video" | "audio" | "media") => field::shown(&target, known, part, location, scan),
+            "externallinkpath" | "xlexternallinkpath" | "xlpathmissing" | "xlstartup" | "xlalternatestartup" => {
+                field::elsewhere(&target, "workbook", part, location, scan);
             }
             _ => {}
         }
