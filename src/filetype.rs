@@ -168,6 +168,8 @@ types! {
     Jar = "jar", Program;
     /// Compiled help.
     Chm = "chm", Program;
+    /// Flash.
+    Swf = "swf", Program;
     /// Script, by name (js, vbs, wsf, hta, bat, cmd, ps1 …).
     Script = "script", Script;
     /// Windows shortcut ([MS-SHLLINK]).
@@ -371,6 +373,7 @@ fn at_the_start(bytes: &[u8]) -> impl Iterator<Item = FileType> {
         (is_tar(bytes), FileType::Tar),
         (is_lzh(bytes), FileType::Lzh),
         (is_arj(bytes), FileType::Arj),
+        (is_flash(bytes), FileType::Swf),
         (is_bmp(bytes), FileType::Bmp),
         (is_mpeg_audio(bytes), FileType::Av),
         (is_pkcs7(bytes), FileType::Pkcs7),
@@ -500,6 +503,23 @@ fn is_arj(bytes: &[u8]) -> bool {
         Some((reader.u16()?, reader.u8()?))
     };
     bytes.starts_with(b"\x60\xea") && header().is_some_and(|(size, first)| (30..=2600).contains(&size) && first >= 30)
+}
+
+/// SWF 19, "The SWF header": plain, or packed with zlib or LZMA; a version; the size unpacked.
+pub(crate) fn is_flash(bytes: &[u8]) -> bool {
+    const MAX_SIZE: u32 = 256 << 20;
+    let mut reader = Reader::new(bytes);
+    let Some([how, b'W', b'S']) = reader.take(3) else { return false };
+    let (Some(version), Some(size), Some(next)) = (reader.u8(), reader.u32(), reader.u8()) else { return false };
+    (1..=60).contains(&version)
+        && (21..=MAX_SIZE).contains(&size)
+        && match how {
+            // The bits of each number of the frame's size: a frame has some.
+            b'F' => next >> 3 > 0,
+            b'C' => next & 0x0f == 8,
+            b'Z' => version >= 13,
+            _ => false,
+        }
 }
 
 fn is_bmp(bytes: &[u8]) -> bool {

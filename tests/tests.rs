@@ -42,6 +42,8 @@ mod milter;
 mod mime;
 /// Damaged samples.
 mod mutants;
+/// Links, actions and controls.
+mod objects;
 /// Where a mail may tell a password.
 mod passwords;
 /// Rules and decisions.

@@ -3,7 +3,7 @@
 
 use memchr::memmem;
 
-use super::equation;
+use super::{activex, equation};
 use crate::field;
 use crate::finding;
 use crate::formats::cfb::{CompoundFile, EntryKind};
@@ -12,32 +12,29 @@ use crate::scan::Scan;
 
 /// Equation Editor 2 and 3: {0002CE02-0000-0000-C000-000000000046}, {0002CE03-…}.
 const EQUATIONS: [[u8; 16]; 2] = [office(0x0002_CE02), office(0x0002_CE03)];
-/// The URL moniker, {79EAC9E0-BAF9-11CE-8C82-00AA004BA90B}.
-const URL_MONIKER: [u8; 16] =
-    [0xE0, 0xC9, 0xEA, 0x79, 0xF9, 0xBA, 0xCE, 0x11, 0x8C, 0x82, 0x00, 0xAA, 0x00, 0x4B, 0xA9, 0x0B];
+/// The URL moniker.
+const URL_MONIKER: [u8; 16] = class(0x79EA_C9E0, 0xBAF9, 0x11CE, 0x8C82_00AA_004B_A90B);
 
-/// Classes that no honest document uses by mail, as stored, and why.
+/// Classes that no honest document uses by mail, and why.
 const ATTACKS: &[([u8; 16], &str)] = &[
-    // {06290BD3-48AA-11D2-8432-006008C3FBFC}: runs a scriptlet from an address.
-    (
-        [0xD3, 0x0B, 0x29, 0x06, 0xAA, 0x48, 0xD2, 0x11, 0x84, 0x32, 0x00, 0x60, 0x08, 0xC3, 0xFB, 0xFC],
-        "a script moniker",
-    ),
-    // {ECABB0C7-7F19-11D2-978E-0000F8757E2A}: compiles what it fetches.
-    (
-        [0xC7, 0xB0, 0xAB, 0xEC, 0x19, 0x7F, 0xD2, 0x11, 0x97, 0x8E, 0x00, 0x00, 0xF8, 0x75, 0x7E, 0x2A],
-        "a SOAP moniker",
-    ),
-    // {3050F4D8-98B5-11CF-BB82-00AA00BDCE0B}: an HTML application.
-    (
-        [0xD8, 0xF4, 0x50, 0x30, 0xB5, 0x98, 0xCF, 0x11, 0xBB, 0x82, 0x00, 0xAA, 0x00, 0xBD, 0xCE, 0x0B],
-        "an HTML application",
-    ),
-    // {A08A033D-1A75-4AB6-A166-EAD02F547959}: loads a library without address randomisation.
-    (
-        [0x3D, 0x03, 0x8A, 0xA0, 0x75, 0x1A, 0xB6, 0x4A, 0xA1, 0x66, 0xEA, 0xD0, 0x2F, 0x54, 0x79, 0x59],
-        "a loader that helps exploits",
-    ),
+    // Runs a scriptlet from an address.
+    (class(0x0629_0BD3, 0x48AA, 0x11D2, 0x8432_0060_08C3_FBFC), "a script moniker"),
+    (class(0xAE24_FDAE, 0x03C6, 0x11D1, 0x8B76_0080_C744_F389), "a scriptlet"),
+    // Compiles what it fetches.
+    (class(0xECAB_B0C7, 0x7F19, 0x11D2, 0x978E_0000_F875_7E2A), "a SOAP moniker"),
+    (class(0x3050_F4D8, 0x98B5, 0x11CF, 0xBB82_00AA_00BD_CE0B), "an HTML application"),
+    // Loads a library without address randomisation.
+    (class(0xA08A_033D, 0x1A75, 0x4AB6, 0xA166_EAD0_2F54_7959), "a loader that helps exploits"),
+    (class(0x44F9_A03B, 0xA3EC, 0x4F3B, 0x9364_08E0_007F_21DF), "a control of consoles that overflows"),
+    // Engines and tools of scripts, which are no objects of documents.
+    (class(0xF414_C260, 0x6AC0, 0x11CF, 0xB6D1_00AA_00BB_BB58), "the engine of JScript"),
+    (class(0xB54F_3741, 0x5B07, 0x11CF, 0xA4B0_00AA_004A_55E8), "the engine of VBScript"),
+    (class(0x72C2_4DD5, 0xD70A, 0x438B, 0x8A42_9842_4B88_AFB8), "WScript.Shell"),
+    (class(0xF935_DC22, 0x1CF0, 0x11D0, 0xADB9_00C0_4FD5_8A0B), "WScript.Shell"),
+    (class(0x1370_9620, 0xC279, 0x11CE, 0xA49E_4445_5354_0000), "Shell.Application"),
+    (class(0x9BA0_5972, 0xF6A8, 0x11CF, 0xA442_00A0_C90A_8F39), "the windows of the shell"),
+    (class(0xC08A_FD90, 0xF2A1, 0x11D1, 0x8455_00A0_C91F_3880), "the windows of the shell"),
+    (class(0x0D43_FE01, 0xF093, 0x11CF, 0x8940_00A0_C905_4228), "Scripting.FileSystemObject"),
 ];
 
 /// Names of such classes, lower case.
@@ -46,20 +43,77 @@ const ATTACK_NAMES: &[(&str, &str)] = &[
     ("htafile", "an HTML application"),
     ("scriptletfile", "a scriptlet"),
     ("script:", "a script moniker"),
+    ("wscript.shell", "WScript.Shell"),
+    ("shell.application", "Shell.Application"),
+    ("scripting.filesystemobject", "Scripting.FileSystemObject"),
 ];
+
+/// Controls that load what somebody else made.
+const FOREIGN: &[([u8; 16], &str)] = &[
+    (class(0xD27C_DB6E, 0xAE6D, 0x11CF, 0x96B8_4445_5354_0000), "Flash"),
+    (class(0x8856_F961, 0x340A, 0x11D0, 0xA96B_00C0_4FD7_05A2), "a web browser"),
+    (class(0xEAB2_2AC3, 0x30C1, 0x11CF, 0xA7EB_0000_C05B_AE0B), "a web browser"),
+];
+
+/// Names of such classes, lower case.
+const FOREIGN_NAMES: &[(&str, &str)] = &[("shockwaveflash.", "Flash"), ("shell.explorer", "a web browser")];
 
 /// Controls whose data is copied without a check of its length: ListView and TreeView of MSCOMCTL 6.
 const CONTROLS: [[u8; 16]; 2] = [
-    [0x4B, 0xF0, 0xD1, 0xBD, 0x8B, 0x85, 0xD1, 0x11, 0xB1, 0x6A, 0x00, 0xC0, 0xF0, 0x28, 0x36, 0x28],
-    [0xB6, 0x90, 0x41, 0xC7, 0x89, 0x85, 0xD1, 0x11, 0xB1, 0x6A, 0x00, 0xC0, 0xF0, 0x28, 0x36, 0x28],
+    class(0xBDD1_F04B, 0x858B, 0x11D1, 0xB16A_00C0_F028_3628),
+    class(0xC741_90B6, 0x8589, 0x11D1, 0xB16A_00C0_F028_3628),
 ];
 /// Longest "Cobj" block that an honest control stores.
 const MAX_COBJ: u32 = 8;
 
 /// {XXXXXXXX-0000-0000-C000-000000000046} as stored.
 const fn office(first: u32) -> [u8; 16] {
-    let [a, b, c, d] = first.to_le_bytes();
-    [a, b, c, d, 0, 0, 0, 0, 0xC0, 0, 0, 0, 0, 0, 0, 0x46]
+    class(first, 0, 0, 0xC000_0000_0000_0046)
+}
+
+/// A class id as it is stored ([MS-DTYP] 2.3.4.2): three numbers with the low octet first, then eight octets.
+const fn class(first: u32, second: u16, third: u16, rest: u64) -> [u8; 16] {
+    let ([a, b, c, d], [e, f], [g, h]) = (first.to_le_bytes(), second.to_le_bytes(), third.to_le_bytes());
+    let [i, j, k, l, m, n, o, p] = rest.to_be_bytes();
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+}
+
+/// A class id as XML has it, `{8-4-4-4-12}`, as it is stored.
+pub fn parse(text: &str) -> Option<[u8; 16]> {
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let others = text.chars().filter(|c| !c.is_ascii_hexdigit()).all(|c| matches!(c, '{' | '}' | '-' | ' '));
+    let number = |range: std::ops::Range<usize>| u64::from_str_radix(digits.get(range)?, 16).ok();
+    if digits.len() != 32 || !others {
+        return None;
+    }
+    let (second, third) = (u16::try_from(number(8..12)?).ok()?, u16::try_from(number(12..16)?).ok()?);
+    Some(class(u32::try_from(number(0..8)?).ok()?, second, third, number(16..32)?))
+}
+
+/// Judges an object or control by its class. Whether it plays Flash.
+pub fn known(id: &[u8; 16], part: &Part, location: &str, scan: &mut Scan) -> bool {
+    if let Some((_, why)) = ATTACKS.iter().find(|(class, _)| class == id) {
+        scan.finding(finding::OBJECT_EXPLOIT, part, location, why);
+    }
+    let foreign = FOREIGN.iter().find(|(class, _)| class == id);
+    if let Some((_, what)) = foreign {
+        scan.finding(finding::ACTIVE_CONTROL, part, location, what);
+    }
+    foreign.is_some_and(|(_, what)| *what == "Flash")
+}
+
+/// Judges an object or control by the name of its class, or by octets among which that stands.
+pub fn named(octets: &[u8], part: &Part, location: &str, scan: &mut Scan) {
+    let lower = octets.to_ascii_lowercase();
+    let find = |list: &'static [(&str, &str)]| {
+        list.iter().find(|(name, _)| memmem::find(&lower, name.as_bytes()).is_some()).map(|(_, what)| *what)
+    };
+    if let Some(why) = find(ATTACK_NAMES) {
+        scan.finding(finding::OBJECT_EXPLOIT, part, location, why);
+    }
+    if let Some(what) = find(FOREIGN_NAMES) {
+        scan.finding(finding::ACTIVE_CONTROL, part, location, what);
+    }
 }
 
 /// Judges the classes of the storages of a file, and its formulas.
@@ -70,17 +124,19 @@ pub fn examine(file: &CompoundFile<'_>, part: &Part, scan: &mut Scan) {
             let holder = if entry.kind == EntryKind::Root { None } else { Some(index) };
             formula(file, holder, part, &location, scan);
         }
-        if let Some((_, why)) = ATTACKS.iter().find(|(class, _)| *class == entry.clsid) {
-            scan.finding(finding::OBJECT_EXPLOIT, part, &location, why);
-        }
+        known(&entry.clsid, part, &location, scan);
     }
     for (_, stream) in file.streams() {
         // Links ([MS-OLEDS] 2.3.3), their monikers, and the data of controls.
         let name = stream.name.to_ascii_lowercase();
         if name == "\u{1}ole" || name == "\u{3}linkinfo" {
             monikers(&file.read(stream, 64 << 10), part, &file.path(stream), scan);
-        } else if name == "contents" || name == "\u{3}ocxdata" {
-            control(&file.read(stream, 1 << 20), part, &file.path(stream), scan);
+        } else if ["contents", "\u{3}ocxdata", "ctls"].contains(&name.as_str()) {
+            let data = file.read(stream, scan.room());
+            control(&data, part, &file.path(stream), scan);
+            activex::films(&data, part, scan);
+        } else if ["workbook", "book"].contains(&name.as_str()) {
+            activex::of_sheets(&file.read(stream, scan.room()), part, scan);
         }
     }
     let has_class = file.entries().iter().any(|entry| EQUATIONS.contains(&entry.clsid));
@@ -115,13 +171,11 @@ fn report(native: &[u8], part: &Part, location: &str, scan: &mut Scan) {
 
 /// Judges an object by the name of its class and its native data.
 pub fn native(class: &str, data: &[u8], part: &Part, location: &str, scan: &mut Scan) {
-    let class = class.to_ascii_lowercase();
-    if class.starts_with("equation") && !data.starts_with(super::cfb::MAGIC) {
+    let is_formula = class.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("equation"));
+    if is_formula && !data.starts_with(super::cfb::MAGIC) {
         report(data, part, location, scan);
     }
-    if let Some((_, why)) = ATTACK_NAMES.iter().find(|(name, _)| class.contains(name)) {
-        scan.finding(finding::OBJECT_EXPLOIT, part, location, why);
-    }
+    named(class.as_bytes(), part, location, scan);
 }
 
 /// Looks for monikers in the data of an object: attacks, and addresses that are loaded.
@@ -139,6 +193,11 @@ pub fn monikers(data: &[u8], part: &Part, location: &str, scan: &mut Scan) {
         let address: String = char::decode_utf16(units.take_while(|unit| *unit != 0)).filter_map(Result::ok).collect();
         field::object(&address, "object", part, location, scan);
     }
+}
+
+/// Whether controls of this class copy their data without a check of its length.
+pub fn overflows(id: &[u8; 16]) -> bool {
+    CONTROLS.contains(id)
 }
 
 /// Judges the stored data of a control.
@@ -159,5 +218,27 @@ pub fn loose(data: &[u8], part: &Part, location: &str, scan: &mut Scan) {
     monikers(data, part, location, scan);
     if CONTROLS.iter().any(|class| memmem::find(data, class).is_some()) {
         control(data, part, location, scan);
+    }
+    for (class, what) in FOREIGN {
+        if memmem::find(data, class).is_some() {
+            scan.finding(finding::ACTIVE_CONTROL, part, location, what);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn class_ids_are_read_as_they_are_stored() {
+        let moniker = [0xE0, 0xC9, 0xEA, 0x79, 0xF9, 0xBA, 0xCE, 0x11, 0x8C, 0x82, 0, 0xAA, 0, 0x4B, 0xA9, 0x0B];
+        assert_eq!(parse("{79EAC9E0-BAF9-11CE-8C82-00AA004BA90B}"), Some(moniker));
+        assert_eq!(parse(" 79eac9e0-baf9-11ce-8c82-00aa004ba90b"), Some(URL_MONIKER));
+        for text in
+            ["", "{79EAC9E0}", "{79EAC9E0-BAF9-11CE-8C82-00AA004BA90B0}", "clsid:79EAC9E0-BAF9-11CE-8C82-00AA004BA90"]
+        {
+            assert_eq!(parse(text), None, "{text}");
+        }
     }
 }

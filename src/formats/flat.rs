@@ -8,6 +8,7 @@ use memchr::memmem;
 
 use crate::filetype::{self, FileType};
 use crate::finding;
+use crate::formats::actions::Actions;
 use crate::formats::markup::{self, Token};
 use crate::formats::{Format, links, ooxml, shape};
 use crate::lure;
@@ -34,15 +35,18 @@ fn examine(part: &Part, scan: &mut Scan) {
     let xml = lure::decode_xml(&part.bytes);
     let mut document =
         Document { part, part_name: String::new(), open: None, text: String::new(), look: shape::Look::default() };
+    let mut actions = Actions::default();
     for token in markup::tokens(&xml) {
         if scan.stopped() || scan.is_full() {
             break;
         }
+        actions.read(&document.part_name, token);
         document.read(token, scan);
     }
     document.close(scan);
     links::relationships(&xml, part, "", scan);
     links::fields(&xml, part, "", scan);
+    actions.report(part, scan);
     scan.learn_type(part, FileType::XmlOffice);
     document.look.text(&document.text);
     document.look.report(part, scan);

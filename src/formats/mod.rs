@@ -6,7 +6,9 @@
 use crate::part::Part;
 use crate::scan::Scan;
 
+pub mod actions;
 pub mod activemime;
+pub mod activex;
 pub mod arj;
 pub mod biff12;
 pub mod cab;

@@ -118,6 +118,8 @@ const PROGRAMS: &[&str] = &[
     "gadget",
     "chm",
     "xll",
+    "wll",
+    "swf",
 ];
 /// Scripts by their extension, also those that carry commands (settings, searches, consoles).
 const SCRIPTS: &[&str] = &[
@@ -158,7 +160,9 @@ pub(crate) fn runs(extension: &str) -> bool {
 
 /// What the part carries, by content first, then by any of its names.
 fn carrier(part: &Part) -> Option<(FindingId, String)> {
-    let by_content = part.types.iter().find_map(|t| match t.class() {
+    // What a control plays within a document is no file that anybody would start.
+    let played = |t: &FileType| *t == FileType::Swf && part.origin == Origin::Embedded;
+    let by_content = part.types.iter().filter(|t| !played(t)).find_map(|t| match t.class() {
         Class::Program => Some((finding::CARRIER_PROGRAM, t)),
         Class::Shortcut => Some((finding::CARRIER_SHORTCUT, t)),
         Class::DiskImage => Some((finding::CARRIER_DISK_IMAGE, t)),

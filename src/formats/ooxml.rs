@@ -12,6 +12,8 @@ use crate::excel4;
 use crate::field;
 use crate::filetype::{self, Class, FileType, TypeSet};
 use crate::finding;
+use crate::formats::actions::{self, Actions};
+use crate::formats::activex::{self, Controls};
 use crate::formats::container::{self, Content};
 use crate::formats::markup::{self, Token};
 use crate::formats::shape::Look;
@@ -61,6 +63,8 @@ pub(crate) fn examine(part: &Part, archive: &Archive, scan: &mut Scan) {
         package.look.macros();
     }
     package.look.report(part, scan);
+    package.actions.report(part, scan);
+    package.controls.report(part, scan);
     package.ask_for_picture(part, archive, scan);
     if package.has_excel4 {
         excel4_macros(part, archive, scan);
@@ -108,6 +112,8 @@ struct Package {
     /// A part had more text than was read.
     is_cut: bool,
     look: Look,
+    actions: Actions,
+    controls: Controls,
     /// The largest picture, as far as claims tell: its place among the pictures, and size.
     picture: Option<(std::ops::Range<usize>, u64)>,
 }
@@ -133,8 +139,12 @@ impl Package {
         if normal(member.name()).contains("vbaprojectsignature") {
             signature::examine(&bytes, member.name(), part, scan);
         }
-        let types =
-            if is_xml(member, &bytes) { self.read(part, member, &bytes, scan) } else { filetype::detect(&bytes) };
+        let types = if is_xml(member, &bytes) {
+            self.read(part, member, &bytes, scan)
+        } else {
+            self.controls.state(&bytes, part, member.name(), scan);
+            filetype::detect(&bytes)
+        };
         self.look.member(types, &bytes);
         if let Some((server, topic)) = biff12::dde_link(&bytes) {
             field::dde(&server, &topic, part, member.name(), scan);
@@ -152,6 +162,16 @@ impl Package {
     fn read(&mut self, part: &Part, member: &Member, bytes: &Bytes, scan: &mut Scan) -> TypeSet {
         if normal(member.name()).ends_with(".rels") {
             super::links::relationships(&lure::decode_xml(bytes), part, member.name(), scan);
+        }
+        if actions::may_have(bytes) {
+            let xml = lure::decode_xml(bytes.get(..MAX_TEXT).unwrap_or(bytes));
+            markup::tokens(&xml).for_each(|token| self.actions.read(member.name(), token));
+        }
+        if activex::may_have(bytes) {
+            let xml = lure::decode_xml(bytes.get(..MAX_TEXT).unwrap_or(bytes));
+            for token in markup::tokens(&xml) {
+                self.controls.read(token, part, member.name(), scan);
+            }
         }
         if super::links::may_have_fields(bytes) {
             let xml = lure::decode_xml(bytes.get(..MAX_TEXT).unwrap_or(bytes));

@@ -15,6 +15,7 @@ pub mod excel4;
 pub mod images;
 pub mod load;
 pub mod milter;
+pub mod objects;
 pub mod office;
 pub mod ooxml;
 pub mod ovba;

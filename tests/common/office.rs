@@ -78,6 +78,14 @@ impl Compound {
     }
 }
 
+/// A compound file whose storage of this name has a class, as it is stored ([MS-CFB] 2.6.1).
+pub fn with_class(mut file: Vec<u8>, storage: &str, class: &[u8; 16]) -> Vec<u8> {
+    let name = utf16(&format!("{storage}\0"));
+    let entry = file.chunks_exact_mut(128).find(|entry| entry.starts_with(&name)).expect("the storage is there");
+    entry[80..96].copy_from_slice(class);
+    file
+}
+
 /// A `vbaProject.bin`, as it stands in a macro-enabled OOXML package.
 pub fn vba_project(modules: &[Module<'_>]) -> Vec<u8> {
     Compound::new().project("", modules).finish()

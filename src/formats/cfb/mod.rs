@@ -9,6 +9,7 @@ mod compound;
 mod embedded;
 mod encryption;
 mod lost;
+mod presentation;
 mod storage;
 mod text;
 
@@ -65,6 +66,7 @@ fn examine(part: &Part, scan: &mut Scan) {
     lost::examine(&file, part, scan);
     embedded::extract(&file, part, scan);
     classes::examine(&file, part, scan);
+    presentation::examine(&file, part, scan);
     text::fields(&file, scan.room()).report(part, "WordDocument", scan);
     for (server, topic) in text::dde_links(&file, scan.room()) {
         field::dde(&server, &topic, part, "SUPBOOK", scan);

@@ -1,0 +1,218 @@
+//! Links, actions and controls: told by what they start or load, and left in peace where honest documents have them.
+
+use crate::common::objects::{
+    BUTTON, FLASH, LIST, controls, film, linked, list_state, old_slide, slide, sprayed, stored,
+};
+use crate::common::office::{Compound, with_class};
+use sekisho::knowledge::Knowledge;
+use sekisho::limits::Limits;
+use sekisho::scan::{Input, Report, Stop, scan};
+use sekisho::verdict::{Level, judge};
+
+fn report(name: &str, bytes: Vec<u8>) -> Report {
+    scan(Input::file(bytes, name), &Limits::default(), &Knowledge::default(), &Stop::default())
+}
+
+fn ids(report: &Report) -> Vec<&str> {
+    report.findings.iter().map(|finding| finding.id.as_str()).collect()
+}
+
+#[track_caller]
+fn check(name: &str, bytes: Vec<u8>, expected: &[&str], level: Level) {
+    let report = report(name, bytes);
+    let verdict = judge(&report);
+    assert_eq!((ids(&report).as_slice(), verdict.level), (expected, level), "{report:#?}");
+    assert!(verdict.complete);
+}
+
+// Links -----------------------------------------------------------------------------------------
+
+#[test]
+fn every_kind_of_link_in_a_package_is_judged_by_its_address() {
+    const ODD: &str = "http://203.0.113.7/a";
+    const UNC: &str = "file://203.0.113.7/share/a";
+    const NAMED: &str = "https://firm.example/a.dotx";
+    for (kind, target, expected, level) in [
+        ("attachedTemplate", ODD, &["remote-template", "odd-address"][..], Level::Malicious),
+        ("attachedTemplate", UNC, &["remote-template", "odd-address"], Level::Malicious),
+        ("attachedTemplate", NAMED, &["remote-template"], Level::Suspicious),
+        ("attachedTemplate", "http://firm.example@80/a.dot", &["remote-template", "odd-address"], Level::Malicious),
+        ("oleObject", ODD, &["remote-object", "odd-address"], Level::Malicious),
+        (
+            "oleObject",
+            "mhtml:http://firm.example/a!x-usc:http://firm.example/a",
+            &["remote-object", "odd-address"],
+            Level::Malicious,
+        ),
+        ("oleObject", "https://firm.example/a.html!", &["remote-object", "odd-address"], Level::Malicious),
+        ("oleObject", "ms-msdt:/id x", &["remote-object", "odd-address"], Level::Malicious),
+        ("frame", NAMED, &["remote-object"], Level::Malicious),
+        ("frame", UNC, &["remote-object", "odd-address"], Level::Malicious),
+        ("subDocument", ODD, &["remote-object", "odd-address"], Level::Malicious),
+        ("aFChunk", NAMED, &["remote-object"], Level::Malicious),
+        ("hyperlink", "ms-msdt:/id PCWDiagnostic", &["link-program"], Level::Suspicious),
+        (
+            "hyperlink",
+            "search-ms:query=a&amp;crumb=location:\\\\203.0.113.7@80\\a",
+            &["link-program"],
+            Level::Suspicious,
+        ),
+        ("hyperlink", "file:///\\\\203.0.113.7\\a\\b.lnk", &["link-program"], Level::Suspicious),
+        ("image", UNC, &["linked-content", "odd-address"], Level::Clean),
+        ("externalLinkPath", ODD, &["linked-content", "odd-address"], Level::Clean),
+    ] {
+        check("a.docx", linked(kind, target), expected, level);
+    }
+}
+
+#[test]
+fn links_that_firms_have_are_left_in_peace() {
+    for (kind, target) in [
+        ("attachedTemplate", "file:///C:\\Users\\a\\Letter.dotm"),
+        ("attachedTemplate", "Letter.dotx"),
+        ("oleObject", "file:///C:\\figures.xlsx"),
+        ("frame", "menu.htm"),
+        ("subDocument", "chapter2.docx"),
+        ("hyperlink", "https://firm.example/"),
+        ("hyperlink", "http://203.0.113.7/"),
+        ("hyperlink", "mailto:a@firm.example"),
+        ("hyperlink", "javascript:void(0)"),
+        ("hyperlink", "file:///\\\\server\\share\\setup.exe"),
+        ("hyperlink", "ms-word:ofe|u|https://firm.sharepoint.com/a.docx"),
+        ("image", "https://firm.example/logo.png"),
+        ("image", "http://203.0.113.7/logo.png"),
+        ("image", "file:///\\\\server\\share\\logo.png"),
+        ("externalLinkPath", "file:///\\\\server\\share\\prices.xlsx"),
+        ("externalLinkPath", "https://firm.sharepoint.com/prices.xlsx"),
+    ] {
+        check("a.docx", linked(kind, target), &[], Level::Clean);
+    }
+    for target in
+        ["file:///\\\\server\\share\\Letter.dotx", "http://intranet/Letter.dotx", "https://10.0.0.8/Letter.dotx"]
+    {
+        check("a.docx", linked("attachedTemplate", target), &["linked-content"], Level::Clean);
+    }
+}
+
+#[test]
+fn links_in_rich_text_and_fields_are_judged_alike() {
+    let rich = |target: &str| {
+        format!("{{\\rtf1{{\\field{{\\*\\fldinst HYPERLINK \"{target}\"}}{{\\fldrslt here}}}}}}").into_bytes()
+    };
+    check("a.rtf", rich("ms-msdt:/id x"), &["link-program"], Level::Suspicious);
+    check("a.rtf", rich("https://firm.example/"), &[], Level::Clean);
+    let field =
+        "<w:document><w:fldSimple w:instr=\"HYPERLINK &quot;ms-officecmd:{}&quot; \\o &quot;tip&quot;\"/></w:document>";
+    let bytes = crate::common::carriers::package("x", &[("word/document.xml", field.as_bytes())]);
+    check("a.docx", bytes, &["link-program"], Level::Suspicious);
+}
+
+// Actions ---------------------------------------------------------------------------------------
+
+#[test]
+fn what_a_slide_starts_is_told_in_both_formats() {
+    let command = "powershell%20-NoP%20-c%20calc";
+    check("a.ppsx", slide("hlinkMouseOver", "ppaction://program", command), &["action-command"], Level::Malicious);
+    check("a.pptx", slide("hlinkClick", "ppaction://program", "notepad.exe"), &["link-program"], Level::Suspicious);
+    check("a.pptm", slide("hlinkHover", "ppaction://macro?name=Go", ""), &["action-hover"], Level::Active);
+    check("a.pptx", slide("hlinkClick", "ppaction://hlinksldjump", "slide2.xml"), &[], Level::Clean);
+
+    check("a.pps", old_slide(2, "powershell -c calc", "", false), &["action-command"], Level::Malicious);
+    check("a.pps", old_slide(2, "notepad.exe", "", true), &["action-command"], Level::Malicious);
+    check("a.pps", old_slide(2, "", "notepad.exe", false), &["link-program"], Level::Suspicious);
+    check("a.ppt", old_slide(4, "", "C:\\x\\setup.exe", false), &["link-program"], Level::Suspicious);
+    check("a.ppt", old_slide(4, "", "ms-msdt:/id x", false), &["link-program"], Level::Suspicious);
+    check("a.ppt", old_slide(1, "Go", "", true), &["action-hover"], Level::Active);
+    check("a.ppt", old_slide(5, "", "", true), &["action-hover"], Level::Active);
+    for (verb, name, target, is_hover) in [
+        (0, "", "", true),
+        (1, "Next", "", false),
+        (3, "", "", true),
+        (4, "", "https://firm.example/tool.exe", true),
+        (4, "", "report.xlsx", false),
+        (5, "", "", false),
+        (6, "", "", true),
+        (2, "", "", false),
+    ] {
+        check("a.ppt", old_slide(verb, name, target, is_hover), &[], Level::Clean);
+    }
+}
+
+#[test]
+fn a_command_of_a_slide_is_an_indicator() {
+    let report = report("a.ppsx", slide("hlinkClick", "ppaction://program", "file:///C:%5Ca%5Cb.exe"));
+    assert_eq!(report.indicators.iter().map(|i| i.value.as_str()).collect::<Vec<_>>(), ["C:\\a\\b.exe"]);
+}
+
+// Controls --------------------------------------------------------------------------------------
+
+#[test]
+fn controls_are_told_by_their_class_and_state() {
+    let button = [&stored(BUTTON)[..], b"\0\x02\x20\0Caption OK"].concat();
+    check("a.docx", controls(&[(BUTTON, &button)]), &[], Level::Clean);
+    check("a.docx", controls(&[(LIST, &list_state(8))]), &[], Level::Clean);
+    check("a.docx", controls(&[(LIST, &list_state(0x8282))]), &["object-exploit"], Level::Malicious);
+    // WScript.Shell is no control.
+    let shell = "{72C24DD5-D70A-438B-8A42-98424B88AFB8}";
+    check("a.docx", controls(&[(shell, b"")]), &["object-exploit"], Level::Malicious);
+    check("a.docx", controls(&[(BUTTON, &stored(shell))]), &["object-exploit"], Level::Malicious);
+
+    let state = [&stored(FLASH)[..], b"fUfU\x18\0\0\0", &film()].concat();
+    let report = report("a.docx", controls(&[(FLASH, &state)]));
+    assert_eq!(ids(&report), ["active-control"], "{report:#?}");
+    assert_eq!(judge(&report).level, Level::Active);
+    let film = report.parts.iter().find(|part| part.types.iter().any(|t| t.name() == "swf"));
+    assert_eq!(film.map(|part| part.size), Some(24), "{report:#?}");
+}
+
+#[test]
+fn many_controls_that_fill_the_memory_are_told() {
+    check("a.docx", sprayed(40, &vec![9; 100_000]), &["object-exploit"], Level::Malicious);
+    check("a.docx", sprayed(40, &vec![9; 1000]), &[], Level::Clean);
+    check("a.docx", sprayed(5, &vec![9; 100_000]), &[], Level::Clean);
+}
+
+#[test]
+fn controls_are_told_in_compound_files() {
+    let film = [b"fUfU\x18\0\0\0", film().as_slice()].concat();
+    let file = Compound::new().stream("/WordDocument", &[0; 64]).stream("/ObjectPool/_1/contents", &film);
+    let report_of = report("a.doc", with_class(file.finish(), "_1", &stored(FLASH)));
+    assert!(ids(&report_of).contains(&"active-control"), "{report_of:#?}");
+    assert!(report_of.parts.iter().any(|part| part.types.iter().any(|t| t.name() == "swf")), "{report_of:#?}");
+
+    let button = Compound::new().stream("/WordDocument", &[0; 64]).stream("/ObjectPool/_1/\u{3}OCXNAME", b"B\0");
+    let report_of = report("a.doc", with_class(button.finish(), "_1", &stored(BUTTON)));
+    assert!(!ids(&report_of).iter().any(|id| ["active-control", "object-exploit"].contains(id)), "{report_of:#?}");
+
+    // An object of a sheet names its class.
+    let object = |name: &[u8]| {
+        let data = [&[0x15, 0, 0x12, 0][..], &[0; 18], b"\x09\0\x1c\0", name].concat();
+        let record = [&0x5D_u16.to_le_bytes()[..], &(data.len() as u16).to_le_bytes(), &data].concat();
+        Compound::new().stream("/Workbook", &record).finish()
+    };
+    assert!(ids(&report("a.xls", object(b"ShockwaveFlash.ShockwaveFlash.1"))).contains(&"active-control"));
+    assert!(ids(&report("a.xls", object(b"htafile"))).contains(&"object-exploit"));
+    assert_eq!(ids(&report("a.xls", object(b"Forms.CommandButton.1"))), Vec::<&str>::new());
+}
+
+#[test]
+fn controls_are_told_in_rich_text() {
+    let object = |class: &str, data: &[u8]| {
+        let mut stored = [1_u32.to_le_bytes(), 2_u32.to_le_bytes()].concat();
+        stored.extend((class.len() as u32 + 1).to_le_bytes());
+        stored.extend([class.as_bytes(), &[0], &[0; 8], &(data.len() as u32).to_le_bytes(), data].concat());
+        let digits = data_encoding::HEXLOWER.encode(&stored);
+        format!("{{\\rtf1{{\\object\\objocx{{\\*\\objclass {class}}}{{\\*\\objdata {digits}}}}}}}").into_bytes()
+    };
+    let flash = report("a.rtf", object("ShockwaveFlash.ShockwaveFlash.10", &[7; 40]));
+    assert!(ids(&flash).contains(&"active-control"), "{flash:#?}");
+    let button = report("a.rtf", object("Forms.CommandButton.1", &[7; 40]));
+    assert_eq!(ids(&button), Vec::<&str>::new());
+}
+
+#[test]
+fn films_are_programs_when_attached() {
+    check("a.swf", film(), &["carrier-program"], Level::Suspicious);
+    check("a.bin", [b"CWS\x0a\0\x10\0\0\x78\x9c", &[7; 40][..]].concat(), &["carrier-program"], Level::Suspicious);
+    check("a.txt", b"FWS is short for something.".to_vec(), &[], Level::Clean);
+}
