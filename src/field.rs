@@ -316,6 +316,19 @@ pub fn elsewhere(target: &str, kind: &str, part: &Part, location: &str, scan: &m
     }
 }
 
+/// An address from which a workbook is filled once it is opened. A named host may sell what it tells.
+pub fn query(target: &str, part: &Part, location: &str, scan: &mut Scan) {
+    let link = link::judge(target);
+    match link.reach {
+        Reach::Here | Reach::Intranet => {}
+        Reach::Named => {
+            indicate(&link.target, scan);
+            scan.finding(finding::LINKED_CONTENT, part, location, &format!("query {}", link.target));
+        }
+        Reach::Odd(_) => object(target, "query", part, location, scan),
+    }
+}
+
 fn indicate(target: &str, scan: &mut Scan) {
     let kind = if target.starts_with("\\\\") { IndicatorKind::File } else { IndicatorKind::Url };
     scan.indicator(kind, target);

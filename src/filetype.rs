@@ -64,6 +64,8 @@ types! {
     OleDoc = "ole-doc", Document;
     /// Excel 5-2003.
     OleXls = "ole-xls", Document;
+    /// A workbook of Excel 2 to 2003 without a compound file around it.
+    Biff = "biff", Document;
     /// PowerPoint 97-2003.
     OlePpt = "ole-ppt", Document;
     /// Outlook item.
@@ -374,6 +376,7 @@ fn at_the_start(bytes: &[u8]) -> impl Iterator<Item = FileType> {
         (is_lzh(bytes), FileType::Lzh),
         (is_arj(bytes), FileType::Arj),
         (is_flash(bytes), FileType::Swf),
+        (is_biff(bytes), FileType::Biff),
         (is_bmp(bytes), FileType::Bmp),
         (is_mpeg_audio(bytes), FileType::Av),
         (is_pkcs7(bytes), FileType::Pkcs7),
@@ -503,6 +506,20 @@ fn is_arj(bytes: &[u8]) -> bool {
         Some((reader.u16()?, reader.u8()?))
     };
     bytes.starts_with(b"\x60\xea") && header().is_some_and(|(size, first)| (30..=2600).contains(&size) && first >= 30)
+}
+
+/// The record that begins a workbook stream ([MS-XLS] 2.4.21) or a sheet of Excel 2 to 4, and what it begins.
+fn is_biff(bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(bytes);
+    let fields = [(); 4].map(|()| reader.u16());
+    let [Some(id), Some(size), Some(version), Some(kind)] = fields else { return false };
+    let of_sheet = matches!(kind, 0x10 | 0x20 | 0x40);
+    match (id, size) {
+        (0x0809, 4..=64) => matches!(version, 0x0500 | 0x0600) && (of_sheet || matches!(kind, 5 | 6)),
+        (0x0409 | 0x0209, 4..=16) => of_sheet || kind == 0x0100,
+        (0x0009, 4..=8) => of_sheet,
+        _ => false,
+    }
 }
 
 /// SWF 19, "The SWF header": plain, or packed with zlib or LZMA; a version; the size unpacked.

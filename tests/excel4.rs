@@ -1,7 +1,7 @@
 //! Macros of Excel 4.0: found in every file format, followed to what they would do, left in peace where they do
 //! nothing, and bounded whatever they are.
 
-use crate::common::excel4::{Book, Version, book};
+use crate::common::excel4::{Book, Version, bare, book};
 use crate::common::office::{Compound, Module, ModuleKind, xls_with_macros};
 use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;
@@ -374,6 +374,94 @@ fn damaged_workbooks_are_read_as_far_as_they_go() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0xFF;
             report(name, damaged);
+        }
+    }
+}
+
+#[test]
+fn macros_whose_cells_show_nothing_are_told_if_they_do_something() {
+    for (look, is_told) in [(1, true), (2, true), (3, false)] {
+        let mut book = book(&["=EXEC(\"notepad\")", "=HALT()"]);
+        book.look = look;
+        for (name, bytes) in formats(&book) {
+            let report = report(name, bytes);
+            assert_eq!(ids(&report).contains(&"xlm-obfuscated"), is_told, "{name} {look} {report:#?}");
+            let level = if is_told { Level::Malicious } else { Level::Suspicious };
+            assert_eq!(judge(&report).level, level, "{name} {look}");
+        }
+    }
+    let mut honest = book(&["=ALERT(\"Done\")", "=HALT()"]);
+    honest.look = 1;
+    for (name, bytes) in formats(&honest) {
+        assert_eq!(judge(&report(name, bytes)).level, Level::Active, "{name}");
+    }
+}
+
+#[test]
+fn macros_far_from_the_corner_are_told_if_they_do_something() {
+    let at = |macros: &[&str], column: &str, row: u32| {
+        let mut book = book(macros);
+        for (n, (place, _)) in book.sheets[1].cells.iter_mut().enumerate() {
+            *place = format!("{column}{}", row + n as u32);
+        }
+        book.names[0].2 = format!("=Macro1!${column}${row}");
+        book
+    };
+    for (column, row, is_told) in
+        [("A", 1, false), ("A", 500, false), ("A", 501, true), ("BH", 1, false), ("BI", 1, true)]
+    {
+        for (name, bytes) in formats(&at(&["=EXEC(\"notepad\")", "=HALT()"], column, row)) {
+            let report = report(name, bytes);
+            assert_eq!(ids(&report).contains(&"xlm-obfuscated"), is_told, "{name} {column}{row} {report:#?}");
+        }
+    }
+    // Macros that only another name leads to.
+    let mut elsewhere = at(&["=EXEC(\"notepad\")", "=HALT()"], "A", 9000);
+    elsewhere.names =
+        vec![("Auto_Open".to_owned(), false, "=x".to_owned()), ("x".to_owned(), false, "=Macro1!$A$9000".to_owned())];
+    assert!(ids(&report("a.xlsm", elsewhere.xlsm())).contains(&"xlm-obfuscated"));
+}
+
+#[test]
+fn workbooks_without_a_compound_file_are_read() {
+    let macros = book(&[&format!("=EXEC(\"{COMMAND}\")")[..], "=RETURN()"]);
+    let streams = [Version::Biff8, Version::Biff5].map(|version| macros.stream(version));
+    for bytes in streams.into_iter().chain([2, 3, 4].map(|generation| bare(generation, COMMAND))) {
+        let report = report("a.xls", bytes);
+        assert_eq!(report.parts[0].types[0].name(), "biff");
+        assert_eq!(judge(&report).level, Level::Malicious, "{report:#?}");
+        assert_eq!(evidence(&report, "xlm-run-interpreter"), [format!("EXEC({COMMAND})")], "{report:#?}");
+        assert!(ids(&report).contains(&"xlm-auto-open") && judge(&report).complete, "{report:#?}");
+    }
+    // A sheet of macros may come first, without the workbook around it.
+    let stream = macros.stream(Version::Biff8);
+    let sheet = [9_u8, 8, 8, 0, 0, 6, 0x40, 0];
+    let at = stream.windows(8).position(|eight| eight == sheet).unwrap();
+    assert!(ids(&report("a.xls", stream[at..].to_vec())).contains(&"xlm-run-interpreter"));
+
+    let plain = Book { sheets: vec![book(&[]).sheets[0].clone()], ..Book::default() };
+    for bytes in
+        [plain.stream(Version::Biff8), plain.stream(Version::Biff5), b"\x09\0\x04\0\x02\0\x10\0\x0a\0\0\0".to_vec()]
+    {
+        let report = report("a.xls", bytes);
+        assert_eq!((report.parts[0].types[0].name(), ids(&report).len()), ("biff", 0), "{report:#?}");
+    }
+    // FILEPASS comes first.
+    let locked = [&stream[..12], b"\x2f\0\x06\0\0\0\0\0\0\0", &stream[12..]].concat();
+    assert_eq!(ids(&report("a.xls", locked)), ["document-encrypted"]);
+}
+
+#[test]
+fn damaged_sheets_of_old_are_read_as_far_as_they_go() {
+    for generation in [2, 3, 4] {
+        let bytes = bare(generation, "calc");
+        for at in 0..bytes.len() {
+            report("a.xls", bytes[..at].to_vec());
+            for value in [0, 1, 0x7F, 0xFF] {
+                let mut damaged = bytes.clone();
+                damaged[at] = value;
+                report("a.xls", damaged);
+            }
         }
     }
 }

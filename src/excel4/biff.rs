@@ -1,4 +1,4 @@
-//! Workbooks of Excel 5 to 2003 ([MS-XLS]): sheets, names, formulas and values.
+//! Workbooks of Excel 5 to 2003 ([MS-XLS]), and sheets of Excel 2 to 4: names, formulas and values.
 //!
 //! Sheets without macros are read for their cells only if there are macros that may use them.
 
@@ -9,6 +9,7 @@ use encoding_rs::{Encoding, UTF_16LE, WINDOWS_1252};
 
 use super::expression::Expression;
 use super::ptg::{self, Context, Version};
+use super::style::Styles;
 use super::value::{Data, Value};
 use super::workbook::{Address, Cell, MAX_CELLS, Name, Place, Sheet, Visibility, Workbook};
 use crate::formats::cfb::biff::{Piece, records, shared_strings};
@@ -41,6 +42,20 @@ const FORMULA_3: u16 = 0x0206;
 const FORMULA_4: u16 = 0x0406;
 const SHARED_FORMULA: u16 = 0x04BC;
 const BEGIN: u16 = 0x0809;
+const FONT: u16 = 0x0031;
+const NUMBER_FORMAT: u16 = 0x041E;
+const FORMAT: u16 = 0x00E0;
+// Excel 2 to 4.
+const BEGIN_2: u16 = 0x0009;
+const BEGIN_3: u16 = 0x0209;
+const BEGIN_4: u16 = 0x0409;
+const NUMBER_2: u16 = 0x0003;
+const LABEL_2: u16 = 0x0004;
+const TRUTH_2: u16 = 0x0005;
+const STRING_2: u16 = 0x0007;
+
+/// [MS-XLS] 2.4.21 dt: a sheet of macros.
+const MACRO_SHEET: u16 = 0x0040;
 
 /// [MS-XLS] 2.5.114: built-in names.
 const BUILT_IN: [&str; 14] = [
@@ -79,6 +94,7 @@ pub fn read(stream: &[u8]) -> Workbook {
             sheet: number,
             context: &globals.context,
             strings: &strings,
+            styles: &globals.styles,
             book: &mut book,
             open: None,
             shared: HashMap::new(),
@@ -95,7 +111,7 @@ fn size_of(substream: &[u8]) -> usize {
     for (id, data) in records(substream) {
         size = size.saturating_add(data.len()).saturating_add(4);
         match id {
-            BEGIN => depth = depth.saturating_add(1),
+            BEGIN | BEGIN_2 | BEGIN_3 | BEGIN_4 => depth = depth.saturating_add(1),
             END if depth <= 1 => break,
             END => depth = depth.saturating_sub(1),
             _ => {}
@@ -110,6 +126,7 @@ struct Globals {
     context: Context,
     /// Where each sheet begins.
     starts: Vec<usize>,
+    styles: Styles,
     is_encrypted: bool,
 }
 
@@ -121,10 +138,27 @@ impl Globals {
         let mut own: Vec<bool> = Vec::new();
         for (id, data) in records(stream) {
             match id {
-                BEGIN => {
-                    let version = Reader::new(data).u16();
-                    globals.context.version = if version == Some(0x0500) { Version::Biff5 } else { Version::Biff8 };
+                BEGIN | BEGIN_2 | BEGIN_3 | BEGIN_4 => {
+                    let mut reader = Reader::new(data);
+                    let (version, kind) = (reader.u16(), reader.u16());
+                    let is_5 = id == BEGIN && version == Some(0x0500);
+                    globals.context.old = [(BEGIN_2, 2), (BEGIN_3, 3), (BEGIN_4, 4)]
+                        .into_iter()
+                        .find_map(|(begin, old)| (begin == id).then_some(old));
+                    let is_old = globals.context.old.is_some();
+                    globals.context.version = if is_5 || is_old { Version::Biff5 } else { Version::Biff8 };
+                    // A sheet that stands by itself: what it is called, its file says.
+                    if is_old || kind == Some(MACRO_SHEET) {
+                        let is_macro = kind == Some(MACRO_SHEET);
+                        let sheet = Sheet { name: "Macro1".to_owned(), is_macro, ..Sheet::default() };
+                        if book.sheets.is_empty() && book.add_sheet(sheet).is_some() {
+                            globals.starts.push(0);
+                        }
+                    }
                 }
+                FONT => globals.styles.biff_font(data),
+                NUMBER_FORMAT => globals.styles.biff_format(data),
+                FORMAT => globals.styles.biff_cell(data, globals.context.version == Version::Biff5),
                 CODE_PAGE => {
                     let page = Reader::new(data).u16().unwrap_or(1252);
                     globals.context.encoding = crate::vba::project::encoding_of(page).unwrap_or(WINDOWS_1252);
@@ -190,7 +224,7 @@ impl Globals {
         let name = characters(&mut reader, count, self.context.version, self.context.encoding).unwrap_or_default();
         // The sheet itself says what it is, too ([MS-XLS] 2.4.21 dt).
         let begins_macros = stream.get(start..).and_then(|sheet| records(sheet).next()).is_some_and(|(id, data)| {
-            id == BEGIN && Reader::at(data, 2).and_then(|mut reader| reader.u16()) == Some(0x0040)
+            id == BEGIN && Reader::at(data, 2).and_then(|mut reader| reader.u16()) == Some(MACRO_SHEET)
         });
         let visibility = match state & 3 {
             0 => Visibility::Visible,
@@ -207,8 +241,13 @@ impl Globals {
         let flags = reader.u16()?;
         reader.u8()?;
         let count = usize::from(reader.u8()?);
-        let size = usize::from(reader.u16()?);
-        reader.skip(8)?;
+        // Excel 2 counts the tokens in one octet, and has other flags.
+        let is_2 = self.context.old == Some(2);
+        let size = if is_2 { usize::from(reader.u8()?) } else { usize::from(reader.u16()?) };
+        let flags = if is_2 { 0 } else { flags };
+        if self.context.old.is_none() {
+            reader.skip(8)?;
+        }
         let name = if flags & 0x0020 != 0 {
             let code = match self.context.version {
                 Version::Biff5 => reader.u8()?,
@@ -267,6 +306,7 @@ struct Cells<'a, 'b> {
     sheet: usize,
     context: &'a Context,
     strings: &'a [String],
+    styles: &'a Styles,
     book: &'b mut Workbook,
     /// A formula whose text comes in the next record.
     open: Option<Address>,
@@ -284,7 +324,7 @@ impl<'a> Cells<'a, '_> {
         let mut waiting: Vec<(Address, (u32, u32))> = Vec::new();
         for (id, data) in records(substream) {
             match id {
-                BEGIN => depth = depth.saturating_add(1),
+                BEGIN | BEGIN_2 | BEGIN_3 | BEGIN_4 => depth = depth.saturating_add(1),
                 END => {
                     depth = depth.saturating_sub(1);
                     if depth == 0 {
@@ -294,7 +334,7 @@ impl<'a> Cells<'a, '_> {
                 // Charts stand within sheets.
                 _ if depth != 1 => {}
                 SHARED_FORMULA | ARRAY => self.share(id, data),
-                STRING => self.text_of_formula(data),
+                STRING | STRING_2 => self.text_of_formula(data),
                 FORMULA | FORMULA_3 | FORMULA_4 => {
                     if let Some((at, tokens)) = self.formula(data, is_macro)
                         && let Some((row, Some(column))) = ptg::shared(tokens, self.context.version)
@@ -328,10 +368,16 @@ impl<'a> Cells<'a, '_> {
     fn formula(&mut self, data: &'a [u8], is_macro: bool) -> Option<(Address, &'a [u8])> {
         let mut reader = Reader::new(data);
         let at = self.at(reader.u16()?, reader.u16()?);
-        reader.skip(2)?;
+        // Excel 2 has three octets of formats and one of flags, Excel 5 a place to compute in behind the flags.
+        let old = self.context.old;
+        let format = if old == Some(2) { reader.skip(3).map(|()| 0)? } else { reader.u16()? };
         let value = reader.take(8)?;
-        reader.skip(6)?;
-        let size = usize::from(reader.u16()?);
+        reader.skip(match old {
+            Some(2) => 1,
+            Some(_) => 2,
+            None => 6,
+        })?;
+        let size = if old == Some(2) { usize::from(reader.u8()?) } else { usize::from(reader.u16()?) };
         let tokens = reader.take(size.min(reader.left()))?;
         let value = match value {
             [0, .., 0xFF, 0xFF] => {
@@ -349,6 +395,7 @@ impl<'a> Cells<'a, '_> {
             self.book.unread = self.book.unread.saturating_add(1);
         }
         self.book.put(at, Cell { formula: formula.map(Rc::new), value });
+        self.book.hide(at, self.styles.unseen(format.into()));
         Some((at, tokens))
     }
 
@@ -356,7 +403,8 @@ impl<'a> Cells<'a, '_> {
     fn text_of_formula(&mut self, data: &[u8]) {
         let Some(at) = self.open.take() else { return };
         let mut reader = Reader::new(data);
-        let text = reader.u16().and_then(|count| {
+        let count = if self.context.old == Some(2) { reader.u8().map(u16::from) } else { reader.u16() };
+        let text = count.and_then(|count| {
             let room = reader.left();
             characters(&mut reader, usize::from(count).min(room), self.context.version, self.context.encoding)
         });
@@ -388,6 +436,7 @@ impl<'a> Cells<'a, '_> {
             SHARED_STRING | NUMBER | LABEL | RICH_STRING | TRUTH | COMPACT_NUMBER | MANY_NUMBERS => {
                 (reader.u16()?, reader.u16()?)
             }
+            NUMBER_2 | LABEL_2 | TRUTH_2 if self.context.old == Some(2) => return self.value_2(id, &mut reader),
             _ => return None,
         };
         let at = self.at(row, column);
@@ -413,6 +462,27 @@ impl<'a> Cells<'a, '_> {
                 let count = usize::from(reader.u16()?);
                 let room = reader.left();
                 characters(&mut reader, count.min(room), self.context.version, self.context.encoding)?.into()
+            }
+        };
+        self.book.put(at, Cell { formula: None, value });
+        Some(())
+    }
+}
+
+impl Cells<'_, '_> {
+    /// A value of Excel 2: the cell, three octets of formats, the value.
+    fn value_2(&mut self, id: u16, reader: &mut Reader<'_>) -> Option<()> {
+        let at = self.at(reader.u16()?, reader.u16()?);
+        reader.skip(3)?;
+        let value: Value = match id {
+            NUMBER_2 => f64::from_bits(reader.u64()?).into(),
+            TRUTH_2 => match (reader.u8()?, reader.u8()?) {
+                (truth, 0) => (truth != 0).into(),
+                _ => Data::Error.into(),
+            },
+            _ => {
+                let count = usize::from(reader.u8()?).min(reader.left());
+                characters(reader, count, Version::Biff5, self.context.encoding)?.into()
             }
         };
         self.book.put(at, Cell { formula: None, value });

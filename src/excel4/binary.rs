@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::biff::compact;
 use super::package::Target;
 use super::ptg::{self, Context, Version};
+use super::style::Styles;
 use super::value::{Data, Value};
 use super::workbook::{Address, Cell, MAX_CELLS, Name, Place, Sheet, Visibility, Workbook};
 use crate::formats::biff12::{records, wide};
@@ -45,7 +46,7 @@ pub fn strings(content: &[u8]) -> Vec<String> {
 }
 
 /// Reads the workbook part and the sheets that it refers to.
-pub fn read(content: &[u8], targets: &HashMap<String, Target>, strings: &[String]) -> Workbook {
+pub fn read(content: &[u8], targets: &HashMap<String, Target>, strings: &[String], styles: &Styles) -> Workbook {
     let mut book = Workbook::default();
     let mut context = Context { version: Version::Biff12, ..Context::default() };
     let mut contents = Vec::new();
@@ -89,7 +90,7 @@ pub fn read(content: &[u8], targets: &HashMap<String, Target>, strings: &[String
             if !book.may_read(content.len()) {
                 break;
             }
-            cells(content, sheet, strings, &context, &mut book);
+            cells(content, sheet, (strings, styles), &context, &mut book);
         }
     }
     book
@@ -126,7 +127,8 @@ fn tokens<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
     reader.take(size)
 }
 
-fn cells(content: &[u8], sheet: usize, strings: &[String], context: &Context, book: &mut Workbook) {
+fn cells(content: &[u8], sheet: usize, shared: (&[String], &Styles), context: &Context, book: &mut Workbook) {
+    let (strings, styles) = shared;
     let is_macro = book.sheets.get(sheet).is_some_and(|sheet| sheet.is_macro);
     let mut row = 0;
     for (id, data) in records(content) {
@@ -136,14 +138,19 @@ fn cells(content: &[u8], sheet: usize, strings: &[String], context: &Context, bo
             FIRST_CELL..=LAST_CELL => {
                 let Some((column, value)) = cell(id, &mut reader, strings) else { continue };
                 let mut formula = None;
-                // Formulas have flags in front.
+                // Formulas have flags in front. The format has three octets ([MS-XLSB] 2.5.10).
+                let format = Reader::at(data, 4).and_then(|mut reader| reader.u32()).map(|format| format & 0x00FF_FFFF);
                 if id >= 8 && reader.skip(2).is_some() {
                     let tokens = tokens(&mut reader).unwrap_or_default();
                     formula = ptg::parse(tokens, context).map(Rc::new);
                     let is_shared = ptg::shared(tokens, context.version).is_some();
                     book.unread = book.unread.saturating_add(usize::from(formula.is_none() && is_macro && !is_shared));
                 }
-                if !book.put(Address { sheet, place: Place { column, row } }, Cell { formula, value }) {
+                let at = Address { sheet, place: Place { column, row } };
+                if formula.is_some() {
+                    book.hide(at, format.and_then(|format| styles.unseen(usize::try_from(format).ok()?)));
+                }
+                if !book.put(at, Cell { formula, value }) {
                     return;
                 }
             }

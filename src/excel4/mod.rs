@@ -16,6 +16,7 @@ pub mod package;
 pub mod ptg;
 pub mod pure;
 pub mod sheet_xml;
+pub mod style;
 pub mod sylk;
 pub mod value;
 pub mod workbook;
@@ -88,9 +89,30 @@ pub fn examine(book: &Workbook, part: &Part, scan: &mut Scan) {
         }
     }
     let matters = judge::report(&run, book, part, scan);
+    if matters {
+        hidden_cells(book, part, scan);
+    }
     for (name, at) in starts {
         let id = if matters { finding::XLM_AUTO_OPEN } else { finding::XLM_STARTUP };
         scan.finding(id, part, &shown(at, book), &name);
+    }
+}
+
+/// Macros that stand where nobody sees them, by the format of their cells or far from the corner. Told only of macros
+/// that do something of note: sheets of firms have such cells for other reasons.
+fn hidden_cells(book: &Workbook, part: &Part, scan: &mut Scan) {
+    for sheet in book.sheets.iter().filter(|sheet| sheet.is_macro) {
+        let formulas = || sheet.cells.iter().filter(|(_, cell)| cell.formula.is_some()).map(|(place, _)| *place);
+        if let Some((place, why)) = sheet.unseen {
+            let location = format!("{}!{place}", sheet.name);
+            scan.finding(finding::XLM_OBFUSCATED, part, &location, &format!("{place}, {why}"));
+        }
+        let far = formulas().find(|place| place.row >= FAR.0 || place.column >= FAR.1);
+        // Long macros grow downwards from the corner; these begin out of sight.
+        if let Some(place) = far.filter(|_| formulas().all(|place| place.row >= FAR.0 || place.column >= FAR.1)) {
+            let location = format!("{}!{place}", sheet.name);
+            scan.finding(finding::XLM_OBFUSCATED, part, &location, &format!("{place}, far from the corner"));
+        }
     }
 }
 

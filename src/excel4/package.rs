@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
+use super::style::Styles;
 use super::workbook::{MAX_SHEETS, Workbook};
 use super::{binary, sheet_xml};
 use crate::formats::markup::{self, Token};
@@ -93,15 +94,25 @@ impl Parts {
         self.0.values().map(read).find(|strings| !strings.is_empty()).unwrap_or_default()
     }
 
+    /// The formats of cells: the part of this kind, wherever it is.
+    fn styles(&self) -> Styles {
+        let read = |content: &Bytes| {
+            let styles = Styles::xml(content);
+            if styles.is_empty() { Styles::binary(content) } else { styles }
+        };
+        self.0.values().map(read).find(|styles| !styles.is_empty()).unwrap_or_default()
+    }
+
     /// Reads the workbook; nothing if there is none.
     pub fn read(&self) -> Workbook {
         let strings = self.strings();
+        let styles = self.styles();
         for (name, content) in &self.0 {
             if sheet_xml::is_workbook(content) {
-                return sheet_xml::read(content, &self.targets(name), &strings);
+                return sheet_xml::read(content, &self.targets(name), &strings, &styles);
             }
             if binary::is_workbook(content) {
-                return binary::read(content, &self.targets(name), &strings);
+                return binary::read(content, &self.targets(name), &strings, &styles);
             }
         }
         Workbook::default()

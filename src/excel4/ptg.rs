@@ -22,6 +22,8 @@ pub enum Version {
 pub struct Context {
     /// The generation.
     pub version: Version,
+    /// Excel 2, 3 or 4, whose tokens are those of [`Version::Biff5`] but for some sizes.
+    pub old: Option<u8>,
     /// The sheet that each reference to another one means ([MS-XLS] 2.4.105); none is of another workbook.
     pub externs: Vec<Option<usize>>,
     /// The defined names, in their order.
@@ -38,6 +40,7 @@ impl Default for Context {
     fn default() -> Self {
         Self {
             version: Version::Biff8,
+            old: None,
             externs: Vec::new(),
             names: Vec::new(),
             external_names: Vec::new(),
@@ -107,20 +110,28 @@ impl Tokens<'_> {
                 let number = f64::from_bits(self.reader.u64()?);
                 self.builder.push(Op::Number(number))
             }
+            // Other sheets in Excel 2 to 4: what follows is of them.
+            0x1A if self.is_2() => self.reader.skip(7),
+            0x1A if self.context.old.is_some() => self.reader.skip(10),
+            0x1B if self.is_2() => self.reader.skip(3),
+            0x1B if self.context.old.is_some() => self.reader.skip(4),
+            0x20 if self.is_2() => self.unknown(6),
             0x20 => self.unknown(self.by_version(7, 7, 14)),
+            0x38 if self.has_short_numbers() => self.call(function::COMMAND),
             0x21 => {
-                let function = function::by_id(self.reader.u16()?)?;
+                let id = self.function()?;
+                let function = function::by_id(id)?;
                 self.builder.apply(Op::Function(function.name), function.arity)
             }
-            0x22 => self.call(),
+            0x22 => self.call(0),
             0x23 => self.name(),
             0x24 => self.cell(None, false),
             0x25 => self.area(None, false),
             0x2C => self.cell(None, true),
             0x2D => self.area(None, true),
             // Ranges kept beside their tokens, which follow.
-            0x26..=0x28 => self.reader.skip(6),
-            0x29 | 0x2E | 0x2F => self.reader.skip(2),
+            0x26..=0x28 => self.reader.skip(if self.is_2() { 4 } else { 6 }),
+            0x29 | 0x2E | 0x2F => self.reader.skip(if self.is_2() { 1 } else { 2 }),
             0x2A => self.unknown(self.by_version(3, 4, 6)),
             0x2B => self.unknown(self.by_version(6, 8, 12)),
             0x39 => self.external_name(),
@@ -130,6 +141,19 @@ impl Tokens<'_> {
             0x3D => self.unknown(self.by_version(20, 10, 14)),
             _ => None,
         }
+    }
+
+    fn is_2(&self) -> bool {
+        self.context.old == Some(2)
+    }
+
+    /// Excel 2 and 3 count functions in one octet, and have commands apart.
+    fn has_short_numbers(&self) -> bool {
+        matches!(self.context.old, Some(2 | 3))
+    }
+
+    fn function(&mut self) -> Option<u16> {
+        if self.has_short_numbers() { self.reader.u8().map(u16::from) } else { self.reader.u16() }
     }
 
     fn by_version(&self, biff5: usize, biff8: usize, biff12: usize) -> usize {
@@ -163,14 +187,15 @@ impl Tokens<'_> {
     /// [MS-XLS] 2.5.198.34 and around: what only helps to compute or to show.
     fn attribute(&mut self) -> Option<()> {
         let kind = self.reader.u8()?;
-        let value = self.reader.u16()?;
+        let value = if self.is_2() { u16::from(self.reader.u8()?) } else { self.reader.u16()? };
         if self.context.version == Version::Biff12 && kind == 0x19 {
             // A column of a table ([MS-XLSB] 2.5.97.53).
             self.reader.skip(9)?;
             return self.builder.push(Op::Unknown);
         }
         if kind & 0x04 != 0 {
-            self.reader.skip(usize::from(value).checked_add(1)?.checked_mul(2)?)?;
+            let width = if self.is_2() { 1 } else { 2 };
+            self.reader.skip(usize::from(value).checked_add(1)?.checked_mul(width)?)?;
         }
         if kind & 0x10 != 0 {
             return self.builder.apply(Op::Function("SUM"), 1);
@@ -189,9 +214,9 @@ impl Tokens<'_> {
     }
 
     /// [MS-XLS] 2.5.198.63: how many arguments, and of what.
-    fn call(&mut self) -> Option<()> {
+    fn call(&mut self, kind: u16) -> Option<()> {
         let count = usize::from(self.reader.u8()? & 0x7F);
-        let id = self.reader.u16()?;
+        let id = self.function()? | kind;
         if id == function::USER_DEFINED {
             return self.builder.apply(Op::UserDefined, count);
         }
@@ -206,7 +231,11 @@ impl Tokens<'_> {
         let number = match self.context.version {
             Version::Biff5 => {
                 let number = self.reader.u16()?;
-                self.reader.skip(12)?;
+                self.reader.skip(match self.context.old {
+                    Some(2) => 5,
+                    Some(_) => 8,
+                    None => 12,
+                })?;
                 u32::from(number)
             }
             _ => self.reader.u32()?,

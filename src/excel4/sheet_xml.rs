@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::formula::{self, Notation};
 use super::package::Target;
+use super::style::Styles;
 use super::value::{Data, Value};
 use super::workbook::{Address, Cell, MAX_CELLS, Name, Place, Sheet, SheetNumbers, Visibility, Workbook};
 use crate::formats::markup::{self, Token};
@@ -50,7 +51,7 @@ pub fn strings(content: &[u8]) -> Vec<String> {
 }
 
 /// Reads the workbook part and the sheets that it refers to.
-pub fn read(content: &[u8], targets: &HashMap<String, Target>, strings: &[String]) -> Workbook {
+pub fn read(content: &[u8], targets: &HashMap<String, Target>, strings: &[String], styles: &Styles) -> Workbook {
     let mut book = Workbook::default();
     let mut contents = Vec::new();
     let mut names: Vec<(String, bool, String)> = Vec::new();
@@ -100,7 +101,7 @@ pub fn read(content: &[u8], targets: &HashMap<String, Target>, strings: &[String
             if !book.may_read(content.len()) {
                 break;
             }
-            cells(content, sheet, strings, &numbers, &mut book);
+            cells(content, sheet, (strings, styles), &numbers, &mut book);
         }
     }
     book
@@ -119,11 +120,12 @@ enum Field {
 struct Open {
     place: Place,
     kind: String,
+    format: Option<usize>,
     formula: String,
     value: String,
 }
 
-fn cells(content: &[u8], sheet: usize, strings: &[String], numbers: &SheetNumbers, book: &mut Workbook) {
+fn cells(content: &[u8], sheet: usize, shared: (&[String], &Styles), numbers: &SheetNumbers, book: &mut Workbook) {
     let mut open: Option<Open> = None;
     let mut field = Field::Other;
     let mut next = Place::default();
@@ -134,11 +136,12 @@ fn cells(content: &[u8], sheet: usize, strings: &[String], numbers: &SheetNumber
                 next = Place { column: 0, row: number.map_or(next.row, |row| row.saturating_sub(1)) };
             }
             Token::Open("c", attributes) => {
-                finish(open.take(), sheet, strings, numbers, book);
+                finish(open.take(), sheet, shared, numbers, book);
                 let value = |name| markup::attribute(attributes, name).unwrap_or_default();
                 let place = formula::place(&value("r")).unwrap_or(next);
                 next = Place { column: place.column.saturating_add(1), row: place.row };
-                open = Some(Open { place, kind: value("t").into_owned(), ..Open::default() });
+                let format = value("s").trim().parse().ok();
+                open = Some(Open { place, kind: value("t").into_owned(), format, ..Open::default() });
                 field = Field::Other;
             }
             Token::Open(name, _) => {
@@ -149,7 +152,7 @@ fn cells(content: &[u8], sheet: usize, strings: &[String], numbers: &SheetNumber
                 }
             }
             Token::Close("row") => {
-                finish(open.take(), sheet, strings, numbers, book);
+                finish(open.take(), sheet, shared, numbers, book);
                 next = Place { column: 0, row: next.row.saturating_add(1) };
             }
             Token::Close(_) => field = Field::Other,
@@ -163,10 +166,11 @@ fn cells(content: &[u8], sheet: usize, strings: &[String], numbers: &SheetNumber
             return;
         }
     }
-    finish(open, sheet, strings, numbers, book);
+    finish(open, sheet, shared, numbers, book);
 }
 
-fn finish(open: Option<Open>, sheet: usize, strings: &[String], numbers: &SheetNumbers, book: &mut Workbook) {
+fn finish(open: Option<Open>, sheet: usize, shared: (&[String], &Styles), numbers: &SheetNumbers, book: &mut Workbook) {
+    let (strings, styles) = shared;
     let Some(open) = open else { return };
     let text = open.value;
     let value: Value = match open.kind.as_str() {
@@ -187,6 +191,10 @@ fn finish(open: Option<Open>, sheet: usize, strings: &[String], numbers: &SheetN
         formula = formula::parse(&open.formula, Notation::A1, numbers).map(Rc::new);
         let is_macro = book.sheets.get(sheet).is_some_and(|sheet| sheet.is_macro);
         book.unread = book.unread.saturating_add(usize::from(formula.is_none() && is_macro));
+    }
+    if formula.is_some() {
+        // Without a format it is the first.
+        book.hide(Address { sheet, place: open.place }, styles.unseen(open.format.unwrap_or(0)));
     }
     if formula.is_some() || value.data != Data::Unknown {
         book.put(Address { sheet, place: open.place }, Cell { formula, value });

@@ -45,6 +45,8 @@ pub struct Sheet {
     pub visibility: Visibility,
     /// What stands in it.
     pub cells: BTreeMap<Place, Cell>,
+    /// The first formula in whose cell nothing is seen, and why.
+    pub unseen: Option<(Place, &'static str)>,
 }
 
 /// Who can see a sheet ([MS-XLS] 2.4.28 hsState).
@@ -183,6 +185,13 @@ impl Workbook {
             sheet.cells.insert(at.place, cell);
         }
         true
+    }
+
+    /// Says that nothing is seen in a cell with a formula.
+    pub fn hide(&mut self, at: Address, why: Option<&'static str>) {
+        if let (Some(sheet), Some(why)) = (self.sheets.get_mut(at.sheet), why) {
+            sheet.unseen.get_or_insert((at.place, why));
+        }
     }
 
     /// The names of the sheets, in their order.

@@ -1,9 +1,11 @@
-//! Tables in plain text (CSV, tab-separated, SYLK): cells that Excel reads as formulas with a DDE link,
+//! Tables in text (CSV, tab-separated, SYLK, Excel 2003 XML, pages under the name of a workbook): cells that Excel reads as formulas with a DDE link,
 //! `=server|'topic'!item`. Macros in SYLK are [`super::sylk`]'s.
 
 use crate::field;
 use crate::filetype::FileType;
 use crate::formats::Format;
+use crate::formats::markup::{self, Token};
+use crate::lure;
 use crate::part::{Origin, Part};
 use crate::scan::Scan;
 
@@ -23,7 +25,8 @@ const MAX_TOPIC: usize = 1024;
 
 fn accepts(part: &Part) -> bool {
     let named = || part.extensions().any(|extension| EXTENSIONS.contains(&extension.as_str()));
-    part.origin != Origin::Body && part.types.has(FileType::Text) && (named() || is_sylk(&part.bytes))
+    let plain = part.types.has(FileType::Text) && (named() || is_sylk(&part.bytes));
+    part.origin != Origin::Body && (plain || is_marked_up(part))
 }
 
 /// Whether it is SYLK: how Excel knows it.
@@ -32,26 +35,63 @@ pub(super) fn is_sylk(bytes: &[u8]) -> bool {
 }
 
 fn examine(part: &Part, scan: &mut Scan) {
+    let mut count = 0_usize;
+    if is_marked_up(part) {
+        let xml = lure::decode_xml(part.bytes.get(..MAX_TEXT).unwrap_or(&part.bytes));
+        for token in markup::tokens(&xml) {
+            match token {
+                Token::Open(name, attributes) if attributes.contains('|') => {
+                    // `ss:Formula` of Excel 2003 XML, `x:fmla` of pages that Excel saves.
+                    for attribute in ["Formula", "fmla"] {
+                        let formula = markup::attribute(attributes, attribute).unwrap_or_default();
+                        links_in(formula.as_bytes(), false, name, &mut count, part, scan);
+                    }
+                }
+                Token::Text(text) if text.contains('|') => {
+                    links_in(markup::decoded(text).as_bytes(), false, "text", &mut count, part, scan);
+                }
+                _ => {}
+            }
+            if count > MAX_LINKS {
+                return;
+            }
+        }
+        return;
+    }
     let sylk = is_sylk(&part.bytes);
     // UTF-16 is read by its low octets: servers and topics are ASCII.
     let plain: Vec<u8> = part.bytes.iter().take(MAX_TEXT).copied().filter(|byte| *byte != 0).collect();
     if part.bytes.len() > MAX_TEXT {
         scan.limit(part, crate::limits::Limit::FileSize);
     }
-    let mut count = 0_usize;
     for (number, line) in plain.split(|byte| *byte == b'\n' || *byte == b'\r').enumerate() {
-        let mut from = 0_usize;
-        for at in memchr::memchr_iter(b'|', line) {
-            let found = link(line.get(from..at).unwrap_or_default(), line.get(at..).unwrap_or_default(), sylk);
-            from = at.saturating_add(1);
-            let Some((server, topic)) = found else { continue };
-            count = count.saturating_add(1);
-            if count > MAX_LINKS {
-                return scan.finding(crate::finding::LIMIT_EXCEEDED, part, "", "more links than are read");
-            }
-            field::dde(&server, &topic, part, &format!("line {}", number.saturating_add(1)), scan);
+        links_in(line, sylk, &format!("line {}", number.saturating_add(1)), &mut count, part, scan);
+        if count > MAX_LINKS {
+            return;
         }
     }
+}
+
+/// Judges every link in a line or cell.
+fn links_in(line: &[u8], sylk: bool, location: &str, count: &mut usize, part: &Part, scan: &mut Scan) {
+    let mut from = 0_usize;
+    for at in memchr::memchr_iter(b'|', line) {
+        let found = link(line.get(from..at).unwrap_or_default(), line.get(at..).unwrap_or_default(), sylk);
+        from = at.saturating_add(1);
+        let Some((server, topic)) = found else { continue };
+        *count = count.saturating_add(1);
+        if *count > MAX_LINKS {
+            return scan.finding(crate::finding::LIMIT_EXCEEDED, part, "", "more links than are read");
+        }
+        field::dde(&server, &topic, part, location, scan);
+    }
+}
+
+/// Markup that Excel opens as a table: its own XML, and pages that are named like workbooks.
+fn is_marked_up(part: &Part) -> bool {
+    const NAMES: [&str; 5] = ["xls", "xlt", "xlm", "xla", "xlw"];
+    part.types.has(FileType::XmlOffice)
+        || part.types.has(FileType::Html) && part.extensions().any(|extension| NAMES.contains(&extension.as_str()))
 }
 
 /// The server and topic of a link, if what stands before and behind the bar is one.
@@ -121,6 +161,23 @@ mod tests {
             assert!(ids(&format!("Name,Value\r\n{cell}\r\n"), "a.csv").contains(&"dde-command"), "{cell}");
         }
         assert!(ids("ID;PWXL;N;E\nC;Y1;X1;K0;Ecmd|'/c x'!A0\nE\n", "a.slk").contains(&"dde-command"));
+    }
+
+    #[test]
+    fn formulas_in_markup_are_read_where_excel_opens_it() {
+        let xml = |formula: &str| {
+            format!(
+                "<?xml version=\"1.0\"?><?mso-application progid=\"Excel.Sheet\"?><Workbook xmlns=\"urn:schemas-microsoft-com:office:spreadsheet\"><Cell ss:Formula=\"{formula}\"><Data>1|2</Data></Cell></Workbook>"
+            )
+        };
+        assert_eq!(ids(&xml("=cmd|'/c calc'!R1C1"), "a.xml"), ["dde-command"]);
+        assert_eq!(ids(&xml("=cmd|&apos;/c calc&apos;!R1C1"), "a.xls"), ["dde-command"]);
+        assert_eq!(ids(&xml("=SUM(R1C1:R2C2)"), "a.xml"), Vec::<&str>::new());
+        let page = |cell: &str| format!("<html><table><tr><td>{cell}</td></tr></table></html>");
+        assert_eq!(ids(&page("=cmd|'/c calc'!A0"), "a.xls"), ["dde-command"]);
+        assert_eq!(ids("<html><td x:fmla=\"=cmd|'/c x'!A0\">0</td></html>", "a.xls"), ["dde-command"]);
+        assert_eq!(ids(&page("=cmd|'/c calc'!A0"), "a.html"), Vec::<&str>::new(), "a browser shows it");
+        assert_eq!(ids(&page("a | b! c"), "a.xls"), Vec::<&str>::new());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod actions;
 pub mod activemime;
 pub mod activex;
 pub mod arj;
+pub mod bare;
 pub mod biff12;
 pub mod cab;
 pub mod carve;
@@ -37,7 +38,9 @@ pub mod naming;
 pub mod onenote;
 pub mod ooxml;
 pub mod payload;
+pub mod pe;
 pub mod pgp;
+pub mod query;
 pub mod rtf;
 pub mod sevenz;
 pub mod shape;
@@ -75,6 +78,7 @@ pub const TABLE: &[Format] = &[
     arj::FORMAT,
     image::FORMAT,
     cfb::FORMAT,
+    bare::FORMAT,
     flat::FORMAT,
     mht::FORMAT,
     tnef::FORMAT,
@@ -88,6 +92,7 @@ pub const TABLE: &[Format] = &[
     rtf::FORMAT,
     cells::FORMAT,
     sylk::FORMAT,
+    query::FORMAT,
     eicar::FORMAT,
     naming::FORMAT,
     unopened::FORMAT,

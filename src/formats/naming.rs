@@ -7,7 +7,7 @@
 
 use crate::filetype::{Class, FileType, TypeSet};
 use crate::finding::{self, FindingId};
-use crate::formats::Format;
+use crate::formats::{Format, pe};
 use crate::part::{Origin, Part, extension};
 use crate::scan::Scan;
 
@@ -146,6 +146,9 @@ const SCRIPTS: &[&str] = &[
     "settingcontent-ms",
     "msc",
     "iqy",
+    "dqy",
+    "oqy",
+    "rqy",
 ];
 /// Shortcuts by their extension.
 const SHORTCUTS: &[&str] = &["lnk", "url", "website", "rdp"];
@@ -170,7 +173,9 @@ fn carrier(part: &Part) -> Option<(FindingId, String)> {
         Class::Message | Class::Document | Class::Archive | Class::Unopened | Class::Media | Class::Other => None,
     });
     if let Some((id, file_type)) = by_content {
-        return Some((id, file_type.name().to_owned()));
+        let add_in = Some(file_type).filter(|known| *known == FileType::Pe).and_then(|_| pe::add_in(&part.bytes));
+        let evidence = add_in.map_or(file_type.name().to_owned(), |what| format!("{file_type}, {what}"));
+        return Some((id, evidence));
     }
     let (id, extension) = part.extensions().find_map(|extension| Some((by_extension(&extension)?, extension)))?;
     // `mail from user@example.com` is no program; one that is has been told by its content.
@@ -215,7 +220,7 @@ fn hides(extension: &str, types: TypeSet) -> bool {
 }
 
 fn is_workbook(types: TypeSet) -> bool {
-    [FileType::OleXls, FileType::OoxmlXlsx].iter().any(|t| types.has(*t))
+    [FileType::OleXls, FileType::Biff, FileType::OoxmlXlsx].iter().any(|t| types.has(*t))
 }
 
 fn is_macro_enabled(types: TypeSet) -> bool {

@@ -15,6 +15,8 @@ pub struct Book {
     pub sheets: Vec<Sheet>,
     /// Name, whether it is hidden, formula.
     pub names: Vec<(String, bool, String)>,
+    /// How formulas look: 0 as usual, 1 white, 2 by a number format that shows nothing, 3 white on blue.
+    pub look: u8,
 }
 
 /// A sheet.
@@ -38,6 +40,7 @@ pub fn book(macros: &[&str]) -> Book {
             sheet("Macro1", true, cells.collect()),
         ],
         names: vec![("Auto_Open".to_owned(), false, "=Macro1!$A$1".to_owned())],
+        look: 0,
     }
 }
 
@@ -115,8 +118,10 @@ impl Book {
             let mut out = record(0x0809, &[number.to_le_bytes(), kind.to_le_bytes(), [0; 2], [0; 2]].concat());
             for (place, content) in &sheet.cells {
                 let Place { row, column } = formula::place(place).unwrap();
-                let mut data =
-                    [u16::try_from(row).unwrap(), u16::try_from(column).unwrap(), 0].map(u16::to_le_bytes).concat();
+                let look = if content.starts_with('=') { self.look } else { 0 };
+                let mut data = [u16::try_from(row).unwrap(), u16::try_from(column).unwrap(), look.into()]
+                    .map(u16::to_le_bytes)
+                    .concat();
                 if content.starts_with('=') {
                     let tokens = self.tokens(content, version);
                     data.extend([0; 14]);
@@ -152,6 +157,9 @@ impl Book {
         let is_old = version == Version::Biff5;
         let number: u16 = if is_old { 0x0500 } else { 0x0600 };
         let mut out = record(0x0809, &[number.to_le_bytes(), 5_u16.to_le_bytes(), [0; 2], [0; 2]].concat());
+        if self.look > 0 {
+            out.extend(looks(is_old));
+        }
         for (sheet, start) in self.sheets.iter().zip(starts) {
             let mut data = start.to_le_bytes().to_vec();
             data.extend([sheet.state, u8::from(sheet.is_macro), u8::try_from(sheet.name.len()).unwrap()]);
@@ -205,7 +213,7 @@ impl Book {
             for (place, content) in &sheet.cells {
                 let content = content.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
                 xml.push_str(&match content.strip_prefix('=') {
-                    Some(formula) => format!(r#"<c r="{place}"><f>{formula}</f></c>"#),
+                    Some(formula) => format!(r#"<c r="{place}" s="{}"><f>{formula}</f></c>"#, self.look),
                     None => format!(r#"<c r="{place}" t="inlineStr"><is><t>{content}</t></is></c>"#),
                 });
             }
@@ -223,6 +231,9 @@ impl Book {
         }
         let book =
             format!("<workbook xmlns=\"m\"><sheets>{sheets}</sheets><definedNames>{names}</definedNames></workbook>");
+        if self.look > 0 {
+            members.push(("xl/styles.xml".to_owned(), LOOKS.as_bytes().to_vec()));
+        }
         members.push(("xl/workbook.xml".to_owned(), book.into_bytes()));
         members.push((
             "xl/_rels/workbook.xml.rels".to_owned(),
@@ -247,7 +258,8 @@ impl Book {
             for (place, text) in &sheet.cells {
                 let Place { row, column } = formula::place(place).unwrap();
                 content.extend(record_12(0, &row.to_le_bytes()));
-                let mut data = [column.to_le_bytes(), [0; 4]].concat();
+                let look = if text.starts_with('=') { self.look } else { 0 };
+                let mut data = [column.to_le_bytes(), u32::from(look).to_le_bytes()].concat();
                 if text.starts_with('=') {
                     data.extend([0; 8]);
                     data.extend([0; 2]);
@@ -271,6 +283,9 @@ impl Book {
             data.extend(wide(&format!("{mark}{name}")));
             data.extend(counted(&self.tokens(formula, Version::Biff12)));
             book.extend(record_12(39, &data));
+        }
+        if self.look > 0 {
+            members.push(("xl/styles.bin".to_owned(), binary_looks()));
         }
         members.push(("xl/workbook.bin".to_owned(), book));
         members.push((
@@ -299,6 +314,85 @@ impl Book {
         }
         text.push_str("E\r\n");
         text.into_bytes()
+    }
+}
+
+/// The four looks in XML.
+const LOOKS: &str = concat!(
+    r#"<styleSheet xmlns="m"><numFmts><numFmt numFmtId="164" formatCode=";;;"/></numFmts>"#,
+    r#"<fonts><font><color theme="1"/></font><font><color rgb="FFFFFFFF"/></font></fonts>"#,
+    r#"<fills><fill><patternFill patternType="none"/></fill>"#,
+    r#"<fill><patternFill patternType="solid"><fgColor rgb="FF0000FF"/></patternFill></fill></fills>"#,
+    r#"<cellXfs><xf fontId="0" fillId="0"/><xf fontId="1" fillId="0"/><xf numFmtId="164" fontId="0" fillId="0"/>"#,
+    r#"<xf fontId="1" fillId="1"/></cellXfs></styleSheet>"#,
+);
+
+/// The four looks in records of Excel 5 (`is_old`) to 2003.
+fn looks(is_old: bool) -> Vec<u8> {
+    let font = |colour: u16| record(0x0031, &[&[200, 0, 0, 0][..], &colour.to_le_bytes(), &[0; 8]].concat());
+    let code: &[u8] = if is_old { b"\x03;;;" } else { b"\x03\0\0;;;" };
+    let format = record(0x041E, &[&164_u16.to_le_bytes(), code].concat());
+    let cell = |font: u16, format: u16, is_blue: bool| {
+        let head = [font.to_le_bytes(), format.to_le_bytes()].concat();
+        let blue = if is_blue { 12_u16 } else { 0 };
+        let fill = match is_old {
+            true => [&[0; 4][..], &blue.to_le_bytes(), &u16::from(is_blue).to_le_bytes(), &[0; 4]].concat(),
+            false => [&[0; 10][..], &(u32::from(is_blue) << 26).to_le_bytes(), &blue.to_le_bytes()].concat(),
+        };
+        record(0x00E0, &[head, fill].concat())
+    };
+    let cells = [cell(0, 0, false), cell(1, 0, false), cell(0, 164, false), cell(1, 0, true)].concat();
+    [font(0x7FFF), font(9), format, cells].concat()
+}
+
+/// The four looks in records of binary workbooks.
+fn binary_looks() -> Vec<u8> {
+    let rgb = |r: u8, g: u8, b: u8| [5, 0, 0, 0, r, g, b, 0xFF];
+    let font = |colour: [u8; 8]| record_12(43, &[&[0; 12][..], &colour, &[0; 9]].concat());
+    let fill = |pattern: u32, colour: [u8; 8]| record_12(45, &[&pattern.to_le_bytes()[..], &colour, &[0; 40]].concat());
+    let cell = |format: u16, font: u16, fill: u16| {
+        record_12(47, &[&[0xFF, 0xFF][..], &[format, font, fill].map(u16::to_le_bytes).concat(), &[0; 8]].concat())
+    };
+    let format = record_12(44, &[164_u16.to_le_bytes().to_vec(), wide(";;;")].concat());
+    let fonts = [font(rgb(0, 0, 0)), font(rgb(255, 255, 255))].concat();
+    let fills = [fill(0, rgb(0, 0, 0)), fill(1, rgb(0, 0, 255))].concat();
+    // Styles by name have formats as well, which come first.
+    let named = [record_12(626, &[]), cell(164, 1, 0), record_12(627, &[])].concat();
+    let cells = [cell(0, 0, 0), cell(0, 1, 0), cell(164, 0, 0), cell(0, 1, 1)].concat();
+    [record_12(278, &[]), format, fonts, fills, named, record_12(617, &[]), cells, record_12(618, &[])].concat()
+}
+
+/// A macro sheet of Excel 2, 3 or 4, which is a file of its own: it runs this command when it is opened.
+pub fn bare(generation: u8, command: &str) -> Vec<u8> {
+    let mut tokens = vec![0x17, u8::try_from(command.len()).unwrap()];
+    tokens.extend(command.bytes());
+    // EXEC, of one argument.
+    tokens.extend(if generation == 4 { vec![0x42, 1, 110, 0] } else { vec![0x42, 1, 110] });
+    let name = b"Auto_Open";
+    let target = [0x44, 0, 0, 0];
+    match generation {
+        2 => {
+            let size = [tokens.len() as u8];
+            [
+                record(0x0009, &[2, 0, 0x40, 0]),
+                record(0x0018, &[&[2, 0, 0, 9, 4][..], name, &target, &[4]].concat()),
+                record(0x0004, &[1, 0, 0, 0, 0, 0, 0, 5, b'H', b'e', b'l', b'l', b'o']),
+                record(0x0006, &[&[0; 4 + 3 + 8 + 1][..], &size, &tokens].concat()),
+                record(0x000A, &[]),
+            ]
+            .concat()
+        }
+        _ => {
+            let (begin, formula) = if generation == 3 { (0x0209, 0x0206) } else { (0x0409, 0x0406) };
+            let size = (tokens.len() as u16).to_le_bytes();
+            [
+                record(begin, &[generation, 0, 0x40, 0, 0, 0]),
+                record(0x0218, &[&[2, 0, 0, 9, 4, 0][..], name, &target].concat()),
+                record(formula, &[&[0; 4 + 2 + 8 + 2][..], &size, &tokens].concat()),
+                record(0x000A, &[]),
+            ]
+            .concat()
+        }
     }
 }
 

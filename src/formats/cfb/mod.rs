@@ -15,6 +15,8 @@ mod text;
 
 pub use compound::{CompoundFile, Entry, EntryKind, MAGIC};
 pub(crate) use embedded::package_of as package;
+pub(crate) use text::{dde_links_of, has_file_pass, workbook_text};
+
 pub use text::text as document_text;
 
 use crate::excel4::{self, workbook::Workbook};

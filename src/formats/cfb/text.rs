@@ -54,8 +54,13 @@ pub fn fields(file: &CompoundFile<'_>, room: u64) -> Fields {
 pub fn dde_links(file: &CompoundFile<'_>, room: u64) -> Vec<(String, String)> {
     let stream = file.stream(None, "Workbook").or_else(|| file.stream(None, "Book"));
     let Some(workbook) = stream.map(|stream| file.read(stream, room)) else { return Vec::new() };
+    dde_links_of(&workbook)
+}
+
+/// The same of a workbook stream.
+pub fn dde_links_of(workbook: &[u8]) -> Vec<(String, String)> {
     // What is encrypted reads as anything.
-    if has_file_pass(&workbook) {
+    if has_file_pass(workbook) {
         return Vec::new();
     }
     let link = |(id, data): (u16, &[u8])| {
@@ -67,7 +72,7 @@ pub fn dde_links(file: &CompoundFile<'_>, room: u64) -> Vec<(String, String)> {
         let is_server = !server.is_empty() && !server.contains(char::is_control);
         is_server.then(|| (server.to_owned(), topic.to_owned()))
     };
-    records(&workbook).filter_map(link).take(256).collect()
+    records(workbook).filter_map(link).take(256).collect()
 }
 
 /// [MS-DOC] 2.5.2: the bit field of the FIB that tells of encryption and the table stream.
@@ -144,9 +149,15 @@ const CONTINUE: u16 = 0x003C;
 const SUPPORTING_BOOK: u16 = 0x01AE;
 const SHARED_STRINGS: u16 = 0x00FC;
 const LABEL: u16 = 0x0204;
+const LABEL_2: u16 = 0x0004;
 const TEXT_BOX: u16 = 0x01B6;
 const HEADER: u16 = 0x0014;
 const FOOTER: u16 = 0x0015;
+
+/// The text of a workbook stream that stands by itself.
+pub fn workbook_text(workbook: &[u8]) -> String {
+    without_marks(&excel_text(workbook))
+}
 
 fn excel_text(workbook: &[u8]) -> String {
     if has_file_pass(workbook) {
@@ -178,6 +189,10 @@ fn excel_text(workbook: &[u8]) -> String {
                 if let Some((flags, characters)) = data.get(2..).and_then(<[u8]>::split_first) {
                     text.line(characters, flags & 1 != 0);
                 }
+            }
+            LABEL_2 if data.len() > 8 => {
+                // Excel 2: row, column, format, length of one octet.
+                text.line(data.get(8..).unwrap_or_default(), false);
             }
             LABEL => {
                 // Row, column, format, length; then flags in BIFF8, the text at once before it.
