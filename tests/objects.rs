@@ -1,9 +1,12 @@
 //! Links, actions and controls: told by what they start or load, and left in peace where honest documents have them.
 
+use crate::common::archives;
+use crate::common::carriers::{package, presentation};
 use crate::common::objects::{
     BUTTON, FLASH, LIST, controls, film, linked, list_state, old_slide, slide, sprayed, stored,
 };
-use crate::common::office::{Compound, with_class};
+use crate::common::office::{Compound, ModuleKind, doc, doc_with_macros, vba_project, with_class};
+use crate::common::ooxml::{Member, zip};
 use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;
 use sekisho::scan::{Input, Report, Stop, scan};
@@ -103,7 +106,7 @@ fn links_in_rich_text_and_fields_are_judged_alike() {
     check("a.rtf", rich("https://firm.example/"), &[], Level::Clean);
     let field =
         "<w:document><w:fldSimple w:instr=\"HYPERLINK &quot;ms-officecmd:{}&quot; \\o &quot;tip&quot;\"/></w:document>";
-    let bytes = crate::common::carriers::package("x", &[("word/document.xml", field.as_bytes())]);
+    let bytes = package("x", &[("word/document.xml", field.as_bytes())]);
     check("a.docx", bytes, &["link-program"], Level::Suspicious);
 }
 
@@ -215,4 +218,82 @@ fn films_are_programs_when_attached() {
     check("a.swf", film(), &["carrier-program"], Level::Suspicious);
     check("a.bin", [b"CWS\x0a\0\x10\0\0\x78\x9c", &[7; 40][..]].concat(), &["carrier-program"], Level::Suspicious);
     check("a.txt", b"FWS is short for something.".to_vec(), &[], Level::Clean);
+}
+
+// Files of Excel and OneNote ------------------------------------------------------------------------
+
+#[test]
+fn web_queries_are_judged_by_their_address() {
+    let query = |target: &str| format!("WEB\r\n1\r\n{target}\r\n\r\n").into_bytes();
+    check(
+        "a.iqy",
+        query("http://203.0.113.7/a"),
+        &["remote-object", "odd-address", "carrier-script"],
+        Level::Malicious,
+    );
+    check("a.iqy", query("https://firm.example/a"), &["linked-content", "carrier-script"], Level::Suspicious);
+    check("a.iqy", query("https://firm.sharepoint.com/a"), &["carrier-script"], Level::Suspicious);
+    check("a.txt", query("http://203.0.113.7/a"), &[], Level::Clean);
+    check("a.dqy", b"XLODBC\r\n1\r\nDSN=a\r\n".to_vec(), &["carrier-script"], Level::Suspicious);
+}
+
+#[test]
+fn add_ins_of_office_are_programs_or_documents_by_their_content() {
+    for name in ["a.xll", "a.wll"] {
+        check(name, b"not a library".to_vec(), &["carrier-program"], Level::Suspicious);
+    }
+    let code = "Sub Auto_Open()\r\nShell \"cmd /c calc\"\r\nEnd Sub\r\n";
+    let project = vba_project(&[("Module1", code, ModuleKind::Standard)]);
+    let main = "application/vnd.ms-powerpoint.addin.macroEnabled.main+xml";
+    let report = report("a.ppam", package(main, &[("ppt/vbaProject.bin", &project)]));
+    assert!(ids(&report).contains(&"vba-autoexec"), "{report:#?}");
+    assert!(report.parts[0].types.iter().any(|t| t.name() == "ooxml-ppam"));
+    assert_eq!(judge(&report).level, Level::Malicious);
+    let old = presentation("Hello", Some(&project));
+    assert!(ids(&self::report("a.ppa", old)).contains(&"vba-autoexec"));
+}
+
+#[test]
+fn packages_of_onenote_are_cabinets_with_sections() {
+    const MAGIC: &[u8] = b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d\xae\xb1\x53\x78\xd0\x29\x96\xd3";
+    const HEADER: &[u8] = b"\xe7\x16\xe3\xbd\x65\x26\x11\x45\xa4\xc4\x8d\x4d\x0b\x7a\x9e\xac";
+    let section = |file: &[u8]| {
+        let size = (file.len() as u64).to_le_bytes();
+        [MAGIC, &[0; 1008], HEADER, &size, &[0; 12], file, &[0; 7]].concat()
+    };
+    for is_packed in [false, true] {
+        let package = |file: &[u8]| archives::cab("Notes.one", &section(file), is_packed);
+        let report = report("Notes.onepkg", package(b"@echo off\r\ncalc"));
+        assert_eq!(report.parts[0].types[0].name(), "cab");
+        assert!(report.parts.iter().any(|part| part.types[0].name() == "onenote" && part.names == ["Notes.one"]));
+        assert!(ids(&report).contains(&"onenote-program"), "{report:#?}");
+        check("Notes.onepkg", package(b"%PDF-1.7\n"), &[], Level::Clean);
+    }
+}
+
+// Files that are several things -----------------------------------------------------------------
+
+#[test]
+fn a_file_that_is_several_things_is_each_of_them() {
+    const CODE: &str = "Sub Document_Open()\r\nShell \"cmd /c calc\"\r\nEnd Sub\r\n";
+    let bad = doc_with_macros("Hello", &[("ThisDocument", CODE, ModuleKind::Document)]);
+    let bad_zip = zip(&[Member { name: "a.doc", bytes: bad.clone() }]);
+    let good_zip = zip(&[Member { name: "a.txt", bytes: b"Hello".to_vec() }]);
+    let (good, pdf, picture) = (doc("Hello"), b"%PDF-1.7\n%%EOF\n".to_vec(), b"GIF89a\x01\0\x01\0\0\0\0;".to_vec());
+    for (what, pieces) in [
+        ("a document behind an archive", [&good_zip, &bad]),
+        ("an archive behind a document", [&good, &bad_zip]),
+        ("a document behind a PDF", [&pdf, &bad]),
+        ("an archive behind a PDF", [&pdf, &bad_zip]),
+        ("an archive behind a picture", [&picture, &bad_zip]),
+        ("a document behind a picture", [&picture, &bad]),
+        ("a document before an archive", [&bad, &good_zip]),
+        ("an archive before a document", [&bad_zip, &good]),
+    ] {
+        for name in ["a.doc", "a.zip", "a.gif", "a.pdf"] {
+            let report = report(name, pieces.map(Vec::as_slice).concat());
+            assert!(ids(&report).contains(&"vba-autoexec"), "{what} {name} {report:#?}");
+            assert_eq!(judge(&report).level, Level::Malicious, "{what} {name}");
+        }
+    }
 }

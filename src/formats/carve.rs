@@ -3,7 +3,7 @@
 
 use memchr::memmem;
 
-use crate::filetype::{Class, FileType};
+use crate::filetype::{self, Class, FileType};
 use crate::formats::Format;
 use crate::formats::cfb::{CompoundFile, MAGIC};
 use crate::part::{Origin, Part};
@@ -23,15 +23,23 @@ fn accepts(part: &Part) -> bool {
     let types = part.types;
     let unpacked = [FileType::Ole, FileType::Message, FileType::Mht, FileType::XmlOffice, FileType::Pkcs7];
     let opened = unpacked.iter().any(|known| types.has(*known))
-        || types.has_class(Class::Archive)
+        || types.without(FileType::Zip).has_class(Class::Archive)
         || types.has_class(Class::DiskImage);
-    !opened && hits(&part.bytes).next().is_some()
+    !opened && hits(&part.bytes, start(part)).next().is_some()
+}
+
+/// Where to begin: of a ZIP archive only what stands behind its end is none of its members.
+fn start(part: &Part) -> usize {
+    if !part.types.has(FileType::Zip) || part.types.has_class(Class::DiskImage) {
+        return 0;
+    }
+    filetype::end_records(&part.bytes).next().unwrap_or(part.bytes.len())
 }
 
 /// Takes compound files out of a part, wherever they stand.
 pub(crate) fn examine(part: &Part, scan: &mut Scan) {
     let mut found = 0_usize;
-    for start in hits(&part.bytes) {
+    for start in hits(&part.bytes, start(part)) {
         if scan.stopped() || scan.is_full() || found >= MAX_FOUND {
             return;
         }
@@ -45,8 +53,9 @@ pub(crate) fn examine(part: &Part, scan: &mut Scan) {
 }
 
 /// Where a header of a compound file stands: signature, byte order and sector size ([MS-CFB] 2.2).
-fn hits(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    memmem::find_iter(bytes, MAGIC).take(MAX_HITS).filter(|at| {
+fn hits(bytes: &[u8], from: usize) -> impl Iterator<Item = usize> {
+    let behind = bytes.get(from..).unwrap_or_default();
+    memmem::find_iter(behind, MAGIC).take(MAX_HITS).map(move |at| at.saturating_add(from)).filter(|at| {
         let Some(mut reader) = Reader::at(bytes, at.saturating_add(28)) else { return false };
         reader.u16() == Some(0xFFFE) && matches!(reader.u16(), Some(9 | 12))
     })
