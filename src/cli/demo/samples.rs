@@ -45,6 +45,8 @@ const MESSAGES: &[(&str, &[u8])] = embedded![
     "encrypted-told",
     "protected-workbook",
     "winmail",
+    "ppsx-hover",
+    "docx-search",
     "eicar",
 ];
 

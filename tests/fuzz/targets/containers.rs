@@ -121,7 +121,7 @@ fn macros(book: &Workbook) {
 }
 
 /// Names of the parts that matter in an Office package.
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 21] = [
     "[Content_Types].xml",
     "_rels/.rels",
     "word/document.xml",
@@ -138,6 +138,11 @@ const PARTS: [&str; 16] = [
     "xl/externalLinks/_rels/externalLink1.xml.rels",
     "ppt/presentation.xml",
     "docProps/app.xml",
+    "ppt/slides/slide1.xml",
+    "ppt/slides/_rels/slide1.xml.rels",
+    "word/activeX/activeX1.xml",
+    "word/activeX/activeX1.bin",
+    "xl/styles.xml",
 ];
 
 /// An Office package whose parts are the records: plain octets would hardly ever be deflated XML.
