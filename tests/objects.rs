@@ -7,6 +7,7 @@ use crate::common::objects::{
 };
 use crate::common::office::{Compound, ModuleKind, doc, doc_with_macros, vba_project, with_class};
 use crate::common::ooxml::{Member, zip};
+use crate::common::ovba::utf16;
 use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;
 use sekisho::scan::{Input, Report, Stop, scan};
@@ -108,6 +109,19 @@ fn links_in_rich_text_and_fields_are_judged_alike() {
         "<w:document><w:fldSimple w:instr=\"HYPERLINK &quot;ms-officecmd:{}&quot; \\o &quot;tip&quot;\"/></w:document>";
     let bytes = package("x", &[("word/document.xml", field.as_bytes())]);
     check("a.docx", bytes, &["link-program"], Level::Suspicious);
+}
+
+#[test]
+fn links_of_old_workbooks_are_judged_alike() {
+    let book = |target: &str| {
+        let moniker = stored("{79EAC9E0-BAF9-11CE-8C82-00AA004BA90B}");
+        let address = utf16(&format!("{target}\0"));
+        let data = [&[0; 32][..], &moniker, &(address.len() as u32).to_le_bytes(), &address].concat();
+        let record = [&0x01B8_u16.to_le_bytes()[..], &(data.len() as u16).to_le_bytes(), &data].concat();
+        Compound::new().stream("/Workbook", &record).finish()
+    };
+    check("a.xls", book("ms-msdt:/id x"), &["link-program"], Level::Suspicious);
+    check("a.xls", book("https://firm.example/a.xls"), &[], Level::Clean);
 }
 
 // Actions ---------------------------------------------------------------------------------------
@@ -296,4 +310,42 @@ fn a_file_that_is_several_things_is_each_of_them() {
             assert_eq!(judge(&report).level, Level::Malicious, "{what} {name}");
         }
     }
+}
+
+// Bounds ----------------------------------------------------------------------------------------
+
+/// Eight million octets of whatever the readers look for take no more time than others, and stay within a limit.
+#[test]
+fn rows_of_links_actions_and_controls_cost_linear_time() {
+    const SIZE: usize = 8 << 20;
+    let row = |piece: &str| piece.repeat(SIZE / piece.len()).into_bytes();
+    let start = std::time::Instant::now();
+    for (name, piece) in [
+        ("ppt/slides/slide1.xml", "<a:hlinkHover r:id='r' action='ppaction://macro?name=a'/>"),
+        (
+            "ppt/slides/_rels/slide1.xml.rels",
+            "<Relationship Id='r' Type='x/hyperlink' Target='a' TargetMode='External'/>",
+        ),
+        (
+            "word/_rels/a.xml.rels",
+            "<Relationship Type='x/hyperlink' Target='search-ms:a\\\\\\\\' TargetMode='External'/>",
+        ),
+        ("word/activeX/activeX1.xml", "<ax:ocx ax:classid='{D27CDB6E-AE6D-11CF-96B8-444553540000}'/>"),
+        ("word/activeX/_rels/a.xml.rels", "<Relationship Type='x/activeXControlBinary' Target='a'/>"),
+    ] {
+        report("a.pptx", package("x", &[(name, &row(piece))]));
+    }
+    let films = [&stored(FLASH)[..], &b"CWS\x0a\0\0\0\x0f\x78".repeat(SIZE / 9)].concat();
+    let report_of = report("a.docx", package("x", &[("word/activeX/activeX1.bin", &films)]));
+    assert!(report_of.parts.len() <= 6 && ids(&report_of).contains(&"limit-exceeded"), "{}", report_of.parts.len());
+    for piece in [&b"\x0f\0\xf2\x0f\0\0\0\0"[..], b"\0\0\xf3\x0f\0\0\0\0", b"\0\0\xd3\x0f\x04\0\0\0abcd"] {
+        report("a.ppt", Compound::new().stream("/PowerPoint Document", &piece.repeat(SIZE / piece.len())).finish());
+    }
+    for piece in [&b"\x5d\0\x04\0abcd"[..], b"\x09\0\x04\0\x02\0\x40\0", b"\x18\0\x05\0\0\0\0\x01\0"] {
+        report("a.xls", [b"\x09\0\x04\0\x02\0\x40\0", piece].concat().repeat(SIZE / 16));
+    }
+    report("a.iqy", row("http://203.0.113.7/\n"));
+    report("a.xls", [b"<html>".to_vec(), row("<td>=a|'b'!c</td>")].concat());
+    let time = start.elapsed();
+    assert!(time < std::time::Duration::from_secs(60), "{time:?}");
 }

@@ -21,10 +21,13 @@ const MANY_CONTROLS: usize = 20;
 const LARGE_STATE: usize = 64 << 10;
 /// Places that are counted.
 const MAX_TARGETS: usize = 2000;
-/// Films that are taken out of one stream.
-const MAX_FILMS: usize = 8;
+/// Films that are taken out of one stream, and octets of one: where a packed film ends, nothing tells.
+const MAX_FILMS: usize = 4;
+const MAX_FILM: usize = 16 << 20;
 /// [MS-XLS] 2.4.181: an object of a sheet.
 const OBJECT: u16 = 0x005D;
+/// [MS-XLS] 2.4.140: a link.
+const LINK: u16 = 0x01B8;
 
 /// The controls of a package, as its parts are read.
 #[derive(Debug, Default)]
@@ -100,11 +103,15 @@ fn base(name: &str) -> String {
     name.rsplit(['/', '\\']).next().unwrap_or_default().to_ascii_lowercase()
 }
 
-/// Judges the controls on the sheets of a workbook of Excel 97-2003 by the names of their classes ([MS-XLS] 2.5.198.31
+/// Judges the links of a workbook of Excel 97-2003, and the controls on its sheets by the names of their classes ([MS-XLS] 2.5.198.31
 /// and 2.5.185, strClass).
 pub fn of_sheets(workbook: &[u8], part: &Part, scan: &mut Scan) {
-    for (_, data) in cfb::biff::records(workbook).filter(|(id, _)| *id == OBJECT) {
-        classes::named(data, part, "Workbook", scan);
+    for (id, data) in cfb::biff::records(workbook) {
+        match id {
+            OBJECT => classes::named(data, part, "Workbook", scan),
+            LINK => classes::addresses(data).for_each(|address| field::hyperlink(&address, part, "Workbook", scan)),
+            _ => {}
+        }
     }
 }
 
@@ -114,10 +121,10 @@ pub fn films(state: &[u8], part: &Part, scan: &mut Scan) {
     let mut from = 0_usize;
     for at in memmem::find_iter(state, b"WS").filter_map(|at| at.checked_sub(1)) {
         let Some(film) = state.get(at..).filter(|film| at >= from && filetype::is_flash(film)) else { continue };
-        // The size is that of the film unpacked: only a plain one ends there.
+        // The size is that of the film unpacked: only a plain one ends there, a packed one is shorter.
         let size = Reader::at(film, 4).and_then(|mut reader| reader.u32()).map_or(film.len(), |size| size as usize);
         let plain = film.starts_with(b"FWS");
-        let film = film.get(..size).filter(|_| plain).unwrap_or(film);
+        let film = film.get(..size.min(MAX_FILM)).unwrap_or(film.get(..MAX_FILM).unwrap_or(film));
         if given >= MAX_FILMS || film.len() as u64 > scan.room() {
             return scan.limit(part, crate::limits::Limit::FileSize);
         }

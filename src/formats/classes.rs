@@ -185,14 +185,19 @@ pub fn monikers(data: &[u8], part: &Part, location: &str, scan: &mut Scan) {
             scan.finding(finding::OBJECT_EXPLOIT, part, location, why);
         }
     }
-    for at in memmem::find_iter(data, &URL_MONIKER).take(16) {
-        // The length of the address, and the address in UTF-16 ([MS-OSHARED] 2.3.7.6).
-        let units = data.get(at.saturating_add(20)..).unwrap_or_default().chunks_exact(2).take(2048);
-        let units =
-            units.map(|two| u16::from_le_bytes([two.first().copied().unwrap_or(0), two.get(1).copied().unwrap_or(0)]));
-        let address: String = char::decode_utf16(units.take_while(|unit| *unit != 0)).filter_map(Result::ok).collect();
+    for address in addresses(data) {
         field::object(&address, "object", part, location, scan);
     }
+}
+
+/// The addresses of the URL monikers in some octets: the class, the length of the address, the address in UTF-16
+/// ([MS-OSHARED] 2.3.7.6).
+pub fn addresses(data: &[u8]) -> impl Iterator<Item = String> {
+    memmem::find_iter(data, &URL_MONIKER).take(16).map(|at| {
+        let units = data.get(at.saturating_add(20)..).unwrap_or_default().chunks_exact(2).take(2048);
+        let units = units.filter_map(|two| two.try_into().ok().map(u16::from_le_bytes));
+        char::decode_utf16(units.take_while(|unit| *unit != 0)).filter_map(Result::ok).collect()
+    })
 }
 
 /// Whether controls of this class copy their data without a check of its length.
