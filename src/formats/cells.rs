@@ -16,6 +16,8 @@ pub const FORMAT: Format = Format { name: "cells", walled: false, accepts, exami
 const EXTENSIONS: &[&str] = &["csv", "tsv", "tab", "slk", "dif", "prn", "xls", "iqy"];
 /// Octets of text that are read.
 const MAX_TEXT: usize = 64 << 20;
+/// A bar, or what may stand for one in markup.
+const BARS: [char; 2] = ['|', '&'];
 /// Links that are judged.
 const MAX_LINKS: usize = 1000;
 /// Longest name of a server.
@@ -38,16 +40,22 @@ fn examine(part: &Part, scan: &mut Scan) {
     let mut count = 0_usize;
     if is_marked_up(part) {
         let xml = lure::decode_xml(part.bytes.get(..MAX_TEXT).unwrap_or(&part.bytes));
+        let is_page = part.types.has(FileType::Html);
+        // Word has XML of its own, in which a bar is a bar.
+        if !is_page && !xml.contains("office:spreadsheet") {
+            return;
+        }
         for token in markup::tokens(&xml) {
             match token {
-                Token::Open(name, attributes) if attributes.contains('|') => {
+                Token::Open(name, attributes) if attributes.contains(BARS) => {
                     // `ss:Formula` of Excel 2003 XML, `x:fmla` of pages that Excel saves.
                     for attribute in ["Formula", "fmla"] {
                         let formula = markup::attribute(attributes, attribute).unwrap_or_default();
                         links_in(formula.as_bytes(), false, name, &mut count, part, scan);
                     }
                 }
-                Token::Text(text) if text.contains('|') => {
+                // In XML a text is none the less for its first sign.
+                Token::Text(text) if is_page && text.contains(BARS) => {
                     links_in(markup::decoded(text).as_bytes(), false, "text", &mut count, part, scan);
                 }
                 _ => {}
@@ -172,7 +180,11 @@ mod tests {
         };
         assert_eq!(ids(&xml("=cmd|'/c calc'!R1C1"), "a.xml"), ["dde-command"]);
         assert_eq!(ids(&xml("=cmd|&apos;/c calc&apos;!R1C1"), "a.xls"), ["dde-command"]);
+        assert_eq!(ids(&xml("=cmd&#124;'/c calc'!R1C1"), "a.xml"), ["dde-command"]);
         assert_eq!(ids(&xml("=SUM(R1C1:R2C2)"), "a.xml"), Vec::<&str>::new());
+        assert_eq!(ids(&xml("=SUM(R1C1:R2C2)").replace("1|2", "=cmd|'/c x'!A0"), "a.xml"), Vec::<&str>::new());
+        let word = "<?xml version=\"1.0\"?><?mso-application progid=\"Word.Document\"?><w:wordDocument><w:t>=cmd|'/c x'!A0</w:t></w:wordDocument>";
+        assert_eq!(ids(word, "a.xml"), Vec::<&str>::new());
         let page = |cell: &str| format!("<html><table><tr><td>{cell}</td></tr></table></html>");
         assert_eq!(ids(&page("=cmd|'/c calc'!A0"), "a.xls"), ["dde-command"]);
         assert_eq!(ids("<html><td x:fmla=\"=cmd|'/c x'!A0\">0</td></html>", "a.xls"), ["dde-command"]);
