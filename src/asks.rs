@@ -27,7 +27,16 @@ const MAX_ANSWER: usize = 64 * 1024;
 const AT_ONCE: usize = 64;
 
 /// What an oracle says: text, or why there is none.
-pub type Saying = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+pub type Saying = Pin<Box<dyn Future<Output = Result<String, Silence>> + Send>>;
+
+/// Why an oracle says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// Others have asked so much that it takes no more.
+    Busy,
+    /// It could not; this goes to the log.
+    Failed(String),
+}
 
 /// Something outside that answers asks: a helper program, a server.
 pub trait Oracle: Send + Sync {
@@ -84,9 +93,12 @@ impl Oracles {
                 continue;
             };
             let ask = ask.clone();
+            let metrics = Arc::clone(&self.metrics);
             asked.spawn(async move {
+                let begun = Instant::now();
                 let said = timeout_at(until, saying).await;
                 drop(place);
+                metrics.ask_took(begun.elapsed());
                 (index, name, ask, said)
             });
         }
@@ -96,7 +108,8 @@ impl Oracles {
                 Ok((index, _, ask, Ok(Ok(text)))) => {
                     (AskResult::Answered, Some((index, Answer { ask, text: cut(text) })))
                 }
-                Ok((_, name, _, Ok(Err(why)))) => {
+                Ok((_, _, _, Ok(Err(Silence::Busy)))) => (AskResult::Busy, None),
+                Ok((_, name, _, Ok(Err(Silence::Failed(why))))) => {
                     tracing::warn!(oracle = name, why, "an ask stays unanswered");
                     (AskResult::Failed, None)
                 }
@@ -156,7 +169,8 @@ mod tests {
                 match order.as_str() {
                     "hang" => std::future::pending().await,
                     "panic" => panic!("as told"),
-                    "fail" => Err("as told".to_owned()),
+                    "fail" => Err(Silence::Failed("as told".to_owned())),
+                    "busy" => Err(Silence::Busy),
                     "much" => Ok("あ".repeat(MAX_ANSWER)),
                     said => Ok(said.to_owned()),
                 }
@@ -184,16 +198,16 @@ mod tests {
     #[tokio::test]
     async fn what_comes_in_time_is_an_answer_and_all_else_is_none() {
         let (oracles, open, metrics) = oracles();
-        let orders = ["one", "hang", "panic", "nobody", "fail", "two"];
+        let orders = ["one", "hang", "panic", "nobody", "fail", "busy", "two"];
         let mut report = report(&orders);
         let until = Instant::now() + Duration::from_secs(60);
         let answers = oracles.answer(&mut report, until).await;
         let texts: Vec<_> = answers.iter().map(|answer| answer.text.as_str()).collect();
         assert_eq!(texts, ["one", "two"], "in the order of the asks");
-        assert_eq!(answers[1].ask, report.asks[5]);
+        assert_eq!(answers[1].ask, report.asks[6]);
         assert_eq!(open.load(Ordering::SeqCst), 0, "whatever hung was ended");
         let page = metrics.render().unwrap();
-        for (result, count) in [("answered", 2), ("late", 1), ("failed", 2), ("nobody", 1), ("busy", 0)] {
+        for (result, count) in [("answered", 2), ("late", 1), ("failed", 2), ("nobody", 1), ("busy", 1)] {
             assert!(page.contains(&format!("sekisho_asks_total{{result=\"{result}\"}} {count}\n")), "{result}");
         }
     }

@@ -15,15 +15,16 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::asks::Oracles;
+use crate::asks::{Oracle, Oracles};
 use crate::config::load::meet;
-use crate::config::{self, Config, Endpoint, SocketFile};
+use crate::config::{self, Config, Endpoint, OcrProgram, SocketFile};
 use crate::formats::Format;
 use crate::http::{self, Pages};
 use crate::message::SpoolPolicy;
 use crate::metrics::{Metrics, QuarantineOperation, QuarantineUse};
 use crate::milter::{self, gate::Gate};
 use crate::net::{self, Permits, Shutdown};
+use crate::ocr::{self, Tesseract};
 use crate::pipeline::Pipeline;
 use crate::smtp::server;
 use crate::store::{Quarantine, StoreError};
@@ -165,8 +166,7 @@ impl Daemon {
             Arc::clone(&metrics),
             formats,
             Arc::clone(&workers),
-            // Nobody answers yet: what is asked stays unanswered, and counted.
-            Oracles::new([], Arc::clone(&metrics)),
+            oracles(&config.load(), &metrics),
             spool,
         ));
         let (shutdown, end) = (Shutdown::new(), CancellationToken::new());
@@ -274,6 +274,20 @@ async fn start_workers(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Wo
     let warm = config.service.slots().div_ceil(2);
     let memory = config.service.max_worker_memory;
     Workers::start(Program::own(), memory, warm, Arc::clone(metrics)).await.map_err(StartError::Workers)
+}
+
+/// Who answers what scans ask: a reader of pictures, if one is installed.
+fn oracles(config: &Config, metrics: &Arc<Metrics>) -> Oracles {
+    let program = match &config.ocr.program {
+        OcrProgram::Auto => ocr::installed(),
+        OcrProgram::Off => None,
+        OcrProgram::At(path) => Some(path.clone()),
+    };
+    let reader = program.map(|program| -> Arc<dyn Oracle> {
+        tracing::info!(program = %program.display(), "pictures are read");
+        Arc::new(Tesseract::new(&program, &config.ocr.languages))
+    });
+    Oracles::new(reader, Arc::clone(metrics))
 }
 
 /// Keeps the pool of workers at its size.

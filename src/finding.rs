@@ -496,6 +496,15 @@ table! {
     LURE_PICTURE_ONLY = "lure-picture-only", Lure, Low, None, Some("T1204.002"),
         "shows a picture and hardly any text beside its macros ({evidence})",
         "マクロのほかは画像だけで文章がほとんどなく（{evidence}）", "マクロのほかは画像だけで文章がほとんどありません（{evidence}）";
+    /// What was read in a picture of a document with active content.
+    PICTURE_READ = "picture-read", Lure, Info, None, None,
+        "shows a picture in which is written “{evidence}”",
+        "画像に「{evidence}」と書かれており", "画像に「{evidence}」と書かれています";
+    /// A picture of a document with active content in which nobody read: it is damaged or of a rare kind, or whoever
+    /// reads was busy, too slow or failed.
+    PICTURE_UNREAD = "picture-unread", Lure, Info, None, None,
+        "shows a picture in which nobody read ({evidence})",
+        "画像の文字を読み取れず（{evidence}）", "画像の文字を読み取れませんでした（{evidence}）";
     /// The mail's own text asks to enable content.
     LURE_MAIL_TEXT = "lure-mail-text", Lure, Low, None, Some("T1566.001"),
         "asks in its text to enable content (“{evidence}”)",

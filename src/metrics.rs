@@ -71,6 +71,7 @@ pub struct Metrics {
     scan_errors: IntCounterVec,
     limits_exceeded: IntCounterVec,
     asks: IntCounterVec,
+    ask_time: Histogram,
     workers: IntGaugeVec,
     workers_started: IntCounter,
     workers_ended: IntCounterVec,
@@ -154,6 +155,7 @@ impl Metrics {
             scan_errors: new.counters("sekisho_scan_errors_total", "Scans that failed by our fault.", &["reason"]),
             limits_exceeded: new.counters("sekisho_limits_exceeded_total", "Limits of scanning reached.", &["limit"]),
             asks: new.counters("sekisho_asks_total", "What scans asked of helpers.", &["result"]),
+            ask_time: new.histogram("sekisho_ask_seconds", "Time until a helper answered or was given up.", SECONDS),
             workers: new.gauges("sekisho_workers", "Worker processes, by what they do now.", &["state"]),
             workers_started: new.counter("sekisho_workers_started_total", "Worker processes started."),
             workers_ended: new.counters("sekisho_worker_restarts_total", "Worker processes ended.", &["reason"]),
@@ -351,6 +353,11 @@ impl Metrics {
     /// Something was asked of the outside.
     pub fn ask(&self, result: AskResult) {
         self.asks.with_label_values(&[result.name()]).inc();
+    }
+
+    /// How long it took until an ask was answered, or given up.
+    pub fn ask_took(&self, time: Duration) {
+        self.ask_time.observe(time.as_secs_f64());
     }
 
     /// A worker stands ready.

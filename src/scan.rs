@@ -89,6 +89,20 @@ pub enum Ask {
     },
 }
 
+impl Report {
+    /// Tells of every ask that stays unanswered. Nothing waits for an answer any more.
+    pub fn leave_unanswered(&mut self) {
+        for ask in &self.asks {
+            let Ask::ReadPicture { part, sha256: _ } = ask;
+            let (location, evidence) = ("picture".to_owned(), "nobody answered in time".to_owned());
+            let unread = Finding { id: finding::PICTURE_UNREAD, part: part.clone(), location, evidence };
+            if self.findings.len() < MAX_FINDINGS && !self.findings.contains(&unread) {
+                self.findings.push(unread);
+            }
+        }
+    }
+}
+
 /// A string that active content would use.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Indicator {
@@ -467,15 +481,20 @@ impl Scan {
         self.asking
     }
 
-    /// Asks the outside for something, about these octets. What is known already is not asked.
-    pub fn ask(&mut self, ask: Ask, octets: Bytes) {
+    /// Asks the outside for something, about these octets. What is known already is not asked. `false` if there is
+    /// no room for it any more.
+    pub fn ask(&mut self, ask: Ask, octets: Bytes) -> bool {
         let enclosed = self.enclosed.saturating_add(octets.len());
         let room = self.report.asks.len() < MAX_ASKS && enclosed <= MAX_ENCLOSED;
-        if room && !self.report.asks.contains(&ask) && !self.answers.iter().any(|answer| answer.ask == ask) {
+        if self.report.asks.contains(&ask) || self.answers.iter().any(|answer| answer.ask == ask) {
+            return true;
+        }
+        if room {
             self.enclosed = enclosed;
             self.report.asks.push(ask);
             self.report.enclosures.push(octets);
         }
+        room
     }
 
     /// What the outside said to an ask, if it did.
@@ -746,7 +765,7 @@ mod tests {
             let names = |max: usize| (0..max - 1 + extra).map(|n| n.to_string());
             names(MAX_INDICATORS).for_each(|name| scan.indicator(IndicatorKind::File, &name));
             let ask = |sha256| Ask::ReadPicture { part: PartPath::root(), sha256 };
-            names(MAX_ASKS).for_each(|sha256| scan.ask(ask(sha256), Bytes::new()));
+            names(MAX_ASKS).for_each(|sha256| _ = scan.ask(ask(sha256), Bytes::new()));
             scan.tell_passwords(names(keyring::MAX_TOLD));
             scan.guess_passwords(names(keyring::MAX_GUESSES));
             let keys = [scan.passwords().len(), scan.guesses().len()];

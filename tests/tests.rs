@@ -46,6 +46,8 @@ mod mutants;
 mod objects;
 /// Where a mail may tell a password.
 mod passwords;
+/// Text in pictures, read by a program.
+mod pictures;
 /// Rules and decisions.
 mod policy;
 /// Rules, log and metrics on the running daemon.

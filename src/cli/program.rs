@@ -14,7 +14,7 @@ use crate::config::{Config, Endpoint};
 use crate::formats::Format;
 use crate::smtp::delivery::NextHop;
 use crate::store::{Delivery, Quarantine};
-use crate::worker::{child, nursery};
+use crate::worker::{child, helper, nursery};
 
 /// The checkpoint for mail attachments
 #[derive(Parser)]
@@ -84,6 +84,9 @@ pub fn main(formats: &'static [Format]) -> ExitCode {
     // Before anything else is set up: a worker needs none of it.
     if std::env::args_os().nth(1).is_some_and(|command| command == nursery::ARGUMENT) {
         return child::run(formats);
+    }
+    if std::env::args_os().nth(1).is_some_and(|command| command == helper::ARGUMENT) {
+        return helper::run(std::env::args_os().skip(2));
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

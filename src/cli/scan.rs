@@ -5,16 +5,21 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::asks::{Oracle, Oracles};
 use crate::cli::exit;
+use crate::config;
 use crate::filetype::FileType;
 use crate::finding::{Category, Finding, Severity};
 use crate::knowledge::Knowledge;
 use crate::limits::Limits;
 use crate::message::read_bounded;
+use crate::metrics::Metrics;
+use crate::ocr::Tesseract;
 use crate::scan::{Indicator, Input, PartReport, Report, Stop, scan, sha256};
 use crate::terminal::escaped;
 use crate::verdict::{Level, Verdict, judge};
@@ -47,6 +52,9 @@ pub struct Arguments {
     /// A password to try on encrypted content (may be given several times)
     #[arg(long = "password", value_name = "PASSWORD")]
     passwords: Vec<String>,
+    /// Read the text in pictures of documents with macros, with tesseract
+    #[arg(long)]
+    ocr: bool,
     /// Scans at the same time [default: one per core]
     #[arg(short = 'j', long, value_name = "N")]
     jobs: Option<usize>,
@@ -58,8 +66,23 @@ fn level(text: &str) -> Result<Level, String> {
 
 /// Scans everything; returns the exit status.
 pub fn run(arguments: &Arguments, out: &mut dyn Write, diagnostics: &mut dyn Write) -> io::Result<u8> {
-    let knowledge = Knowledge { passwords: arguments.passwords.clone(), ..Knowledge::default() };
-    let limits = Limits::default();
+    let oracles = if arguments.ocr {
+        let Some(program) = crate::ocr::installed() else {
+            writeln!(diagnostics, "sekisho: --ocr needs tesseract: apt install tesseract-ocr tesseract-ocr-jpn")?;
+            return Ok(exit::USAGE);
+        };
+        let reader: Arc<dyn Oracle> = Arc::new(Tesseract::new(&program, &config::Ocr::default().languages));
+        Some(Oracles::new([reader], Arc::new(Metrics::new())))
+    } else {
+        None
+    };
+    let passwords = arguments.passwords.clone();
+    let judging = Judging {
+        knowledge: Knowledge { passwords, asking: oracles.is_some(), ..Knowledge::default() },
+        limits: Limits::default(),
+        oracles,
+    };
+    let limits = &judging.limits;
     let jobs =
         arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).clamp(1, 64);
     let mut worst = exit::OK;
@@ -70,7 +93,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, diagnostics: &mut dyn Wri
         if batch.len() < jobs.saturating_mul(2) && inputs.peek().is_some() {
             continue;
         }
-        for result in scan_batch(std::mem::take(&mut batch), jobs, &limits, &knowledge) {
+        for result in scan_batch(std::mem::take(&mut batch), jobs, &judging) {
             worst = worse(worst, result.exit(arguments));
             if arguments.json {
                 result.write_json(out)?;
@@ -88,7 +111,7 @@ fn worse(so_far: u8, next: u8) -> u8 {
 }
 
 /// Scans a few inputs on a few threads and keeps their order.
-fn scan_batch(inputs: Vec<inputs::Item>, jobs: usize, limits: &Limits, knowledge: &Knowledge) -> Vec<Outcome> {
+fn scan_batch(inputs: Vec<inputs::Item>, jobs: usize, judging: &Judging) -> Vec<Outcome> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let slots: Vec<_> = inputs.into_iter().map(|input| std::sync::Mutex::new((Some(input), None))).collect();
     std::thread::scope(|scope| {
@@ -96,12 +119,41 @@ fn scan_batch(inputs: Vec<inputs::Item>, jobs: usize, limits: &Limits, knowledge
             scope.spawn(|| {
                 while let Some(slot) = slots.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
                     let Ok(mut slot) = slot.lock() else { continue };
-                    slot.1 = slot.0.take().map(|item| Outcome::of(item, limits, knowledge));
+                    slot.1 = slot.0.take().map(|item| Outcome::of(item, judging));
                 }
             });
         }
     });
     slots.into_iter().filter_map(|slot| slot.into_inner().ok()?.1).collect()
+}
+
+/// What all inputs are judged with.
+struct Judging {
+    knowledge: Knowledge,
+    limits: Limits,
+    /// Who answers asks, with `--ocr`.
+    oracles: Option<Oracles>,
+}
+
+impl Judging {
+    fn look(&self, input: Input) -> Report {
+        let Some(oracles) = &self.oracles else { return scan_for(input, &self.limits, &self.knowledge) };
+        let mut report = scan_for(input.clone(), &self.limits, &self.knowledge);
+        if !report.asks.is_empty()
+            && let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build()
+        {
+            // The oracles' own limit is shorter.
+            let answers = runtime.block_on(async {
+                let until = tokio::time::Instant::now() + Duration::from_secs(60);
+                oracles.answer(&mut report, until).await
+            });
+            if !answers.is_empty() {
+                report = scan_for(input, &self.limits, &Knowledge { answers, ..self.knowledge.clone() });
+            }
+        }
+        report.leave_unanswered();
+        report
+    }
 }
 
 /// One input's result.
@@ -119,11 +171,11 @@ struct Scanned {
 }
 
 impl Outcome {
-    fn of(item: inputs::Item, limits: &Limits, knowledge: &Knowledge) -> Self {
+    fn of(item: inputs::Item, judging: &Judging) -> Self {
         let result = item.input.map(|input| {
             let (sha256, size) = (sha256(&input.bytes), input.bytes.len() as u64);
             let start = Instant::now();
-            let report = scan_for(input, limits, knowledge);
+            let report = judging.look(input);
             let verdict = judge(&report);
             Scanned { sha256, size, report, verdict, took: start.elapsed() }
         });

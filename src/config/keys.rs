@@ -16,7 +16,7 @@ use crate::config::diagnostics::Problem;
 use crate::config::rules::{RULE, WHEN};
 use crate::config::walk::{Field, Key, Walk, one_of};
 use crate::config::{
-    BareNewlines, Config, Endpoint, HoldIn, LogFormat, NextHopProtocol, NoticeLanguage, OnError, Refusals, SocketFile,
+    BareNewlines, Config, Endpoint, HoldIn, LogFormat, NextHopProtocol, NoticeLanguage, OcrProgram, OnError, Refusals, SocketFile,
     values,
 };
 
@@ -314,6 +314,34 @@ pub const SECTIONS: &[Section] = &[
                     ];
                     walk.choice(field, &choices, &mut config.mail.language);
                 },
+            },
+        ],
+    },
+    Section {
+        name: "ocr",
+        keys: &[
+            Key {
+                name: "program",
+                wants: "\"auto\", \"off\" or the absolute path of a file",
+                default: "\"auto\"",
+                doc: "Reads the text in pictures of documents with macros; auto: /usr/bin/tesseract, if it is installed. Read at start.",
+                read: |walk, field, config| {
+                    let parse = |text: &str| match text {
+                        "auto" => Ok(OcrProgram::Auto),
+                        "off" => Ok(OcrProgram::Off),
+                        path => values::file(path).map(OcrProgram::At),
+                    };
+                    if let Some(program) = walk.parsed(field, parse) {
+                        config.ocr.program = program;
+                    }
+                },
+            },
+            Key {
+                name: "languages",
+                wants: "names like \"jpn\"",
+                default: "[\"eng\", \"jpn\"]",
+                doc: "What tesseract reads (`tesseract --list-langs`); what is not installed is left out. More languages take more time. Read at start.",
+                read: |walk, field, config| config.ocr.languages = walk.list(field, values::language),
             },
         ],
     },

@@ -43,6 +43,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `[mail]`.
     pub mail: Mail,
+    /// `[ocr]`.
+    pub ocr: Ocr,
     /// `[quarantine]`.
     pub quarantine: Quarantine,
     /// `[log]`.
@@ -62,6 +64,33 @@ pub enum OnError {
     Quarantine,
     /// Delivered, marked incomplete.
     Pass,
+}
+
+/// `[ocr]`: who reads the text in pictures of documents with active content. Read at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ocr {
+    /// `program`
+    pub program: OcrProgram,
+    /// `languages`, as tesseract names them; those that are not installed are left out.
+    pub languages: Vec<String>,
+}
+
+/// `program` of `[ocr]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OcrProgram {
+    /// Tesseract, if it is installed.
+    #[default]
+    Auto,
+    /// Nobody reads.
+    Off,
+    /// The program at this path, which takes tesseract's arguments.
+    At(PathBuf),
+}
+
+impl Default for Ocr {
+    fn default() -> Self {
+        Self { program: OcrProgram::default(), languages: vec!["eng".to_owned(), "jpn".to_owned()] }
+    }
 }
 
 /// A place to listen on or connect to: `127.0.0.1:10025`, `[::1]:10025`, `unix:/path`; to listen on
@@ -299,6 +328,7 @@ impl Default for Config {
             service: ServiceLimits::default(),
             timeouts: Timeouts::default(),
             mail: Mail::default(),
+            ocr: Ocr::default(),
             quarantine: Quarantine::default(),
             log: Log::default(),
             policy: Policy::default(),

@@ -40,6 +40,7 @@ pub mod ooxml;
 pub mod payload;
 pub mod pe;
 pub mod pgp;
+pub mod picture;
 pub mod query;
 pub mod rtf;
 pub mod sevenz;

@@ -5,8 +5,6 @@
 //! size: a package has hundreds of them. Relationships and fields are [`super::links`]' business.
 
 use bytes::Bytes;
-use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
 
 use crate::excel4;
 use crate::field;
@@ -17,13 +15,14 @@ use crate::formats::activex::{self, Controls};
 use crate::formats::container::{self, Content};
 use crate::formats::markup::{self, Token};
 use crate::formats::shape::Look;
+use crate::formats::picture::{self, PER_DOCUMENT};
 use crate::formats::zip::members::{Archive, Member, normal};
 use crate::formats::zip::unpack;
 use crate::formats::{biff12, emf};
 use crate::limits::Limit;
 use crate::lure;
 use crate::part::{Origin, Part, extension};
-use crate::scan::{Ask, Child, Scan};
+use crate::scan::{Child, Scan};
 use crate::vba::signature;
 
 /// Whether the archive is a package: it names the types of its parts, or their relationships.
@@ -65,7 +64,7 @@ pub(crate) fn examine(part: &Part, archive: &Archive, scan: &mut Scan) {
     package.look.report(part, scan);
     package.actions.report(part, scan);
     package.controls.report(part, scan);
-    package.ask_for_picture(part, archive, scan);
+    package.read_pictures(part, archive, scan);
     if package.has_excel4 {
         excel4_macros(part, archive, scan);
     }
@@ -114,8 +113,8 @@ struct Package {
     look: Look,
     actions: Actions,
     controls: Controls,
-    /// The largest picture, as far as claims tell: its place among the pictures, and size.
-    picture: Option<(std::ops::Range<usize>, u64)>,
+    /// The largest pictures, as far as claims tell, the largest first: their places in the archive, and sizes.
+    pictures: Vec<(std::ops::Range<usize>, u64)>,
 }
 
 /// 64 MiB of one XML part are read for text: the markup of a book has a twentieth of that, the strings
@@ -127,8 +126,10 @@ impl Package {
         let Some(content) = unpack::unpack_unless(&part.bytes, member, method, scan.room(), is_picture) else {
             let size = member.size.max(member.data.len() as u64);
             self.look.picture(size);
-            if self.picture.as_ref().is_none_or(|(_, largest)| size > *largest) {
-                self.picture = Some((member.data.clone(), size));
+            let place = self.pictures.partition_point(|(_, larger)| *larger >= size);
+            if place < PER_DOCUMENT && self.pictures.iter().all(|(data, _)| *data != member.data) {
+                self.pictures.insert(place, (member.data.clone(), size));
+                self.pictures.truncate(PER_DOCUMENT);
             }
             return;
         };
@@ -225,15 +226,21 @@ impl Package {
     }
 
     /// Most lures of documents with macros are one large picture.
-    fn ask_for_picture(&self, part: &Part, archive: &Archive, scan: &mut Scan) {
-        let macros = self.has_macros || self.file_type.is_some_and(is_macro_enabled);
-        let Some((data, _)) = self.picture.as_ref().filter(|_| macros && scan.is_asking()) else { return };
-        let Some(member) = archive.members.iter().find(|member| member.data == *data) else { return };
-        let Some(method) = member.methods.first().copied() else { return };
-        if let Content::Whole(bytes) = unpack::unpack(&part.bytes, member, method, scan.room()) {
-            scan.spend(bytes.len() as u64);
-            let sha256 = HEXLOWER.encode(&Sha256::digest(&bytes));
-            scan.ask(Ask::ReadPicture { part: part.path.clone(), sha256 }, bytes);
+    fn read_pictures(&self, part: &Part, archive: &Archive, scan: &mut Scan) {
+        let macros = self.has_macros || self.has_excel4 || self.file_type.is_some_and(is_macro_enabled);
+        if !macros || !scan.is_asking() {
+            return;
+        }
+        for (data, _) in &self.pictures {
+            let Some(member) = archive.members.iter().find(|member| member.data == *data) else { continue };
+            let Some(method) = member.methods.first().copied() else { continue };
+            let (Content::Whole(bytes) | Content::Damaged(bytes)) =
+                unpack::unpack(&part.bytes, member, method, scan.room())
+            else {
+                scan.finding(finding::PICTURE_UNREAD, part, member.name(), "cannot be unpacked");
+                continue;
+            };
+            picture::read(part, &bytes, scan);
         }
     }
 }

@@ -9,6 +9,7 @@ mod charset;
 mod guess;
 mod password;
 pub mod phrases;
+mod picture;
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
 
 pub use self::charset::{decode_text, decode_xml};
+pub use self::picture::picture_text;
 use crate::filetype::{self, FileType};
 use crate::finding;
 use crate::formats::markup::page_text;

@@ -52,6 +52,7 @@ impl Pipeline {
                 }
             }
         }
+        report.leave_unanswered();
         Ok(Scanned { report, waited, took: begun.elapsed() })
     }
 

@@ -11,6 +11,7 @@
 //! What goes between the two is in [`protocol`]; [`nursery`] starts and buries.
 
 pub mod child;
+pub mod helper;
 pub mod nursery;
 pub mod pace;
 pub mod pool;

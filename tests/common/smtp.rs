@@ -622,6 +622,7 @@ pub fn config() -> Config {
         quarantine: sekisho::config::Quarantine { path: None, keep: PATIENCE, max_size: 1 << 30 },
         log: sekisho::config::Log { format: sekisho::config::LogFormat::Text, level: "info".to_owned() },
         policy: sekisho::policy::Policy::default(),
+        ocr: sekisho::config::Ocr::default(),
     }
 }
 
