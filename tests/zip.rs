@@ -647,7 +647,12 @@ fn the_largest_pictures_beside_macros_are_to_be_read() {
     let report = look(package(WORD_MACROS, &pictures));
     let hashes: Vec<&str> = report.asks.iter().map(|Ask::ReadPicture { sha256, .. }| sha256.as_str()).collect();
     assert_eq!(hashes, [&large, &small].map(|octets| data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(octets))));
-    assert!(report.enclosures.iter().all(|octets| octets.starts_with(b"P5\n160 160\n") || octets.starts_with(b"P5\n80 80\n")));
+    assert!(
+        report
+            .enclosures
+            .iter()
+            .all(|octets| octets.starts_with(b"P5\n160 160\n") || octets.starts_with(b"P5\n80 80\n"))
+    );
     assert_eq!(look(package(WORD, &pictures)).asks, []);
     let unread = scan(
         Input::file(package(WORD_MACROS, &pictures), "x.zip"),

@@ -16,8 +16,8 @@ use crate::config::diagnostics::Problem;
 use crate::config::rules::{RULE, WHEN};
 use crate::config::walk::{Field, Key, Walk, one_of};
 use crate::config::{
-    BareNewlines, Config, Endpoint, HoldIn, LogFormat, NextHopProtocol, NoticeLanguage, OcrProgram, OnError, Refusals, SocketFile,
-    values,
+    BareNewlines, Config, Endpoint, HoldIn, LogFormat, NextHopProtocol, NoticeLanguage, OcrProgram, OnError, Refusals,
+    SocketFile, values,
 };
 
 /// A `[section]` with fixed keys.

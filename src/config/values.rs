@@ -317,8 +317,15 @@ pub fn folder(text: &str) -> Result<PathBuf, Wrong> {
 /// Another form.
 pub fn language(text: &str) -> Result<String, Wrong> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if text.is_empty() || text.len() > 40 || !text.starts_with(|c: char| c.is_ascii_alphabetic()) || !text.chars().all(plain) {
-        return Err(Wrong::new(format!("`{text}` is not the name of a language"), "a name like \"jpn\" or \"chi_sim\""));
+    if text.is_empty()
+        || text.len() > 40
+        || !text.starts_with(|c: char| c.is_ascii_alphabetic())
+        || !text.chars().all(plain)
+    {
+        return Err(Wrong::new(
+            format!("`{text}` is not the name of a language"),
+            "a name like \"jpn\" or \"chi_sim\"",
+        ));
     }
     Ok(text.to_owned())
 }

@@ -53,8 +53,7 @@ pub fn read(part: &Part, bytes: &Bytes, scan: &mut Scan) {
 /// # Errors
 /// Why it cannot be decoded: damaged, of another kind, or larger than the decoder may use.
 pub fn grey(bytes: &[u8]) -> Result<Option<Bytes>, String> {
-    let mut reader =
-        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
     let mut limits = Limits::no_limits();
     limits.max_image_width = Some(MAX_DECODED_SIDE);
     limits.max_image_height = Some(MAX_DECODED_SIDE);

@@ -140,16 +140,16 @@ mod tests {
 
     #[test]
     fn other_text_is_none() {
-        for text in ["", "Contents", "Invoice 2024 total", "editing tables", "請求書 合計", "enable", "有効期限"] {
+        for text in ["", "Contents", "Invoice 2024 total", "editing tables", "請求書 合計", "enable", "有効期限"]
+        {
             assert_eq!(asks(text), None, "{text}");
         }
     }
 
     #[test]
     fn mistakes_are_counted() {
-        let occurs = |pattern: &str, text: &str| {
-            occurs(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>())
-        };
+        let occurs =
+            |pattern: &str, text: &str| occurs(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>());
         assert!(occurs("abcdefgh", "xxabcdefghxx"));
         for one in ["abcxefgh", "abcefgh", "abcxdefgh"] {
             assert!(occurs("abcdefgh", &format!("zz{one}zz")), "{one}");
