@@ -288,7 +288,7 @@ table! {
     /// Rich text with an object that has neither a header nor a compound file in it: Word reads what scanners do not.
     RTF_OBJECT_BROKEN = "rtf-object-broken", Trigger, High, None, Some("T1203"),
         "contains an object that cannot be read ({evidence})",
-        "解読できないオブジェクトを含み（{evidence}）", "解読できないオブジェクトを含みます（{evidence}）";
+        "壊れていて読み取れないオブジェクトを含み（{evidence}）", "壊れていて読み取れないオブジェクトを含みます（{evidence}）";
     /// An object whose data only makes sense as an attack on the program that reads it.
     OBJECT_EXPLOIT = "object-exploit", Trigger, Critical, None, Some("T1203"),
         "contains an object made to attack the program that reads it ({evidence})",
@@ -357,7 +357,7 @@ table! {
     /// `Declare … Lib` of a function that starts, loads or injects.
     VBA_NATIVE_CALL = "vba-native-call", Capability, Medium, None, Some("T1106"),
         "calls native code ({evidence})",
-        "ネイティブコードを呼び出し（{evidence}）", "ネイティブコードを呼び出します（{evidence}）";
+        "Windowsの関数（API）を直接呼び出し（{evidence}）", "Windowsの関数（API）を直接呼び出します（{evidence}）";
     /// Turns a protection off, writes the registry, changes VBA code.
     VBA_TAMPER = "vba-tamper", Capability, Medium, None, Some("T1562.001"),
         "changes settings or code that protect the user ({evidence})",
@@ -390,7 +390,7 @@ table! {
     /// `CALL` or `REGISTER` of a function that loads or injects, that nobody knows, or of a library in some folder.
     XLM_NATIVE_CALL = "xlm-native-call", Capability, Medium, None, Some("T1106"),
         "calls native code from an Excel 4.0 macro ({evidence})",
-        "Excel 4.0マクロからネイティブコードを呼び出し（{evidence}）", "Excel 4.0マクロからネイティブコードを呼び出します（{evidence}）";
+        "Excel 4.0マクロからWindowsの関数（API）を直接呼び出し（{evidence}）", "Excel 4.0マクロからWindowsの関数（API）を直接呼び出します（{evidence}）";
     /// Macros that write formulas into a macro sheet, where they run.
     XLM_SELF_WRITING = "xlm-self-writing", Capability, Medium, None, Some("T1027"),
         "writes its own Excel 4.0 macros while it runs ({evidence})",
@@ -399,7 +399,7 @@ table! {
     /// CreateObject or GetObject whose argument is built at run time.
     VBA_HIDDEN_OBJECT = "vba-hidden-object", Concealment, Medium, None, Some("T1027"),
         "hides which object it uses ({evidence})",
-        "利用する部品の名前を隠し（{evidence}）", "利用する部品の名前を隠しています（{evidence}）";
+        "使用するオブジェクトの名前を隠し（{evidence}）", "使用するオブジェクトの名前を隠しています（{evidence}）";
     /// Split, encoded or meaningless strings and names, measured.
     VBA_OBFUSCATED = "vba-obfuscated", Concealment, Medium, None, Some("T1027"),
         "is written so that it cannot be read ({evidence})",
@@ -435,7 +435,7 @@ table! {
     /// A module with two names that disagree, so that one program reads another code than the next.
     VBA_NAMES_DIFFER = "vba-names-differ", Concealment, Medium, None, Some("T1564"),
         "tells two different names of one macro module ({evidence})",
-        "一つのマクロモジュールに食い違う二つの名前を付け（{evidence}）", "一つのマクロモジュールに食い違う二つの名前を付けています（{evidence}）";
+        "一つのマクロモジュールに異なる二つの名前を付け（{evidence}）", "一つのマクロモジュールに異なる二つの名前を付けています（{evidence}）";
     /// A project that is shown to who knows its password: add-ins are.
     VBA_PROJECT_LOCKED = "vba-project-locked", Concealment, Info, None, None,
         "locks its macros against viewing",
@@ -466,7 +466,7 @@ table! {
     /// Several names that disagree about the extension.
     NAME_CONFLICT = "name-conflict", Concealment, Low, None, Some("T1036"),
         "has names that disagree ({evidence})",
-        "複数の食い違う名前を持ち（{evidence}）", "複数の食い違う名前を持ちます（{evidence}）";
+        "互いに食い違う複数の名前を持ち（{evidence}）", "互いに食い違う複数の名前を持ちます（{evidence}）";
     /// Right-to-left override or similar in a name.
     NAME_DECEPTIVE = "name-deceptive", Concealment, Medium, None, Some("T1036.002"),
         "has a name made to deceive ({evidence})",
@@ -529,7 +529,7 @@ table! {
     /// A program: PE, ELF, Mach-O, installer.
     CARRIER_PROGRAM = "carrier-program", Carrier, High, None, Some("T1204.002"),
         "is a program ({evidence})",
-        "プログラムであり（{evidence}）", "プログラムです（{evidence}）";
+        "実行プログラムであり（{evidence}）", "実行プログラムです（{evidence}）";
     /// A script that Windows runs on double click.
     CARRIER_SCRIPT = "carrier-script", Carrier, High, None, Some("T1059"),
         "is a script that runs at a double click ({evidence})",
@@ -550,10 +550,14 @@ table! {
     ONENOTE_ATTACHMENT = "onenote-attachment", Carrier, Low, None, Some("T1204.002"),
         "is a OneNote section with attached files beside pictures ({evidence})",
         "画像と添付ファイルを含むOneNoteセクションであり（{evidence}）", "画像と添付ファイルを含むOneNoteセクションです（{evidence}）";
-    /// A program, script or shortcut in a document, to be clicked within it.
+    /// A script or a shortcut in a document, to be clicked within it. Critical: a person would send the file.
+    EMBEDDED_SCRIPT = "embedded-script", Carrier, Critical, None, Some("T1204.002"),
+        "carries a script or shortcut that runs at a double click ({evidence})",
+        "ダブルクリックで実行されるスクリプトやショートカットを内部に持ち（{evidence}）", "ダブルクリックで実行されるスクリプトやショートカットを内部に持ちます（{evidence}）";
+    /// A program in a document, to be clicked within it, or a text that says what scripts say.
     EMBEDDED_PROGRAM = "embedded-program", Carrier, High, None, Some("T1204.002"),
-        "carries a program or script to be clicked ({evidence})",
-        "クリックで実行されるプログラムやスクリプトを内部に持ち（{evidence}）", "クリックで実行されるプログラムやスクリプトを内部に持ちます（{evidence}）";
+        "carries a program to be clicked ({evidence})",
+        "クリックで実行されるプログラムを内部に持ち（{evidence}）", "クリックで実行されるプログラムを内部に持ちます（{evidence}）";
     /// A link that starts a program or one of Windows' own handlers once it is clicked, a button of a presentation
     /// that starts a program.
     LINK_PROGRAM = "link-program", Carrier, High, None, Some("T1204.001"),
@@ -571,7 +575,7 @@ table! {
     /// An encrypted archive, and no password found in the mail opened it.
     ARCHIVE_ENCRYPTED_TOLD = "archive-encrypted-told", Uninspected, Medium, Some(Reason::EncryptedDespitePassword), Some("T1027.013"),
         "could not be looked into: it is encrypted, and no password found in the mail opened it ({evidence})",
-        "暗号化されており、本文のパスワードでも開けず（{evidence}）", "暗号化されており、本文のパスワードでも開けませんでした（{evidence}）";
+        "暗号化されており、メールに書かれたパスワードでも開けないため検査できず（{evidence}）", "暗号化されており、メールに書かれたパスワードでも開けないため検査できませんでした（{evidence}）";
     /// An encrypted document.
     DOCUMENT_ENCRYPTED = "document-encrypted", Uninspected, Medium, Some(Reason::Encrypted), Some("T1027.013"),
         "could not be looked into: the document is encrypted ({evidence})",
@@ -579,7 +583,7 @@ table! {
     /// An encrypted document, and a password was told in the mail.
     DOCUMENT_ENCRYPTED_TOLD = "document-encrypted-told", Uninspected, Medium, Some(Reason::EncryptedDespitePassword), Some("T1027.013"),
         "could not be looked into: the document is encrypted, and the mail tells a password ({evidence})",
-        "暗号化された文書で、本文にパスワードが書かれており（{evidence}）", "暗号化された文書で、本文にパスワードが書かれています（{evidence}）";
+        "メールにパスワードが書かれていますが、暗号化された文書のため検査できず（{evidence}）", "メールにパスワードが書かれていますが、暗号化された文書のため検査できませんでした（{evidence}）";
     /// Mail that was encrypted for its readers: S/MIME, OpenPGP. No password opens it, and firms that use it do so daily.
     MAIL_ENCRYPTED = "mail-encrypted", Uninspected, Low, Some(Reason::Encrypted), None,
         "could not be looked into: it is encrypted for its recipients ({evidence})",
@@ -595,7 +599,7 @@ table! {
     /// Over a limit of size, depth or count.
     LIMIT_EXCEEDED = "limit-exceeded", Uninspected, Medium, Some(Reason::Limit), Some("T1027.001"),
         "could not be looked into as a whole: a limit was reached ({evidence})",
-        "上限を超えたため全体を検査できず（{evidence}）", "上限を超えたため全体を検査できませんでした（{evidence}）";
+        "上限を超えたため一部を検査できず（{evidence}）", "上限を超えたため一部を検査できませんでした（{evidence}）";
     /// The scanner failed.
     SCAN_FAULT = "scan-fault", Uninspected, Medium, Some(Reason::Fault), None,
         "could not be scanned: the scanner failed ({evidence})",

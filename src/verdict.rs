@@ -113,6 +113,7 @@ const RULES: &[Rule] = &[
     (Level::Malicious, |d| d.starts_by_itself() && d.can_do_harm() && (d.hides() || d.persuades())),
     (Level::Malicious, |d| d.starts_by_itself() && d.executes() && d.downloads()),
     (Level::Malicious, |d| d.starts_by_itself() && d.feeds_an_interpreter()),
+    (Level::Malicious, |d| d.has(finding::DOCUMENT_NEEDLESS_ENCRYPTION) && d.starts_at_all()),
     (Level::Suspicious, |d| d.starts_by_itself() && d.can_do_harm()),
     (Level::Suspicious, |d| d.executes() && d.downloads()),
     (Level::Suspicious, |d| d.is_active() && d.persuades()),
@@ -141,6 +142,12 @@ impl Document<'_> {
 
     fn starts_by_itself(&self) -> bool {
         self.any(Category::Trigger, Severity::Medium)
+    }
+
+    /// Also by a procedure in which nothing harmful was seen: in a document that was kept from filters, that is not
+    /// for want of a reason.
+    fn starts_at_all(&self) -> bool {
+        self.any(Category::Trigger, Severity::Info)
     }
 
     /// Writing files of no dangerous kind (low) is what workbooks do. What is loaded from the internet or asked

@@ -97,7 +97,7 @@ fn a_workbook_that_excel_encrypts_to_protect_its_structure_is_no_danger() {
 }
 
 #[test]
-fn macros_that_are_encrypted_though_nothing_is_protected_are_suspicious() {
+fn macros_that_start_and_are_encrypted_though_nothing_is_protected_are_malicious() {
     let hello = [("ThisWorkbook", "Sub Workbook_Open()\nMsgBox \"Hello\"\nEnd Sub\n", ModuleKind::Document)];
     let level = |file: Vec<u8>| {
         let report = look(file);
@@ -107,9 +107,12 @@ fn macros_that_are_encrypted_though_nothing_is_protected_are_suspicious() {
     let open = office::xls_with_macros(&["Profit"], &hello);
     for how in Binary::ALL {
         assert_eq!(level(encrypt::xls(&protected, how, EXCEL)), (Level::Active, false), "{how:?}");
-        assert_eq!(level(encrypt::xls(&open, how, EXCEL)), (Level::Suspicious, true), "{how:?}");
+        assert_eq!(level(encrypt::xls(&open, how, EXCEL)), (Level::Malicious, true), "{how:?}");
     }
     assert_eq!(level(encrypt::xls(&office::xls(&["Profit"]), Binary::CryptoApi(128), EXCEL)), (Level::Clean, true));
+    let button = [("Module1", "Sub Button_Click()\nMsgBox \"Hello\"\nEnd Sub\n", ModuleKind::Standard)];
+    let waiting = office::xls_with_macros(&["Profit"], &button);
+    assert_eq!(level(encrypt::xls(&waiting, Binary::CryptoApi(128), EXCEL)), (Level::Suspicious, true));
 
     let project = office::vba_project(&hello);
     let package = |workbook: &str| {
@@ -118,7 +121,7 @@ fn macros_that_are_encrypted_though_nothing_is_protected_are_suspicious() {
     };
     let protected = package("<workbook><workbookProtection lockStructure=\"1\"/></workbook>");
     assert_eq!(level(encrypt::agile(&protected, EXCEL)), (Level::Active, false));
-    assert_eq!(level(encrypt::agile(&package("<workbook/>"), EXCEL)), (Level::Suspicious, true));
+    assert_eq!(level(encrypt::agile(&package("<workbook/>"), EXCEL)), (Level::Malicious, true));
 }
 
 #[test]

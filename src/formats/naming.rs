@@ -161,6 +161,11 @@ pub(crate) fn runs(extension: &str) -> bool {
     PROGRAMS.contains(&extension) || SCRIPTS.contains(&extension) || SHORTCUTS.contains(&extension)
 }
 
+/// Whether a file with this extension is a script or starts one.
+pub(crate) fn is_script(extension: &str) -> bool {
+    SCRIPTS.contains(&extension) || extension == "lnk"
+}
+
 /// What the part carries, by content first, then by any of its names.
 fn carrier(part: &Part) -> Option<(FindingId, String)> {
     // What a control plays within a document is no file that anybody would start.

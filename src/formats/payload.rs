@@ -2,9 +2,11 @@
 
 use memchr::memmem;
 
-use crate::filetype::{Class, FileType, TypeSet};
+use crate::filetype::{self, Class, FileType, TypeSet};
+use crate::finding::{self, FindingId};
 use crate::formats::naming;
-use crate::part::{Name, extension};
+use crate::part::{Name, Part, extension};
+use crate::scan::Scan;
 
 /// Octets at the start of a text that are looked at for what scripts say.
 const HEAD: usize = 64 << 10;
@@ -26,6 +28,23 @@ const WORDS: &[&[u8]] = &[
     b"<script",
     b"%comspec%",
 ];
+
+/// Says so if a double click on a file within a document would run it.
+pub fn embedded(names: &[Name], bytes: &[u8], part: &Part, location: &str, scan: &mut Scan) {
+    let types = filetype::detect(bytes);
+    if let Some(why) = runs(names, bytes, types) {
+        let shown = names.first().map_or(why.clone(), |name| format!("{}, {why}", name.text));
+        scan.finding(kind(names, types), part, location, &shown);
+    }
+}
+
+/// Firms mail a manual with its program in it; a shortcut or script within a document is there to be clicked
+/// by somebody who takes it for a document. Words of a text alone may be those of a letter about scripts.
+fn kind(names: &[Name], types: TypeSet) -> FindingId {
+    let is_script = types.iter().any(|known| known == FileType::Lnk || known.class() == Class::Script)
+        || names.iter().filter_map(|name| extension(&name.text)).any(|extension| naming::is_script(&extension));
+    if is_script { finding::EMBEDDED_SCRIPT } else { finding::EMBEDDED_PROGRAM }
+}
 
 /// Why a double click would run the file, if it would: its type, its name, or what its text says.
 pub fn runs(names: &[Name], bytes: &[u8], types: TypeSet) -> Option<String> {

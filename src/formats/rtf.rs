@@ -11,7 +11,7 @@ use memchr::memmem;
 
 use super::{Format, cfb, classes, payload};
 use crate::field::{self, Fields};
-use crate::filetype::{self, FileType};
+use crate::filetype::FileType;
 use crate::finding;
 use crate::lure;
 use crate::part::{Name, Origin, Part};
@@ -445,11 +445,7 @@ impl Document {
 
 /// Puts what an object holds on the work list.
 fn child(names: Vec<Name>, bytes: Bytes, part: &Part, location: &str, scan: &mut Scan) {
-    let types = filetype::detect(&bytes);
-    if let Some(why) = payload::runs(&names, &bytes, types) {
-        let shown = names.first().map_or(why.clone(), |name| format!("{}, {why}", name.text));
-        scan.finding(finding::EMBEDDED_PROGRAM, part, location, &shown);
-    }
+    payload::embedded(&names, &bytes, part, location, scan);
     if bytes.len() as u64 > scan.room() {
         return scan.limit(part, crate::limits::Limit::FileSize);
     }
@@ -574,7 +570,7 @@ mod tests {
         package.extend([&4_u32.to_le_bytes()[..], b"abc\0", &5_u32.to_le_bytes(), b"x = 1"].concat());
         let report = look(&format!("{{\\rtf1{{\\object{{\\*\\objdata {}}}}}}}", digits("Package", &package)));
         assert!(report.parts.iter().any(|part| part.names == ["run.js"]), "{report:?}");
-        assert!(report.findings.iter().any(|found| found.id == finding::EMBEDDED_PROGRAM), "{report:?}");
+        assert!(report.findings.iter().any(|found| found.id == finding::EMBEDDED_SCRIPT), "{report:?}");
     }
 
     #[test]

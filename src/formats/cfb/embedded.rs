@@ -14,8 +14,6 @@ use flate2::read::ZlibDecoder;
 use memchr::memmem;
 
 use super::{CompoundFile, Entry, compound, storage};
-use crate::filetype;
-use crate::finding;
 use crate::formats::coded;
 use crate::formats::mapi::{self, Names};
 use crate::formats::payload;
@@ -75,11 +73,8 @@ pub fn extract(file: &CompoundFile<'_>, part: &Part, scan: &mut Scan) {
         if let Some((origin, child)) = child
             && !child.bytes.is_empty()
         {
-            if origin == Origin::Embedded
-                && let Some(why) = payload::runs(&child.names, &child.bytes, filetype::detect(&child.bytes))
-            {
-                let shown = child.names.first().map_or(why.clone(), |name| format!("{}, {why}", name.text));
-                scan.finding(finding::EMBEDDED_PROGRAM, part, &file.path(stream), &shown);
+            if origin == Origin::Embedded {
+                payload::embedded(&child.names, &child.bytes, part, &file.path(stream), scan);
             }
             if stream.size > scan.room() {
                 scan.limit(part, Limit::FileSize);
