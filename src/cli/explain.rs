@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::cli::scan::{inputs, scan_for};
+use crate::cli::scan::{Timer, inputs};
 use crate::cli::{DEFAULT_CONFIG, exit};
 use crate::config::Config;
 use crate::config::load::LoadError;
@@ -96,7 +96,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> i
     };
     let language = arguments.lang.unwrap_or_else(Language::of_the_environment);
     let knowledge = Knowledge { passwords: arguments.passwords.clone(), ..Knowledge::default() };
-    let mut status = exit::OK;
+    let (mut status, timer) = (exit::OK, Timer::default());
     for (nth, item) in inputs::walk(&arguments.paths, config.limits.max_message_size).enumerate() {
         let input = match item.input {
             Ok(input) => input,
@@ -110,7 +110,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> i
             writeln!(out)?;
         }
         let size = input.bytes.len() as u64;
-        let report = scan_for(input, &config.limits, &knowledge);
+        let report = timer.scan(input, &config.limits, &knowledge);
         let case = Case { arguments, config: &config, language, report: &report, size };
         writeln!(out, "{:<12}{}", "File", escaped(&item.path, WIDE))?;
         case.write(out)?;

@@ -20,11 +20,17 @@ use crate::limits::Limits;
 use crate::message::read_bounded;
 use crate::metrics::Metrics;
 use crate::ocr::Tesseract;
-use crate::scan::{Indicator, Input, PartReport, Report, Stop, scan, sha256};
+use crate::part::PartPath;
+use crate::scan::{Indicator, Input, PartReport, Report, sha256};
 use crate::terminal::escaped;
 use crate::verdict::{Level, Verdict, judge};
 
 pub(super) mod inputs;
+mod order;
+mod timer;
+
+use self::order::in_order;
+pub(super) use self::timer::Timer;
 
 /// `sekisho scan`
 #[derive(Debug, clap::Args)]
@@ -82,49 +88,20 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, diagnostics: &mut dyn Wri
         limits: Limits::default(),
         oracles,
     };
-    let limits = &judging.limits;
     let jobs =
         arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).clamp(1, 64);
     let mut worst = exit::OK;
-    let mut batch = Vec::new();
-    let mut inputs = inputs::walk(&arguments.paths, limits.max_message_size).peekable();
-    while let Some(input) = inputs.next() {
-        batch.push(input);
-        if batch.len() < jobs.saturating_mul(2) && inputs.peek().is_some() {
-            continue;
-        }
-        for result in scan_batch(std::mem::take(&mut batch), jobs, &judging) {
-            worst = worse(worst, result.exit(arguments));
-            if arguments.json {
-                result.write_json(out)?;
-            } else {
-                result.write_text(out, diagnostics)?;
-            }
-        }
-    }
+    let inputs = inputs::walk(&arguments.paths, judging.limits.max_message_size);
+    in_order(inputs, jobs, &|item, timer: &Timer| Outcome::of(item, &judging, timer), |result: Outcome| {
+        worst = worse(worst, result.exit(arguments));
+        if arguments.json { result.write_json(out) } else { result.write_text(out, diagnostics) }
+    })?;
     Ok(worst)
 }
 
 /// An unreadable input wins over a verdict; the first unreadable one decides.
 fn worse(so_far: u8, next: u8) -> u8 {
     if so_far > exit::FOUND || (so_far == exit::FOUND && next == exit::OK) { so_far } else { next }
-}
-
-/// Scans a few inputs on a few threads and keeps their order.
-fn scan_batch(inputs: Vec<inputs::Item>, jobs: usize, judging: &Judging) -> Vec<Outcome> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let slots: Vec<_> = inputs.into_iter().map(|input| std::sync::Mutex::new((Some(input), None))).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.min(slots.len()) {
-            scope.spawn(|| {
-                while let Some(slot) = slots.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                    let Ok(mut slot) = slot.lock() else { continue };
-                    slot.1 = slot.0.take().map(|item| Outcome::of(item, judging));
-                }
-            });
-        }
-    });
-    slots.into_iter().filter_map(|slot| slot.into_inner().ok()?.1).collect()
 }
 
 /// What all inputs are judged with.
@@ -136,9 +113,9 @@ struct Judging {
 }
 
 impl Judging {
-    fn look(&self, input: Input) -> Report {
-        let Some(oracles) = &self.oracles else { return scan_for(input, &self.limits, &self.knowledge) };
-        let mut report = scan_for(input.clone(), &self.limits, &self.knowledge);
+    fn look(&self, input: Input, timer: &Timer) -> Report {
+        let Some(oracles) = &self.oracles else { return timer.scan(input, &self.limits, &self.knowledge) };
+        let mut report = timer.scan(input.clone(), &self.limits, &self.knowledge);
         if !report.asks.is_empty()
             && let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build()
         {
@@ -149,7 +126,7 @@ impl Judging {
                 oracles.answer(&mut report, until).await
             });
             if !answers.is_empty() {
-                report = scan_for(input, &self.limits, &Knowledge { answers, ..self.knowledge.clone() });
+                report = timer.scan(input, &self.limits, &Knowledge { answers, ..self.knowledge.clone() });
             }
         }
         report.leave_unanswered();
@@ -172,13 +149,17 @@ struct Scanned {
 }
 
 impl Outcome {
-    fn of(item: inputs::Item, judging: &Judging) -> Self {
+    fn of(item: inputs::Item, judging: &Judging, timer: &Timer) -> Self {
         let result = item.input.map(|input| {
-            let (sha256, size) = (sha256(&input.bytes), input.bytes.len() as u64);
+            let (bytes, size) = (input.bytes.clone(), input.bytes.len() as u64);
             let start = Instant::now();
-            let report = judging.look(input);
+            let report = judging.look(input, timer);
             let verdict = judge(&report);
-            Scanned { sha256, size, report, verdict, took: start.elapsed() }
+            let took = start.elapsed();
+            // A file was hashed as a part; a message is not.
+            let known = report.parts.first().filter(|whole| whole.path == PartPath::root() && !whole.sha256.is_empty());
+            let sha256 = known.map_or_else(|| sha256(&bytes), |whole| whole.sha256.clone());
+            Scanned { sha256, size, report, verdict, took }
         });
         Self { path: item.path, result }
     }
@@ -210,24 +191,6 @@ impl Outcome {
             Err(unreadable) => writeln!(diagnostics, "sekisho: {}: {}", escaped(&self.path, 200), unreadable.message),
         }
     }
-}
-
-/// Scans in this process, with the time limit of the daemon.
-pub(super) fn scan_for(input: Input, limits: &Limits, knowledge: &Knowledge) -> Report {
-    let stop = Stop::default();
-    let (done, ended) = std::sync::mpsc::channel::<()>();
-    std::thread::scope(|scope| {
-        let timer = stop.clone();
-        let limit = Duration::from_secs(limits.max_scan_time);
-        scope.spawn(move || {
-            if ended.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                timer.stop();
-            }
-        });
-        let report = scan(input, limits, knowledge, &stop);
-        drop(done);
-        report
-    })
 }
 
 const SCHEMA: &str = "sekisho.scan/1";
