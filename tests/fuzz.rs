@@ -57,9 +57,9 @@ macro_rules! replays {
 }
 
 replays! {
-    arj cab cfb cms compress config encryption entry excel4 file header image lzh markup message milter_codec
-    milter_session mime onenote ooxml rtf sevenz smtp_next_hop smtp_session smtp_wire tar tnef uu vba_code vba_project worker
-    zip
+    arj cab cells cfb cms commands compress config encryption entry excel4 file flat header image links lzh markup
+    message metafile milter_codec milter_session mime onenote ooxml rtf sevenz signed_code smtp_next_hop smtp_session
+    smtp_wire strings tar tnef uu vba_code vba_project worker zip
 }
 
 #[test]

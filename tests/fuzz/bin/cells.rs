@@ -1,0 +1,5 @@
+//! The target `cells`.
+
+#![no_main]
+
+sekisho_fuzz::program!(cells);

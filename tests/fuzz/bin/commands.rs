@@ -1,0 +1,5 @@
+//! The target `commands`.
+
+#![no_main]
+
+sekisho_fuzz::program!(commands);

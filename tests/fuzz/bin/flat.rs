@@ -1,0 +1,5 @@
+//! The target `flat`.
+
+#![no_main]
+
+sekisho_fuzz::program!(flat);

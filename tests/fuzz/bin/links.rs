@@ -1,0 +1,5 @@
+//! The target `links`.
+
+#![no_main]
+
+sekisho_fuzz::program!(links);

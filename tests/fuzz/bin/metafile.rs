@@ -1,0 +1,5 @@
+//! The target `metafile`.
+
+#![no_main]
+
+sekisho_fuzz::program!(metafile);

@@ -1,0 +1,5 @@
+//! The target `signed_code`.
+
+#![no_main]
+
+sekisho_fuzz::program!(signed_code);

@@ -1,0 +1,5 @@
+//! The target `strings`.
+
+#![no_main]
+
+sekisho_fuzz::program!(strings);
