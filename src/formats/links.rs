@@ -1,5 +1,5 @@
 //! What the XML of a document loads or starts by itself: relationships that lead outside (ECMA-376 part 2, 8.3),
-//! fields of Word (part 1, 17.16), DDE links of Excel (18.14.4).
+//! fields of Word (part 1, 17.16), DDE links of Excel (18.14.4), its queries (18.13), and links that formulas make.
 //!
 //! Hyperlinks wait for the reader: only those count that start something. Sources of mail merges, links to other
 //! workbooks and pictures on the web are nothing.
@@ -40,7 +40,8 @@ pub fn relationships(xml: &str, part: &Part, location: &str, scan: &mut Scan) {
 
 /// Whether XML may have fields or links by DDE: most has none.
 pub fn may_have_fields(xml: &[u8]) -> bool {
-    const MARKS: [&[u8]; 4] = [b"instrText", b"fldSimple", b"ddeLink", b"i\0n\0s\0t\0r\0T\0e\0x\0t\0"];
+    const MARKS: [&[u8]; 7] =
+        [b"instrText", b"fldSimple", b"ddeLink", b"i\0n\0s\0t\0r\0T\0e\0x\0t\0", b"webPr", b"textPr", b"odcFile"];
     MARKS.iter().any(|mark| memmem::find(xml, mark).is_some())
 }
 
@@ -63,6 +64,19 @@ pub fn fields(xml: &str, part: &Part, location: &str, scan: &mut Scan) {
                 let value = |name| markup::attribute(attributes, name).unwrap_or_default();
                 field::dde(&value("ddeService"), &value("ddeTopic"), part, location, scan);
             }
+            // What a workbook is filled from, often as soon as it is opened (18.13.16, 18.13.13, 18.13.1).
+            Token::Open("webPr", attributes) => {
+                let address = markup::attribute(attributes, "url").unwrap_or_default();
+                field::query(&address, part, location, scan);
+            }
+            Token::Open("connection", attributes) => {
+                let address = markup::attribute(attributes, "odcFile").unwrap_or_default();
+                field::elsewhere(&address, "connection", part, location, scan);
+            }
+            Token::Open("textPr", attributes) => {
+                let file = markup::attribute(attributes, "sourceFile").unwrap_or_default();
+                field::elsewhere(&file, "table", part, location, scan);
+            }
             Token::Open("instrText", _) => text = Text::Code,
             Token::Open("t", _) => text = Text::Shown,
             Token::Open(..) | Token::Close(_) => text = Text::Other,
@@ -75,6 +89,26 @@ pub fn fields(xml: &str, part: &Part, location: &str, scan: &mut Scan) {
     }
     fields.report(part, location, scan);
 }
+
+/// Formulas of one sheet that make links and are judged.
+const MAX_FORMULAS: usize = 10_000;
+
+/// Judges the addresses that formulas of a sheet hand to HYPERLINK, where they stand in the formula as they are.
+pub fn formulas(xml: &[u8], part: &Part, location: &str, scan: &mut Scan) {
+    const FUNCTION: &[u8] = b"HYPERLINK(";
+    for at in memmem::find_iter(xml, FUNCTION).take(MAX_FORMULAS) {
+        let behind = xml.get(at.saturating_add(FUNCTION.len())..).unwrap_or_default();
+        let behind = behind.get(..MAX_ADDRESS).unwrap_or(behind);
+        let behind = String::from_utf8_lossy(behind.split(|octet| *octet == b'<').next().unwrap_or_default());
+        let behind = markup::decoded(&behind);
+        if let Some(address) = behind.trim_start().strip_prefix('"').and_then(|text| text.split('"').next()) {
+            field::hyperlink(address, part, location, scan);
+        }
+    }
+}
+
+/// Octets of an address in a formula: a formula of Excel has 8192 characters, a text in it 255.
+const MAX_ADDRESS: usize = 2048;
 
 /// Which text is being read.
 #[derive(Clone, Copy)]
@@ -106,6 +140,7 @@ mod tests {
         let mut scan = Scan::for_test();
         relationships(xml, &part, "", &mut scan);
         fields(xml, &part, "", &mut scan);
+        formulas(xml.as_bytes(), &part, "", &mut scan);
         scan.report().findings.iter().map(|found| found.id.as_str()).collect()
     }
 
@@ -130,6 +165,25 @@ mod tests {
             assert_eq!(relationship(kind, target), Vec::<&str>::new(), "{kind}");
         }
         assert_eq!(ids("<Relationship Type='x/oleObject' Target='http://203.0.113.7/a'/>"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn queries_and_formulas_are_judged_by_their_address() {
+        let query =
+            |address: &str| ids(&format!("<connection id='1'><webPr sourceData='1' url='{address}'/></connection>"));
+        assert_eq!(query("http://203.0.113.7/a"), ["remote-object", "odd-address"]);
+        assert_eq!(query("https://rates.example/a"), ["linked-content"]);
+        assert_eq!(query("http://intranet/a"), Vec::<&str>::new());
+        assert_eq!(
+            ids("<textPr sourceFile='\\\\203.0.113.7\\s\\a.csv'/><connection odcFile='C:\\a.odc'/>"),
+            ["linked-content", "odd-address"]
+        );
+        let formula = |address: &str| ids(&format!("<f>IF(A1,HYPERLINK({address},&quot;x&quot;))</f>"));
+        assert_eq!(formula("\"ms-msdt:/id a\""), ["link-program"]);
+        assert_eq!(formula(" &quot;file:\\\\203.0.113.7\\x\\a.vbs&quot;"), ["link-program"]);
+        for honest in ["\"#Sheet2!A1\"", "A1&amp;\"x\"", "\"https://firm.example/a.exe\"", ""] {
+            assert_eq!(formula(honest), Vec::<&str>::new(), "{honest}");
+        }
     }
 
     #[test]

@@ -178,6 +178,7 @@ impl Package {
             let xml = lure::decode_xml(bytes.get(..MAX_TEXT).unwrap_or(bytes));
             super::links::fields(&xml, part, member.name(), scan);
         }
+        super::links::formulas(bytes, part, member.name(), scan);
         if is_named(member, CONTENT_TYPES) {
             self.content_types(&lure::decode_xml(bytes));
         } else if may_hold_text(member, bytes) {
