@@ -5,6 +5,7 @@
 //! what it extracts goes back on the list, once the [`Budget`] was charged.
 
 mod keyring;
+mod pieces;
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::ops::Range;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use self::keyring::Keyring;
+use self::pieces::{Pieces, Set};
 use crate::filetype::{self, Class, FileType, TypeSet};
 use crate::finding::{self, Finding, FindingId};
 use crate::formats::{self, Format};
@@ -307,6 +309,9 @@ pub struct Scan {
     asking: bool,
     answers: Vec<Answer>,
     enclosed: usize,
+    pieces: Pieces,
+    /// Pieces of what was joined.
+    joined: HashSet<PartPath>,
     seen: HashSet<(FindingId, PartPath, String)>,
     /// How many findings of a kind a part has.
     repeats: HashMap<(FindingId, PartPath), usize>,
@@ -347,6 +352,8 @@ impl Scan {
             asking: knowledge.asking,
             answers: knowledge.answers.clone(),
             enclosed: 0,
+            pieces: Pieces::default(),
+            joined: HashSet::new(),
             seen: HashSet::new(),
             repeats: HashMap::new(),
             stop: stop.clone(),
@@ -361,6 +368,9 @@ impl Scan {
     }
 
     fn finding_at(&mut self, id: FindingId, path: &PartPath, location: &str, evidence: &str) {
+        if id == finding::DAMAGED && self.joined.contains(path) {
+            return;
+        }
         let repeats = self.repeats.entry((id, path.clone())).or_default();
         if *repeats >= MAX_REPEATS {
             return;
@@ -621,6 +631,7 @@ impl Scan {
             code_fingerprint: None,
             opened_by_password: opened_by_password.then_some(true),
         });
+        self.pieces.note(&part);
         self.order = self.order.saturating_add(1);
         self.list.push(Waiting { danger: danger(&part), order: self.order, part });
     }
@@ -637,6 +648,35 @@ impl Scan {
             let outcome = catch_unwind(AssertUnwindSafe(|| (format.examine)(part, self)));
             if outcome.is_err() {
                 self.finding(finding::SCAN_FAULT, part, "", format.name);
+            }
+        }
+        self.join_pieces(part);
+    }
+
+    /// Joins files that were cut into pieces, once all children of `part` are known.
+    fn join_pieces(&mut self, part: &Part) {
+        for set in self.pieces.take(&part.path) {
+            match set {
+                Set::Joined { name, pieces, paths } => {
+                    let size: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+                    if size > self.room() {
+                        self.finding(
+                            finding::LIMIT_EXCEEDED,
+                            part,
+                            &name,
+                            &format!("{name}: {}", Limit::FileSize.name()),
+                        );
+                        continue;
+                    }
+                    let (names, bytes) = (vec![Name::plain(name)], Bytes::from(pieces.concat()));
+                    if self.child(part, Origin::Member, Child { names, bytes, ..Child::default() }).is_some() {
+                        // What a piece alone lacks, the whole has.
+                        self.joined.extend(paths);
+                    }
+                }
+                Set::Missing { path, name } => {
+                    self.finding_at(finding::DAMAGED, &path, "", &format!("{name} is missing"));
+                }
             }
         }
     }
