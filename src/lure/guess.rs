@@ -9,8 +9,9 @@ use mail_parser::DateTime;
 use super::nfkc;
 use super::password::{MAX_LENGTH, MIN_LENGTH, looks_random};
 
-/// Words of one text. A letter has some hundred different ones; those that look like passwords come first.
-const MAX_WORDS: usize = 200;
+/// Words of one text: one more than are tried, so that it is noticed. A letter has some hundred different ones; those
+/// that look like passwords come first.
+const MAX_WORDS: usize = 201;
 /// Octets of a text that are looked at from its start, and again from its end: the last line is a favourite place.
 const WINDOW: usize = 64 << 10;
 
