@@ -22,7 +22,8 @@ fn misplaced(layout: &Layout, report: &Report, name: &str, content: &[u8]) -> Op
     let hash = sha256(content);
     let places: Vec<_> = report.parts.iter().filter(|part| part.sha256 == hash).collect();
     let is_right = places.iter().any(|part| {
-        part.path.to_string() == layout.path && (layout.nameless || part.names.iter().any(|known| known == name))
+        layout.path.split('|').any(|path| path == part.path.to_string())
+            && (layout.nameless || part.names.iter().any(|known| known == name))
     });
     let seen: Vec<_> = report.parts.iter().map(|part| format!("{} {:?}", part.path, part.names)).collect();
     (!is_right).then(|| format!("{}: {name} is not at {}: {seen:?} {:?}", layout.what, layout.path, ids(report)))

@@ -119,7 +119,12 @@ fn more_passwords_than_are_tried_are_told_of_what_stays_closed() {
         for text in [&many, &words] {
             let closed = look(letter("", text, "a.zip", &encrypted(&["a.txt"], aes, "none of these")));
             assert!(ids(&closed).contains(&"passwords-untried"), "{closed:?}");
-            let open = look(letter("", &format!("password: kQ9-aa1\r\n{text}"), "a.zip", &encrypted(&["a.txt"], aes, "kQ9-aa1")));
+            let open = look(letter(
+                "",
+                &format!("password: kQ9-aa1\r\n{text}"),
+                "a.zip",
+                &encrypted(&["a.txt"], aes, "kQ9-aa1"),
+            ));
             assert!(is_open(&open) && !ids(&open).contains(&"passwords-untried"), "{open:?}");
         }
         let few = look(letter("", "password: x1y2", "a.zip", &encrypted(&["a.txt"], aes, "none of these")));

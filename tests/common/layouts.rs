@@ -26,7 +26,7 @@ pub const PASSWORD: &str = "Kq7-x9Aa";
 pub struct Layout {
     /// What it is.
     pub what: &'static str,
-    /// Where the file is in the message.
+    /// Where the file is in the message: of two, the second where what is stored openly was found in it before.
     pub path: &'static str,
     /// Makes the message from the name and the content of the file.
     pub wrap: fn(&str, &[u8]) -> Vec<u8>,
@@ -89,7 +89,7 @@ pub const LAYOUTS: &[Layout] = &[
     row("xz", "2/1", |n, c| attached(&format!("{n}.xz"), &packed(95, c))),
     row("bz2", "2/1", |n, c| attached(&format!("{n}.bz2"), &packed(12, c))),
     row("lzma", "2/1", |n, c| attached(&format!("{n}.lzma"), &lzma_alone(c))),
-    row("cabinet, stored", "2/1", |n, c| attached("a.cab", &archives::cab(n, c, false))),
+    row("cabinet, stored", "2/1|2/2", |n, c| attached("a.cab", &archives::cab(n, c, false))),
     row("cabinet, MSZIP", "2/1", |n, c| attached("a.cab", &archives::cab(n, c, true))),
     row("LZH, level 0", "2/1", |n, c| attached("a.lzh", &archives::lzh(0, n.as_bytes(), c))),
     row("LZH, level 2", "2/1", |n, c| attached("a.lzh", &archives::lzh(2, n.as_bytes(), c))),
@@ -107,14 +107,14 @@ pub const LAYOUTS: &[Layout] = &[
     row("forwarded message", "2/2", |n, c| part("message/rfc822", &attached_in(n, c))),
     row("message as a file", "2/2", |n, c| with_file("x", "a.eml", "application/octet-stream", &attached_in(n, c))),
     row("web archive", "2/2", |n, c| with_file("x", "a.mht", "application/octet-stream", &attached_in(n, c))),
-    row("folder of messages", "2/2/2", |n, c| attached("a.mbox", &wrap::mbox(&[attached_in("a.txt", b"a"), attached_in(n, c)]))),
+    row("folder of messages", "2/4", |n, c| attached("a.mbox", &wrap::mbox(&[attached_in("a.txt", b"a"), attached_in(n, c)]))),
     row("uuencoded in the text", "2", |n, c| [b"Subject: x\r\n\r\nHello\r\n\r\n".to_vec(), wrap::uuencoded(n, c)].concat()),
     row("yEnc in the text", "2", |n, c| [b"Subject: x\r\n\r\nHello\r\n\r\n".to_vec(), wrap::yenc(n, c)].concat()),
     row("BinHex in the text", "1/1", |n, c| [b"Subject: x\r\n\r\nHello\r\n\r\n".to_vec(), wrap::binhex(n, c)].concat()),
     row("S/MIME, a signed file", "2/1", |n, c| attached(&format!("{n}.p7m"), &wrap::signed(c, false))),
     row("S/MIME, a signed message", "2/1/2", |n, c| attached("smime.p7m", &wrap::signed(&attached_in(n, c), true))),
     row("OpenPGP, compressed", "2/1", |n, c| attached("a.gpg", &wrap::compressed(1, &wrap::literal(n, c)))),
-    row("zip in zip in a message in winmail.dat", "2/1/2/1/1", |n, c| attached("winmail.dat", &wrap::tnef("a.eml", &attached_in("a.zip", &zip(8, "b.zip", &zip(8, n, c))), Place::Attribute, &[]))),
+    row("zip in zip in a message in winmail.dat", "2/4/2/1/1", |n, c| attached("winmail.dat", &wrap::tnef("a.eml", &attached_in("a.zip", &zip(8, "b.zip", &zip(8, n, c))), Place::Attribute, &[]))),
     row("Base64 with junk between", "2", junk),
     row("quoted-printable", "2", quoted),
     row("name in pieces (RFC 2231)", "2", continued),
@@ -172,7 +172,13 @@ pub fn zip(method: u16, name: &str, content: &[u8]) -> Vec<u8> {
     fields.extend([name.len() as u16, 0].map(u16::to_le_bytes).concat());
     let local = [b"PK\x03\x04", &fields[..], name.as_bytes(), &data].concat();
     let directory = [b"PK\x01\x02\x14\0", &fields[..], &[0; 14], name.as_bytes()].concat();
-    let end = [b"PK\x05\x06\0\0\0\0\x01\0\x01\0", &(directory.len() as u32).to_le_bytes()[..], &(local.len() as u32).to_le_bytes(), &[0; 2]].concat();
+    let end = [
+        b"PK\x05\x06\0\0\0\0\x01\0\x01\0",
+        &(directory.len() as u32).to_le_bytes()[..],
+        &(local.len() as u32).to_le_bytes(),
+        &[0; 2],
+    ]
+    .concat();
     [local, directory, end].concat()
 }
 
@@ -247,7 +253,10 @@ fn junk(name: &str, content: &[u8]) -> Vec<u8> {
     let message = String::from_utf8(attached(name, content)).unwrap();
     let (head, body) = message.rsplit_once("base64\r\n\r\n").unwrap();
     let (coded, end) = body.split_once("\r\n--").unwrap();
-    let coded: String = coded.lines().map(|line| format!("{}!?{} \r\n", &line[..9.min(line.len())], &line[9.min(line.len())..])).collect();
+    let coded: String = coded
+        .lines()
+        .map(|line| format!("{}!?{} \r\n", &line[..9.min(line.len())], &line[9.min(line.len())..]))
+        .collect();
     format!("{head}base64\r\n\r\n{coded}\r\n--{end}").into_bytes()
 }
 
@@ -296,7 +305,8 @@ fn rtf(name: &str, content: &[u8]) -> Vec<u8> {
     let native = native(name, content);
     let (size, data) = native.split_at(4);
     let object = [&[1, 5, 0, 0, 2, 0, 0, 0, 8, 0, 0, 0][..], b"Package\0", &[0; 8], size, data].concat();
-    format!("{{\\rtf1 Hello{{\\object\\objemb{{\\*\\objdata {}}}}}}}", data_encoding::HEXLOWER.encode(&object)).into_bytes()
+    format!("{{\\rtf1 Hello{{\\object\\objemb{{\\*\\objdata {}}}}}}}", data_encoding::HEXLOWER.encode(&object))
+        .into_bytes()
 }
 
 /// A section of OneNote with a file ([MS-ONESTORE] 2.6.13).

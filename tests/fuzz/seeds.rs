@@ -293,7 +293,8 @@ fn archives() -> Vec<Vec<u8>> {
     let member = |name: &'static str, bytes: &[u8]| Member { name, bytes: bytes.to_vec() };
     let inner = ooxml::zip(&[member("a.js", b"WScript.Echo(1)"), member("b/c.txt", b"text")]);
     // What is stored by zlib is Deflate64, too; 98 has a model of 1 MiB.
-    let methods = [0, 8, 9, 12, 14, 93, 95, 98].map(|method| layouts::zip(method, "a.txt", b"a text, a text and a text"));
+    let methods =
+        [0, 8, 9, 12, 14, 93, 95, 98].map(|method| layouts::zip(method, "a.txt", b"a text, a text and a text"));
     let mut seeds = methods.to_vec();
     seeds.extend([
         ooxml::zip(&[]),

@@ -79,7 +79,8 @@ fn decrypt(alone: &[u8], password: &[u8], member: &Member, room: u64) -> Option<
         other => return Some(other),
     };
     let method = if member.aes.is_some() { aes_method(member) } else { member.methods.first().copied() }?;
-    let content = unpack::unpack_octets(Packed { octets: &octets, size: member.size, flags: member.flags }, method, room);
+    let content =
+        unpack::unpack_octets(Packed { octets: &octets, size: member.size, flags: member.flags }, method, room);
     // AES proves itself, and its newer kind leaves the checksum out.
     Some(unpack::proven(content, member.crc.filter(|_| member.aes.is_none())))
 }
