@@ -479,6 +479,10 @@ table! {
     MIME_AMBIGUOUS = "mime-ambiguous", Concealment, Low, None, Some("T1027"),
         "has a structure that can be read in two ways ({evidence})",
         "二通りに解釈できる構造を持ち（{evidence}）", "二通りに解釈できる構造を持ちます（{evidence}）";
+    /// Something encrypted stays closed, and not every word that may be its password was tried.
+    PASSWORDS_UNTRIED = "passwords-untried", Concealment, Info, None, Some("T1027.013"),
+        "stays closed, and the mail has more words that may be its password than were tried",
+        "開けないまま残り、パスワードの候補が多すぎるため全ては試せず", "開けないまま残り、パスワードの候補が多すぎるため全ては試せませんでした";
     /// A password stands in the mail's text.
     PASSWORD_TOLD = "password-told", Concealment, Info, None, Some("T1027.013"),
         "tells a password in its text",

@@ -564,6 +564,21 @@ impl Scan {
         self.keyring.guess(candidates);
     }
 
+    /// Notes that a text offers more passwords than are kept of it.
+    pub fn more_passwords(&mut self) {
+        self.keyring.overflow();
+    }
+
+    /// Notes that not all passwords were tried on something that may stay closed.
+    pub fn cut_passwords(&mut self) {
+        self.keyring.cut();
+    }
+
+    /// Whether some passwords were not tried on what was tried last.
+    pub fn take_untried_passwords(&mut self) -> bool {
+        self.keyring.take_untried()
+    }
+
     /// Whether the scan was asked to end: long loops look now and then.
     pub fn stopped(&self) -> bool {
         self.stop.stopped()

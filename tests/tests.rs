@@ -10,6 +10,8 @@ mod allow;
 mod architecture;
 /// Archives without passwords.
 mod archives;
+/// What costs more than it weighs.
+mod bombs;
 /// Every carrier of macros, and the text that documents show.
 mod carriers;
 /// Compound files, sound and damaged.
@@ -30,6 +32,8 @@ mod faults;
 mod fuzz;
 /// Disk images.
 mod images;
+/// One file in each wrapping.
+mod layouts;
 /// What happens at, below and above each limit.
 mod limits;
 /// Recipients with different fates.
@@ -44,6 +48,8 @@ mod mime;
 mod mutants;
 /// Links, actions and controls.
 mod objects;
+/// Archives that other programs open, too.
+mod oracles;
 /// Where a mail may tell a password.
 mod passwords;
 /// Text in pictures, read by a program.

@@ -15,7 +15,7 @@ use crate::common::encrypt::{self, Binary, EXCEL};
 use crate::common::office::{self, ModuleKind};
 use crate::common::ooxml::{self, Member};
 use crate::common::wrappings as wrap;
-use crate::common::{archives, awkward, excel4, images, milter, objects, ovba, samples, sevenz};
+use crate::common::{archives, awkward, excel4, images, layouts, milter, objects, ovba, samples, sevenz};
 
 /// The seeds of a target.
 pub fn of(name: &str) -> Vec<Vec<u8>> {
@@ -292,14 +292,19 @@ fn encrypted() -> Vec<Vec<u8>> {
 fn archives() -> Vec<Vec<u8>> {
     let member = |name: &'static str, bytes: &[u8]| Member { name, bytes: bytes.to_vec() };
     let inner = ooxml::zip(&[member("a.js", b"WScript.Echo(1)"), member("b/c.txt", b"text")]);
-    vec![
+    // What is stored by zlib is Deflate64, too; 98 has a model of 1 MiB.
+    let methods =
+        [0, 8, 9, 12, 14, 93, 95, 98].map(|method| layouts::zip(method, "a.txt", b"a text, a text and a text"));
+    let mut seeds = methods.to_vec();
+    seeds.extend([
         ooxml::zip(&[]),
         ooxml::zip(&[member("inner.zip", &inner), member("eicar.com", &samples::eicar())]),
         ooxml::word(&["text"], None),
         samples::macro_document(),
         ooxml::workbook(&["a"], Some(office::vba_project(&[("Module1", SOURCES[1], ModuleKind::Standard)]))),
         inner,
-    ]
+    ]);
+    seeds
 }
 
 fn named_files() -> Vec<Vec<u8>> {
