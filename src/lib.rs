@@ -80,6 +80,7 @@ pub mod mime;
 pub mod net;
 pub mod ocr;
 pub mod part;
+pub mod pictures;
 pub mod pipeline;
 pub mod plan;
 pub mod policy;

@@ -4,6 +4,7 @@
 //! Every format that accepts a part runs ([`crate::formats::TABLE`]), each behind `catch_unwind`;
 //! what it extracts goes back on the list, once the [`Budget`] was charged.
 
+mod gallery;
 mod keyring;
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -17,13 +18,16 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::gallery::Gallery;
+pub use self::gallery::Unpack;
 use self::keyring::Keyring;
 use crate::filetype::{self, Class, FileType, TypeSet};
 use crate::finding::{self, Finding, FindingId};
 use crate::formats::{self, Format};
-use crate::knowledge::{Answer, Knowledge};
+use crate::knowledge::{Answer, Knowledge, Said};
 use crate::limits::{Budget, Limit, Limits};
 use crate::part::{Name, Origin, Part, PartPath};
+use crate::pictures::print::Print;
 
 /// Everything a scan learnt. Serialisable: it is what crosses a process boundary.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +90,8 @@ pub enum Ask {
         part: PartPath,
         /// Of the picture, lower-case hex.
         sha256: String,
+        /// What it looks like, if it can be told from others by that.
+        print: Option<Print>,
     },
 }
 
@@ -93,7 +99,7 @@ impl Report {
     /// Tells of every ask that stays unanswered. Nothing waits for an answer any more.
     pub fn leave_unanswered(&mut self) {
         for ask in &self.asks {
-            let Ask::ReadPicture { part, sha256: _ } = ask;
+            let Ask::ReadPicture { part, .. } = ask;
             let (location, evidence) = ("picture".to_owned(), "nobody answered in time".to_owned());
             let unread = Finding { id: finding::PICTURE_UNREAD, part: part.clone(), location, evidence };
             if self.findings.len() < MAX_FINDINGS && !self.findings.contains(&unread) {
@@ -235,6 +241,9 @@ pub fn scan_as(run: &Run<'_>, input: Input, limits: &Limits, knowledge: &Knowled
             break;
         }
     }
+    if !run.stop.stopped() {
+        scan.look_at_pictures(run.watch);
+    }
     scan.finish()
 }
 
@@ -307,6 +316,7 @@ pub struct Scan {
     asking: bool,
     answers: Vec<Answer>,
     enclosed: usize,
+    gallery: Gallery,
     seen: HashSet<(FindingId, PartPath, String)>,
     /// How many findings of a kind a part has.
     repeats: HashMap<(FindingId, PartPath), usize>,
@@ -347,6 +357,7 @@ impl Scan {
             asking: knowledge.asking,
             answers: knowledge.answers.clone(),
             enclosed: 0,
+            gallery: Gallery::default(),
             seen: HashSet::new(),
             repeats: HashMap::new(),
             stop: stop.clone(),
@@ -497,9 +508,13 @@ impl Scan {
         room
     }
 
-    /// What the outside said to an ask, if it did.
-    pub fn answer(&self, ask: &Ask) -> Option<&str> {
-        self.answers.iter().find(|answer| answer.ask == *ask).map(|answer| answer.text.as_str())
+    /// What the outside said of a picture, if it did.
+    pub fn said_of_picture(&self, part: &PartPath, sha256: &str) -> Option<&Said> {
+        let is_it = |ask: &Ask| {
+            let Ask::ReadPicture { part: of, sha256: hash, .. } = ask;
+            of == part && hash == sha256
+        };
+        self.answers.iter().find(|answer| is_it(&answer.ask)).map(|answer| &answer.said)
     }
 
     /// A type that only the examination could tell (which OOXML, which compound file).
@@ -633,11 +648,15 @@ impl Scan {
     fn examine(&mut self, part: &Part, run: &Run<'_>) {
         for format in run.formats.iter().filter(|format| (format.accepts)(part)) {
             (run.watch)(part, format.name);
-            // A panic costs one format of one part, and is a finding.
-            let outcome = catch_unwind(AssertUnwindSafe(|| (format.examine)(part, self)));
-            if outcome.is_err() {
-                self.finding(finding::SCAN_FAULT, part, "", format.name);
-            }
+            self.guarded(part, format.name, |scan| (format.examine)(part, scan));
+        }
+    }
+
+    /// A panic costs one format of one part, and is a finding.
+    fn guarded(&mut self, part: &Part, name: &str, examine: impl FnOnce(&mut Self)) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| examine(self)));
+        if outcome.is_err() {
+            self.finding(finding::SCAN_FAULT, part, "", name);
         }
     }
 }
@@ -764,7 +783,7 @@ mod tests {
             let mut scan = Scan::for_test();
             let names = |max: usize| (0..max - 1 + extra).map(|n| n.to_string());
             names(MAX_INDICATORS).for_each(|name| scan.indicator(IndicatorKind::File, &name));
-            let ask = |sha256| Ask::ReadPicture { part: PartPath::root(), sha256 };
+            let ask = |sha256| Ask::ReadPicture { part: PartPath::root(), sha256, print: None };
             names(MAX_ASKS).for_each(|sha256| _ = scan.ask(ask(sha256), Bytes::new()));
             scan.tell_passwords(names(keyring::MAX_TOLD));
             scan.guess_passwords(names(keyring::MAX_GUESSES));
@@ -779,7 +798,7 @@ mod tests {
 
     #[test]
     fn asks_are_about_so_many_octets_and_no_more() {
-        let ask = |n: usize| Ask::ReadPicture { part: PartPath::root(), sha256: n.to_string() };
+        let ask = |n: usize| Ask::ReadPicture { part: PartPath::root(), sha256: n.to_string(), print: None };
         for (octets, asked) in [(MAX_ENCLOSED - 2, 2), (MAX_ENCLOSED - 1, 2), (MAX_ENCLOSED, 1)] {
             let mut scan = Scan::for_test();
             scan.ask(ask(1), Bytes::from(vec![0; octets]));
@@ -790,12 +809,14 @@ mod tests {
 
     #[test]
     fn what_was_answered_is_known_and_not_asked_again() {
-        let ask = Ask::ReadPicture { part: PartPath::root(), sha256: String::new() };
-        let answers = vec![Answer { ask: ask.clone(), text: "Enable Content".to_owned() }];
+        let ask = Ask::ReadPicture { part: PartPath::root(), sha256: String::new(), print: None };
+        let said = Said::Text("Enable Content".to_owned());
+        let answers = vec![Answer { ask: ask.clone(), said: said.clone() }];
         let knowledge = Knowledge { answers, ..Knowledge::default() };
         let mut scan = Scan::new(&Limits::default(), &knowledge, &Stop::default());
         scan.ask(ask.clone(), Bytes::new());
-        assert_eq!(scan.answer(&ask), Some("Enable Content"));
+        assert_eq!(scan.said_of_picture(&PartPath::root(), ""), Some(&said));
+        assert_eq!(scan.said_of_picture(&PartPath::root(), "other"), None);
         assert!(scan.report.asks.is_empty());
     }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use image::{GrayImage, ImageFormat, Luma};
 use sekisho::asks::{Oracle, Oracles, Silence};
 use sekisho::formats::picture::grey;
-use sekisho::knowledge::{Answer, Knowledge};
+use sekisho::knowledge::{Answer, Knowledge, Said};
 use sekisho::limits::Limits;
 use sekisho::metrics::Metrics;
 use sekisho::ocr::Tesseract;
@@ -86,13 +86,13 @@ fn what_is_read_in_a_picture_is_a_lure_and_no_verdict() {
     assert_eq!((report.asks.len(), report.enclosures.len()), (1, 1));
     assert!(report.enclosures[0].starts_with(b"P5\n"), "a raster of our own leaves the worker, not the picture");
     let text = "Please click\n\n Enab1e C0ntent \u{1b}[2J".to_owned();
-    let read = look(&document, vec![Answer { ask: report.asks[0].clone(), text }]);
+    let read = look(&document, vec![Answer { ask: report.asks[0].clone(), said: Said::Text(text) }]);
     assert_eq!(evidence(&read, "lure-enable-content"), ["enable content"]);
     assert_eq!(evidence(&read, "picture-read").len(), 1);
     assert!(read.asks.is_empty());
     let [before, after] = [&report, &read].map(|report| judge(report).level);
     assert!(after <= Level::Suspicious && before == Level::Active, "{before:?} {after:?}");
-    let innocent = Answer { ask: report.asks[0].clone(), text: "Quarterly report".to_owned() };
+    let innocent = Answer { ask: report.asks[0].clone(), said: Said::Text("Quarterly report".to_owned()) };
     assert_eq!(evidence(&look(&document, vec![innocent]), "lure-enable-content"), Vec::<&str>::new());
 }
 
@@ -149,7 +149,7 @@ fn behind_the_wall() -> Vec<OsString> {
 }
 
 fn ask() -> Ask {
-    Ask::ReadPicture { part: PartPath::root(), sha256: String::new() }
+    Ask::ReadPicture { part: PartPath::root(), sha256: String::new(), print: None }
 }
 
 fn raster() -> Bytes {
@@ -159,7 +159,12 @@ fn raster() -> Bytes {
 async fn said(script: &str) -> Result<String, Silence> {
     let fake = Fake::new(script);
     let reader = fake.reader(&behind_the_wall());
-    timeout(Duration::from_secs(30), reader.answer(&ask(), raster()).unwrap()).await.unwrap()
+    timeout(Duration::from_secs(30), reader.answer(&ask(), raster()).unwrap()).await.unwrap().map(text)
+}
+
+fn text(said: Said) -> String {
+    let (Said::Text(text) | Said::Learned(text)) = said;
+    text
 }
 
 #[tokio::test]
@@ -210,7 +215,9 @@ async fn a_wave_of_one_picture_is_read_once() {
     let raster = raster();
     for _ in 0..100 {
         let mut report = Report {
-            asks: (0..10).map(|n| Ask::ReadPicture { part: PartPath::root(), sha256: n.to_string() }).collect(),
+            asks: (0..10)
+                .map(|n| Ask::ReadPicture { part: PartPath::root(), sha256: n.to_string(), print: None })
+                .collect(),
             enclosures: vec![raster.clone(); 10],
             ..Report::default()
         };
@@ -228,7 +235,9 @@ async fn more_pictures_than_there_is_room_for_wait_for_nobody() {
     let oracles = Oracles::new([reader], Arc::clone(&metrics));
     let picture = |n: u8| Bytes::from([&b"P5\n1 1\n255\n"[..], &[n]].concat());
     let mut report = Report {
-        asks: (0..10).map(|n| Ask::ReadPicture { part: PartPath::root(), sha256: n.to_string() }).collect(),
+        asks: (0..10)
+            .map(|n| Ask::ReadPicture { part: PartPath::root(), sha256: n.to_string(), print: None })
+            .collect(),
         enclosures: (0..10).map(picture).collect(),
         ..Report::default()
     };
@@ -250,4 +259,49 @@ fn the_real_reader_reads_behind_the_wall() {
     let output = Command::new(program()).args(["scan", "--ocr", "--json"]).arg(&path).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("\"lure-enable-content\""), "{text} {output:?}");
+}
+
+/// `SEKISHO_LURES=FOLDER`: how many of labelled pictures are recognised. `index.tsv` in the folder has a line for each:
+/// its file, a tab, and `lure` or `picture`.
+#[tokio::test]
+async fn labelled_pictures_are_told_apart() {
+    let (Some(folder), Some(_)) = (std::env::var_os("SEKISHO_LURES").map(PathBuf::from), require_tool("tesseract"))
+    else {
+        return;
+    };
+    let index = fs::read_to_string(folder.join("index.tsv")).unwrap();
+    let labelled: Vec<(&str, bool)> = index
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split('\t');
+            let (file, label) = (fields.next()?, fields.next()?);
+            let is_labelled = ["lure", "picture"].contains(&label);
+            is_labelled.then_some((file, label == "lure"))
+        })
+        .collect();
+    let languages = ["eng".to_owned(), "jpn".to_owned()];
+    let reader = Tesseract::launched_by(&sekisho::ocr::installed().unwrap(), &languages, vec![]);
+    let mut counts = [[0; 2]; 2];
+    for pair in labelled.chunks(2) {
+        let texts: Vec<_> = pair
+            .iter()
+            .map(|(file, _)| {
+                let raster = grey(&fs::read(folder.join(file)).unwrap());
+                raster.ok().flatten().and_then(|raster| reader.answer(&ask(), raster))
+            })
+            .map(|saying| tokio::spawn(async { Some(text(saying?.await.unwrap())) }))
+            .collect();
+        for ((file, is_lure), text) in pair.iter().zip(texts) {
+            let text = text.await.unwrap();
+            let phrase = text.as_deref().and_then(sekisho::lure::asked_in_picture);
+            counts[usize::from(*is_lure)][usize::from(phrase.is_some())] += 1;
+            if *is_lure != phrase.is_some() {
+                println!("{file}: {phrase:?} in {text:?}");
+            }
+        }
+    }
+    let [[_, wrong], [missed, recognised]] = counts;
+    let (others, lures) = (labelled.iter().filter(|(_, is_lure)| !is_lure).count(), missed + recognised);
+    println!("{recognised} of {lures} lures recognised, {wrong} of {others} others taken for one");
+    assert!(recognised * 100 >= lures * 95 && wrong <= 1);
 }

@@ -9,15 +9,20 @@ use bytes::Bytes;
 use memchr::memmem;
 use tokio::time::Instant;
 
+use crate::asks::Lesson;
+use crate::finding::Category;
 use crate::formats::Format;
-use crate::knowledge::Knowledge;
+use crate::knowledge::{Answer, Knowledge, Said};
 use crate::limits::Limits;
+use crate::lure;
 use crate::message::Message;
 use crate::metrics::WorkerEnd;
+use crate::pipeline::allowed;
 use crate::pipeline::{Pipeline, Scanned, Trouble};
 use crate::queue::{Client, Slot};
-use crate::scan::{Input, Report, fault, scan_plain};
+use crate::scan::{Ask, Input, Report, fault, scan_plain};
 use crate::transaction::Mail;
+use crate::verdict::{self, Level};
 use crate::worker::{Death, Ended, Pace, Task};
 
 /// Octets of a message that is scanned on the threads that serve sockets, if there is nothing to open:
@@ -33,7 +38,7 @@ impl Pipeline {
     pub(super) async fn look(&self, mail: &Mail, message: &Arc<Message>, head: &Bytes) -> Result<Scanned, Trouble> {
         let begun = Instant::now();
         if let Some(report) = plain(self.formats, message, &mail.config.limits).await {
-            return Ok(Scanned { report, waited: Duration::ZERO, took: begun.elapsed() });
+            return Ok(Scanned { report, pictures: Vec::new(), waited: Duration::ZERO, took: begun.elapsed() });
         }
         let slot = self.slot(mail).await?;
         let (waited, begun) = (begun.elapsed(), Instant::now());
@@ -41,8 +46,11 @@ impl Pipeline {
         let knowledge = Knowledge { passwords, asking: !self.oracles.is_empty(), ..Knowledge::default() };
         let mut report = self.inspect(mail, message, head, &knowledge, &slot).await?;
         drop(slot);
+        let mut pictures = Vec::new();
         if !report.asks.is_empty() {
+            pictures.clone_from(&report.asks);
             let answers = self.oracles.answer(&mut report, wait_until(mail)).await;
+            pictures.retain(|ask| is_to_be_learnt(ask, &answers));
             if !answers.is_empty() {
                 // Once more with what was said; where it asks for more, it stays unanswered. If there is no slot, what
                 // was seen without the answers stands.
@@ -53,7 +61,30 @@ impl Pipeline {
             }
         }
         report.leave_unanswered();
-        Ok(Scanned { report, waited, took: begun.elapsed() })
+        Ok(Scanned { report, pictures, waited, took: begun.elapsed() })
+    }
+
+    /// Learns what malicious documents showed: those that are so without their pictures, and that no exception
+    /// forgives.
+    pub(super) fn learn(&self, mail: &Mail, report: &Report, pictures: &[Ask]) {
+        if pictures.is_empty() {
+            return;
+        }
+        let mut without = allowed(mail, report).report.into_owned();
+        without.findings.retain(|found| found.id.category != Category::Lure || found.location != lure::PICTURE);
+        let levels = verdict::levels(&without);
+        for Ask::ReadPicture { part, print, .. } in pictures {
+            let Some(print) = print else { continue };
+            let Some(document) = without.parts.iter().find(|known| known.path == *part).map(|known| &known.document)
+            else {
+                continue;
+            };
+            if levels.contains(&(document.clone(), Level::Malicious))
+                && let Some(document) = without.parts.iter().find(|known| known.path == *document)
+            {
+                self.oracles.learn(&Lesson { print: print.clone(), document: document.sha256.clone() });
+            }
+        }
     }
 
     /// A slot to scan in; other clients' messages may go first.
@@ -97,8 +128,21 @@ impl Scanned {
     /// That it was not looked at, and why.
     pub(super) fn failed(head: &Bytes, why: &str) -> Self {
         let report = fault(Input::message(head.clone()), why, None);
-        Self { report, waited: Duration::ZERO, took: Duration::ZERO }
+        Self { report, pictures: Vec::new(), waited: Duration::ZERO, took: Duration::ZERO }
     }
+}
+
+/// Whether a picture may be worth remembering: not one in which something else than a lure was read, nor one that is
+/// known already or cannot be told from others.
+fn is_to_be_learnt(ask: &Ask, answers: &[Answer]) -> bool {
+    let Ask::ReadPicture { print, .. } = ask;
+    let said = answers.iter().find(|answer| answer.ask == *ask).map(|answer| &answer.said);
+    print.is_some()
+        && match said {
+            None => true,
+            Some(Said::Text(text)) => lure::asked_in_picture(text).is_some(),
+            Some(Said::Learned(_)) => false,
+        }
 }
 
 /// How long a message may wait for a scanner: what is left is for the scan and for the next hop.
