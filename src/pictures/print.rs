@@ -5,6 +5,7 @@
 //! Prints are kept for months: whatever changes here makes the stored ones worthless ([`super::learned`] has a version).
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use data_encoding::HEXLOWER;
@@ -20,14 +21,15 @@ const MARGIN: u64 = 3;
 /// Pixels of the shorter and the longer side: no request can be read in less.
 const LEAST: (u32, u32) = (100, 250);
 /// Fields that are darker, at least and at most: less is a blank page or a single sign, more is a gradient.
-const DARKER: std::ops::RangeInclusive<u32> = 24..=160;
+const DARKER: RangeInclusive<u32> = 12..=160;
 /// Steps of grey in which a picture is counted for its entropy.
 const STEPS: usize = 32;
 /// Least entropy of those steps, in bits.
-const LEAST_ENTROPY: f64 = 0.6;
-/// Bits of two prints that may differ. Of copies hardly any do; of two pictures that have nothing to do with each other
-/// at least four times as many.
+const LEAST_ENTROPY: f64 = 0.2;
+/// Bits of two prints that may differ, and for how many darker fields in both one of these. Of copies hardly any differ;
+/// of pictures that have nothing to do with each other, half as many again.
 const MAX_DIFFERENT: u32 = 14;
+const DARKER_PER_DIFFERENT: u32 = 4;
 /// Hundredths by which the proportions of two pictures may differ.
 const MAX_STRETCH: u64 = 4;
 
@@ -60,7 +62,7 @@ impl Print {
             }
         }
         let print = Self { width, height, bits };
-        DARKER.contains(&print.bits.iter().map(|octet| octet.count_ones()).sum()).then_some(print)
+        DARKER.contains(&print.darker()).then_some(print)
     }
 
     /// The picture's width and height in pixels.
@@ -76,8 +78,14 @@ impl Print {
         if stretch > one.max(two).saturating_mul(MAX_STRETCH) {
             return None;
         }
-        let different = self.bits.iter().zip(&other.bits).map(|(a, b)| (a ^ b).count_ones()).sum();
-        (different <= MAX_DIFFERENT).then_some(different)
+        let different: u32 = self.bits.iter().zip(&other.bits).map(|(a, b)| (a ^ b).count_ones()).sum();
+        let darker = self.darker().saturating_add(other.darker());
+        let is_near = different <= MAX_DIFFERENT && different.saturating_mul(DARKER_PER_DIFFERENT) <= darker;
+        is_near.then_some(different)
+    }
+
+    fn darker(&self) -> u32 {
+        self.bits.iter().fold(0, |sum, octet| sum.saturating_add(octet.count_ones()))
     }
 
     /// A short name, the same wherever the print is the same.
