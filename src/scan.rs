@@ -209,8 +209,8 @@ const MAX_INDICATOR: usize = 2000;
 const MAX_INDICATORS: usize = 500;
 /// Asks of one scan: each is work for a helper outside, and a message has few pictures that matter.
 pub const MAX_ASKS: usize = 16;
-/// Octets that all asks of one scan are about: 4 MiB of pictures.
-pub const MAX_ENCLOSED: usize = 4 << 20;
+/// Octets that all asks of one scan are about. 8 MiB: three pages as rasters have five.
+pub const MAX_ENCLOSED: usize = 8 << 20;
 
 /// How a scan is run.
 pub struct Run<'a> {

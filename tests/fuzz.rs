@@ -58,7 +58,7 @@ macro_rules! replays {
 
 replays! {
     arj cab cfb cms compress config encryption entry excel4 file header image lzh markup message milter_codec
-    milter_session mime onenote ooxml rtf sevenz smtp_next_hop smtp_session smtp_wire tar tnef uu vba_code vba_project worker
+    milter_session mime onenote ooxml picture rtf sevenz smtp_next_hop smtp_session smtp_wire tar tnef uu vba_code vba_project worker
     zip
 }
 

@@ -388,17 +388,17 @@ impl Document {
             }
             return;
         }
-        if self.now.text == Use::Picture {
-            if let Some(half) = nibble(byte) {
-                self.picture.push(&[half]);
-            }
-            return;
-        }
         if matches!(byte, b'\r' | 0) {
             return;
         }
         if self.skip > 0 {
             self.skip = self.skip.saturating_sub(1);
+            return;
+        }
+        if self.now.text == Use::Picture {
+            if let Some(half) = nibble(byte) {
+                self.picture.push(&[half]);
+            }
             return;
         }
         self.put(char::from(byte));

@@ -8,7 +8,7 @@ use super::Sense::{self, AskToCopy, Content, Editing, Folder, Macros, StrongReas
 pub const PHRASES: &[(&str, Sense, &str)] = &[
     // The buttons of the message bar and of Protected View.
     ("en", Content, "enable content|enable the content|enable all content|enabling content|enable this content|until content is enabled|until the content is enabled|content are enabled"),
-    ("en", Editing, "enable editing|enabling editing|until editing is enabled|until editing and content"),
+    ("en", Editing, "enable editing|enabling editing|until editing is enabled|unless editing is enabled"),
     ("en", Macros, "enable macro|enable macros|enable the macros|enabling macros|activate macros|allow macros|click options|click on options"),
     ("ja", Content, "コンテンツの有効|コンテンツの有効化|コンテンツを有効|コンテンツが有効になるまで|コンテンツが有効になっていない"),
     ("ja", Editing, "編集を有効|編集の有効化|編集が有効になるまで|編集が有効になっていない"),

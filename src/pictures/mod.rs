@@ -70,6 +70,10 @@ impl Oracle for Pictures {
     /// Nobody waits for it: a lesson that is lost is learnt from the next message.
     fn learn(&self, lesson: Lesson) {
         let Some(learned) = self.learned.clone() else { return };
+        // It is a worker's word, and is shown.
+        if !lesson.document.bytes().all(|octet| octet.is_ascii_hexdigit()) || lesson.document.len() > 64 {
+            return;
+        }
         let metrics = Arc::clone(&self.metrics);
         tokio::task::spawn_blocking(move || {
             if learned.learn(&lesson.print, &lesson.document, Timestamp::now()) {

@@ -11,7 +11,7 @@ use crate::verdict::{self, Level};
 
 /// Octets that are kept, as they stand in their documents: two large lures have one.
 const MAX_KEPT: usize = 32 << 20;
-/// Pictures that are kept: for as many documents as anybody sends, and a bound.
+/// Pictures that are kept: for as many documents as anybody sends. Of more, it is known that they are there.
 const MAX_PICTURES: usize = 256;
 
 /// Unpacks a picture, within so many octets; `None` if that cannot be done.
@@ -56,11 +56,10 @@ impl Scan {
             let gone = self.gallery.pictures.remove(place);
             self.gallery.kept = self.gallery.kept.saturating_sub(gone.kept);
         }
-        if self.gallery.pictures.len() >= MAX_PICTURES {
-            return;
-        }
-        let sum = self.gallery.kept.saturating_add(kept);
-        let (kept, content) = if sum <= MAX_KEPT { (kept, Some(content)) } else { (0, None) };
+        // What there is no room for is told, if its document is active.
+        let room = MAX_KEPT.checked_sub(self.gallery.kept.saturating_add(kept));
+        let room = room.filter(|_| self.gallery.pictures.len() < MAX_PICTURES);
+        let (kept, content) = if room.is_some() { (kept, Some(content)) } else { (0, None) };
         self.gallery.kept = self.gallery.kept.saturating_add(kept);
         let part = Part { bytes: Bytes::new(), ..part.clone() };
         self.gallery.pictures.push(Picture { part, location: location.to_owned(), size, kept, content });

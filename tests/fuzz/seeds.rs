@@ -15,6 +15,9 @@ use crate::common::encrypt::{self, Binary, EXCEL};
 use crate::common::office::{self, ModuleKind};
 use crate::common::ooxml::{self, Member};
 use crate::common::wrappings as wrap;
+use image::ImageFormat;
+
+use crate::common::pictures as drawings;
 use crate::common::{archives, awkward, excel4, images, milter, objects, ovba, samples, sevenz};
 
 /// The seeds of a target.
@@ -39,6 +42,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
             vec![vec![0; 64], b"\xe7\x16\xe3\xbd\x65\x26\x11\x45\xa4\xc4\x8d\x4d\x0b\x7a\x9e\xac\x01".to_vec()]
         }
         "ooxml" => packages(),
+        "picture" => pictures(),
         "rtf" => [&b"1{\\object{\\*\\objdata 0105000002000000}}"[..], b"1{\\field{\\*\\fldinst DDE a b}}"]
             .map(<[u8]>::to_vec)
             .to_vec(),
@@ -55,6 +59,15 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "zip" => archives(),
         _ => Vec::new(),
     }
+}
+
+/// Pictures of each kind as they are, and in streams of documents.
+fn pictures() -> Vec<Vec<u8>> {
+    let page = image::imageops::thumbnail(&drawings::page(1), 64, 48);
+    let kinds = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::Bmp];
+    let files = kinds.map(|kind| drawings::encoded(&page, kind));
+    let stream = [&[1, 0x80, 0x7A, 0x1F, 0xF0, 0, 9, 0, 0][..], &[7; 17], &files[3][14..]].concat();
+    files.iter().map(|file| [&[0], &file[..]].concat()).chain([stream]).collect()
 }
 
 /// Outlook's containers, behind their signature and key.

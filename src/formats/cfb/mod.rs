@@ -75,13 +75,14 @@ fn examine(part: &Part, scan: &mut Scan) {
         field::dde(&server, &topic, part, "SUPBOOK", scan);
     }
     look(&file, &text, scan.room()).report(part, scan);
-    pictures(&file, part, scan);
     if !text.is_empty() {
         lure::document_text(scan, part, &text);
     }
     if file.is_exhausted() {
         scan.limit(part, Limit::ScanSize);
     }
+    // Last: what is read for it takes nothing from the rest.
+    pictures(&file, part, scan);
 }
 
 /// The workbook, if there are macros of Excel 4.0 in it.

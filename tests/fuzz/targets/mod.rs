@@ -5,6 +5,7 @@ mod code;
 mod containers;
 mod mail;
 mod milter;
+mod pictures;
 mod settings;
 mod smtp;
 mod text;
@@ -23,6 +24,7 @@ pub use code::{vba_code, vba_project};
 pub use containers::{arj, cab, cfb, compress, encryption, excel4, image, lzh, onenote, ooxml, rtf, sevenz, tar, zip};
 pub use mail::{header, message, mime};
 pub use milter::{milter_codec, milter_session};
+pub use pictures::picture;
 pub use settings::{config, entry};
 pub use smtp::{smtp_next_hop, smtp_session, smtp_wire};
 pub use text::{file, markup};
@@ -54,6 +56,7 @@ pub const ALL: &[(&str, Body)] = &[
     ("mime", mime),
     ("onenote", onenote),
     ("ooxml", ooxml),
+    ("picture", picture),
     ("rtf", rtf),
     ("sevenz", sevenz),
     ("smtp_next_hop", smtp_next_hop),
