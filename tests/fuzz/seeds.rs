@@ -64,9 +64,9 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
 /// Pictures of each kind as they are, and in streams of documents.
 fn pictures() -> Vec<Vec<u8>> {
     let page = image::imageops::thumbnail(&drawings::page(1), 64, 48);
-    let kinds = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::Bmp];
+    let kinds = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp];
     let files = kinds.map(|kind| drawings::encoded(&page, kind));
-    let stream = [&[1, 0x80, 0x7A, 0x1F, 0xF0, 0, 9, 0, 0][..], &[7; 17], &files[3][14..]].concat();
+    let stream = [&[1, 0x80, 0x7A, 0x1F, 0xF0, 0, 9, 0, 0][..], &[7; 17], &files[2][14..]].concat();
     files.iter().map(|file| [&[0], &file[..]].concat()).chain([stream]).collect()
 }
 
