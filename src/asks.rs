@@ -46,6 +46,8 @@ pub enum Silence {
 pub struct Lesson {
     /// What its picture looks like.
     pub print: Print,
+    /// A request was read in it.
+    pub is_lure: bool,
     /// The hash of the document, lower-case hex.
     pub document: String,
 }

@@ -29,7 +29,7 @@ use crate::policy::allow::{Forgiven, forgive};
 use crate::policy::decision::Decision;
 use crate::policy::facts::{FACTS_VERSION, Facts};
 use crate::queue::{Full, Slots};
-use crate::scan::{Ask, Input, Report, fault};
+use crate::scan::{Input, Report, fault};
 use crate::smtp::session::{ContentRefusal, SessionEnd};
 use crate::store::{Quarantine, QuarantineId};
 use crate::strip::Stripped;
@@ -75,7 +75,7 @@ pub struct Pipeline {
 struct Scanned {
     report: Report,
     /// Pictures that would be learnt from a malicious document.
-    pictures: Vec<Ask>,
+    pictures: Vec<look::Shown>,
     waited: Duration,
     took: Duration,
 }

@@ -424,13 +424,15 @@ fn pictures_of_malicious_documents_are_learnt_listed_and_forgotten() {
 }
 
 #[test]
-fn what_is_read_and_is_no_lure_is_not_learnt() {
-    let fake = Fake::new("cat > /dev/null; echo Example Company");
-    let (mut daemon, _sink) = daemon(Some(&fake));
-    daemon.start();
-    sent(&daemon, 1, &document_with(&MALICIOUS, &[encoded(&page(1), ImageFormat::Png)]));
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!((listed(&daemon).len(), daemon.metric("sekisho_pictures_learnt_total")), (0, Some(0.0)));
+fn where_somebody_reads_only_requests_are_learnt() {
+    for (script, learnt) in [("echo Example Company", 0), ("exit 1", 0), ("echo ENABLE CONTENT", 1)] {
+        let fake = Fake::new(&format!("cat > /dev/null; {script}"));
+        let (mut daemon, _sink) = daemon(Some(&fake));
+        daemon.start();
+        sent(&daemon, 1, &document_with(&MALICIOUS, &[encoded(&page(1), ImageFormat::Png)]));
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(listed(&daemon).len(), learnt, "{script}");
+    }
 }
 
 #[tokio::test]

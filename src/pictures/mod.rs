@@ -70,6 +70,10 @@ impl Oracle for Pictures {
     /// Nobody waits for it: a lesson that is lost is learnt from the next message.
     fn learn(&self, lesson: Lesson) {
         let Some(learned) = self.learned.clone() else { return };
+        // Where somebody reads, only requests are learnt: nobody is to teach a letterhead while the reader is busy.
+        if self.reader.is_some() && !lesson.is_lure {
+            return;
+        }
         // It is a worker's word, and is shown.
         if !lesson.document.bytes().all(|octet| octet.is_ascii_hexdigit()) || lesson.document.len() > 64 {
             return;

@@ -17,6 +17,8 @@ use crate::limits::Limits;
 use crate::lure;
 use crate::message::Message;
 use crate::metrics::WorkerEnd;
+use crate::part::PartPath;
+use crate::pictures::print::Print;
 use crate::pipeline::allowed;
 use crate::pipeline::{Pipeline, Scanned, Trouble};
 use crate::queue::{Client, Slot};
@@ -48,9 +50,9 @@ impl Pipeline {
         drop(slot);
         let mut pictures = Vec::new();
         if !report.asks.is_empty() {
-            pictures.clone_from(&report.asks);
+            let asks = report.asks.clone();
             let answers = self.oracles.answer(&mut report, wait_until(mail)).await;
-            pictures.retain(|ask| is_to_be_learnt(ask, &answers));
+            pictures = asks.into_iter().filter_map(|ask| Shown::of(ask, &answers)).collect();
             if !answers.is_empty() {
                 // Once more with what was said; where it asks for more, it stays unanswered. If there is no slot, what
                 // was seen without the answers stands.
@@ -66,15 +68,14 @@ impl Pipeline {
 
     /// Learns what malicious documents showed: those that are so without their pictures, and that no exception
     /// forgives.
-    pub(super) fn learn(&self, mail: &Mail, report: &Report, pictures: &[Ask]) {
+    pub(super) fn learn(&self, mail: &Mail, report: &Report, pictures: &[Shown]) {
         if pictures.is_empty() {
             return;
         }
         let mut without = allowed(mail, report).report.into_owned();
         without.findings.retain(|found| found.id.category != Category::Lure || found.location != lure::PICTURE);
         let levels = verdict::levels(&without);
-        for Ask::ReadPicture { part, print, .. } in pictures {
-            let Some(print) = print else { continue };
+        for Shown { part, print, is_lure } in pictures {
             let Some(document) = without.parts.iter().find(|known| known.path == *part).map(|known| &known.document)
             else {
                 continue;
@@ -82,7 +83,11 @@ impl Pipeline {
             if levels.contains(&(document.clone(), Level::Malicious))
                 && let Some(document) = without.parts.iter().find(|known| known.path == *document)
             {
-                self.oracles.learn(&Lesson { print: print.clone(), document: document.sha256.clone() });
+                self.oracles.learn(&Lesson {
+                    print: print.clone(),
+                    is_lure: *is_lure,
+                    document: document.sha256.clone(),
+                });
             }
         }
     }
@@ -132,17 +137,27 @@ impl Scanned {
     }
 }
 
-/// Whether a picture may be worth remembering: not one in which something else than a lure was read, nor one that is
-/// known already or cannot be told from others.
-fn is_to_be_learnt(ask: &Ask, answers: &[Answer]) -> bool {
-    let Ask::ReadPicture { print, .. } = ask;
-    let said = answers.iter().find(|answer| answer.ask == *ask).map(|answer| &answer.said);
-    print.is_some()
-        && match said {
-            None => true,
-            Some(Said::Text(text)) => lure::asked_in_picture(text).is_some(),
-            Some(Said::Learned(_)) => false,
-        }
+/// A picture that may be worth remembering.
+pub(super) struct Shown {
+    part: PartPath,
+    print: Print,
+    /// A request was read in it.
+    is_lure: bool,
+}
+
+impl Shown {
+    /// Not one in which something else than a lure was read, nor one that is known already or cannot be told from
+    /// others.
+    fn of(ask: Ask, answers: &[Answer]) -> Option<Self> {
+        let said = answers.iter().find(|answer| answer.ask == ask).map(|answer| &answer.said);
+        let is_lure = match said {
+            None => false,
+            Some(Said::Text(text)) if lure::asked_in_picture(text).is_some() => true,
+            Some(Said::Text(_) | Said::Learned(_)) => return None,
+        };
+        let Ask::ReadPicture { part, print, .. } = ask;
+        Some(Self { part, print: print?, is_lure })
+    }
 }
 
 /// How long a message may wait for a scanner: what is left is for the scan and for the next hop.
