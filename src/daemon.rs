@@ -25,6 +25,8 @@ use crate::metrics::{Metrics, QuarantineOperation, QuarantineUse};
 use crate::milter::{self, gate::Gate};
 use crate::net::{self, Permits, Shutdown};
 use crate::ocr::{self, Tesseract};
+use crate::pictures::Pictures;
+use crate::pictures::learned::Learned;
 use crate::pipeline::Pipeline;
 use crate::smtp::server;
 use crate::store::{Quarantine, StoreError};
@@ -166,7 +168,7 @@ impl Daemon {
             Arc::clone(&metrics),
             formats,
             Arc::clone(&workers),
-            oracles(&config.load(), &metrics),
+            oracles(&config.load(), state_dir, &metrics),
             spool,
         ));
         let (shutdown, end) = (Shutdown::new(), CancellationToken::new());
@@ -276,18 +278,25 @@ async fn start_workers(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Wo
     Workers::start(Program::own(), memory, warm, Arc::clone(metrics)).await.map_err(StartError::Workers)
 }
 
-/// Who answers what scans ask: a reader of pictures, if one is installed.
-fn oracles(config: &Config, metrics: &Arc<Metrics>) -> Oracles {
+/// Who answers what scans ask: of pictures, the store of those that were learnt and a reader, as far as they are there.
+fn oracles(config: &Config, state_dir: &Path, metrics: &Arc<Metrics>) -> Oracles {
     let program = match &config.ocr.program {
         OcrProgram::Auto => ocr::installed(),
         OcrProgram::Off => None,
         OcrProgram::At(path) => Some(path.clone()),
     };
-    let reader = program.map(|program| -> Arc<dyn Oracle> {
+    let reader = program.map(|program| {
         tracing::info!(program = %program.display(), "pictures are read");
-        Arc::new(Tesseract::new(&program, &config.ocr.languages))
+        Tesseract::new(&program, &config.ocr.languages)
     });
-    Oracles::new(reader, Arc::clone(metrics))
+    let learned = config.pictures.learn.then(|| Learned::open(state_dir, config.pictures.keep));
+    let learned = learned.and_then(|opened| {
+        opened.inspect_err(|error| tracing::warn!(%error, "no pictures are learnt until the next start")).ok()
+    });
+    let anybody = reader.is_some() || learned.is_some();
+    let pictures =
+        anybody.then(|| -> Arc<dyn Oracle> { Arc::new(Pictures::new(reader, learned, Arc::clone(metrics))) });
+    Oracles::new(pictures, Arc::clone(metrics))
 }
 
 /// Keeps the pool of workers at its size.
@@ -530,6 +539,12 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     }
     if old.quarantine != new.quarantine {
         keys.push("quarantine");
+    }
+    if old.ocr != new.ocr {
+        keys.push("ocr");
+    }
+    if old.pictures != new.pictures {
+        keys.push("pictures");
     }
     if old.service.max_scans != new.service.max_scans {
         keys.push("limits.max_scans");

@@ -504,6 +504,11 @@ table! {
     PICTURE_READ = "picture-read", Lure, Info, None, None,
         "shows a picture in which is written “{evidence}”",
         "画像に「{evidence}」と書かれており", "画像に「{evidence}」と書かれています";
+    /// A picture of a document with active content looks like one that malicious documents showed. The evidence is its
+    /// name in the store (`sekisho pictures list`).
+    PICTURE_LEARNED = "picture-learned", Lure, Medium, None, Some("T1204.002"),
+        "shows a picture that malicious documents showed before (picture {evidence})",
+        "悪意のある文書で使われた画像を含み（画像{evidence}）", "悪意のある文書で使われた画像を含みます（画像{evidence}）";
     /// A picture of a document with active content in which nobody read: it is damaged or of a rare kind, or whoever
     /// reads was busy, too slow or failed.
     PICTURE_UNREAD = "picture-unread", Lure, Info, None, None,

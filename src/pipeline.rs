@@ -35,7 +35,7 @@ use crate::store::{Quarantine, QuarantineId};
 use crate::strip::Stripped;
 use crate::transaction::{Answer, Ending, Handler, Mail, Onward};
 use crate::transport::Transport;
-use crate::verdict::{Verdict, judge};
+use crate::verdict::{Level, Verdict, judge};
 use crate::worker::Workers;
 
 mod deliver;
@@ -74,6 +74,8 @@ pub struct Pipeline {
 /// What looking at a message produced.
 struct Scanned {
     report: Report,
+    /// Pictures that would be learnt from a malicious document.
+    pictures: Vec<look::Shown>,
     waited: Duration,
     took: Duration,
 }
@@ -200,7 +202,7 @@ impl Pipeline {
             true => Scanned::failed(&head, "failed three times before"),
             false => self.look(mail, &mail.message, &head).await?,
         };
-        let Scanned { mut report, waited, took } = scanned;
+        let Scanned { mut report, pictures, waited, took } = scanned;
         let begun = Instant::now();
         let mut repeated = known || self.failed_again(mail, head.len(), &report).await?;
         let judged = match conclude(mail, &report, repeated) {
@@ -213,6 +215,10 @@ impl Pipeline {
             }
         };
         let Concluded { verdict, facts, allowed_by, decisions } = judged;
+        if verdict.level == Level::Malicious {
+            // What fails here is missing from the store, and nothing else.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.learn(mail, &report, &pictures)));
+        }
         let stages = vec![(Stage::Scan, took), (Stage::Policy, begun.elapsed())];
         if mail.client_gone.is_cancelled() {
             // Nobody would hear the reply, and the client keeps the message: do not make a second one.

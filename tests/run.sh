@@ -15,6 +15,8 @@ missing() {
     for pair in $NEEDED; do
         PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || printf '%s ' "${pair##*:}"
     done
+    # A language is no program.
+    ls /usr/share/tesseract-ocr/*/tessdata/jpn.traineddata >/dev/null 2>&1 || printf 'tesseract-ocr-jpn '
 }
 
 install_packages() {

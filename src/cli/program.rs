@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::cli::{
-    DEFAULT_CONFIG, DEFAULT_STATE, check, demo, exit, explain, findings, postfix, quarantine, scan, serve,
+    DEFAULT_CONFIG, DEFAULT_STATE, check, demo, exit, explain, findings, pictures, postfix, quarantine, scan, serve,
 };
 use crate::config::load::LoadError;
 use crate::config::{Config, Endpoint};
@@ -58,6 +58,10 @@ enum Command {
     #[command(after_help = "Exit status: 0 done, 66 no such message, 69 or 75 the next hop did not take it; \
                             docs/quarantine.md has all.")]
     Quarantine(QuarantineArguments),
+    /// List and forget pictures that were learnt from malicious documents
+    #[command(after_help = "Exit status: 0 done, 66 no such picture or no state folder, 74 the store cannot be used; \
+                            docs/pictures.md has all.")]
+    Pictures(pictures::Arguments),
     /// Put Sekisho into Postfix's configuration, and take it out again
     #[command(
         subcommand,
@@ -117,6 +121,7 @@ fn run(command: &Command, formats: &'static [Format]) -> u8 {
         Command::Findings(arguments) => findings::run(arguments, &mut out, &mut err),
         Command::Check { file, json } => check::run(file, *json, &mut out, &mut err),
         Command::Quarantine(arguments) => Ok(held(arguments, &mut out, &mut err)),
+        Command::Pictures(arguments) => pictures::run(arguments, &mut out, &mut err),
         Command::Postfix(command) => postfix::run(command, &mut out, &mut err),
     };
     match result {

@@ -324,7 +324,7 @@ pub const SECTIONS: &[Section] = &[
                 name: "program",
                 wants: "\"auto\", \"off\" or the absolute path of a file",
                 default: "\"auto\"",
-                doc: "Reads the text in pictures of documents with macros; auto: /usr/bin/tesseract, if it is installed. Read at start.",
+                doc: "Reads the text in pictures of documents with active content; auto: /usr/bin/tesseract, if it is installed. Read at start.",
                 read: |walk, field, config| {
                     let parse = |text: &str| match text {
                         "auto" => Ok(OcrProgram::Auto),
@@ -342,6 +342,27 @@ pub const SECTIONS: &[Section] = &[
                 default: "[\"eng\", \"jpn\"]",
                 doc: "What tesseract reads (`tesseract --list-langs`); what is not installed is left out. More languages take more time. Read at start.",
                 read: |walk, field, config| config.ocr.languages = walk.list(field, values::language),
+            },
+        ],
+    },
+    Section {
+        name: "pictures",
+        keys: &[
+            Key {
+                name: "learn",
+                wants: "\"on\" or \"off\"",
+                default: "\"on\"",
+                doc: "Remembers what pictures in malicious documents look like, and tells where other documents with active content show them. Read at start.",
+                read: |walk, field, config| {
+                    walk.choice(field, &[("on", true), ("off", false)], &mut config.pictures.learn);
+                },
+            },
+            Key {
+                name: "keep",
+                wants: "a duration like \"90d\"",
+                default: "\"90d\"",
+                doc: "A picture that was not seen for so long is forgotten. Read at start.",
+                read: |walk, field, config| walk.duration(field, HOUR..=3650 * DAY, &mut config.pictures.keep),
             },
         ],
     },

@@ -45,6 +45,8 @@ pub struct Config {
     pub mail: Mail,
     /// `[ocr]`.
     pub ocr: Ocr,
+    /// `[pictures]`.
+    pub pictures: Pictures,
     /// `[quarantine]`.
     pub quarantine: Quarantine,
     /// `[log]`.
@@ -85,6 +87,21 @@ pub enum OcrProgram {
     Off,
     /// The program at this path, which takes tesseract's arguments.
     At(PathBuf),
+}
+
+/// `[pictures]`: the store of pictures that malicious documents showed. Read at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pictures {
+    /// `learn`: whether there is one.
+    pub learn: bool,
+    /// `keep`: what was not seen for so long is forgotten.
+    pub keep: Duration,
+}
+
+impl Default for Pictures {
+    fn default() -> Self {
+        Self { learn: true, keep: Duration::from_secs(90 * 24 * 3600) }
+    }
 }
 
 impl Default for Ocr {
@@ -329,6 +346,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             mail: Mail::default(),
             ocr: Ocr::default(),
+            pictures: Pictures::default(),
             quarantine: Quarantine::default(),
             log: Log::default(),
             policy: Policy::default(),

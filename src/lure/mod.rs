@@ -19,7 +19,7 @@ use bytes::Bytes;
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
 
 pub use self::charset::{decode_text, decode_xml};
-pub use self::picture::picture_text;
+pub use self::picture::{PICTURE, asked_in_picture, picture_text};
 use crate::filetype::{self, FileType};
 use crate::finding;
 use crate::formats::markup::page_text;

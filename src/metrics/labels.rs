@@ -228,6 +228,31 @@ impl AskResult {
     }
 }
 
+/// How it is known what a picture shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PictureSource {
+    /// The very same one was read before.
+    Cached,
+    /// Malicious documents showed one that looks the same.
+    Learned,
+    /// It was read.
+    Read,
+}
+
+impl PictureSource {
+    /// Every source.
+    pub const ALL: [PictureSource; 3] = [PictureSource::Cached, PictureSource::Learned, PictureSource::Read];
+
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            PictureSource::Cached => "cached",
+            PictureSource::Learned => "learned",
+            PictureSource::Read => "read",
+        }
+    }
+}
+
 /// Something done to the quarantine by the daemon. (Releasing and deleting are commands: another process.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QuarantineOperation {

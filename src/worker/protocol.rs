@@ -268,7 +268,7 @@ mod tests {
                 Finding { id, part: PartPath::root().child(n), location: String::new(), evidence: "e".repeat(100) };
             report.findings.push(finding);
         }
-        report.asks.push(Ask::ReadPicture { part: PartPath::root(), sha256: String::new() });
+        report.asks.push(Ask::ReadPicture { part: PartPath::root(), sha256: String::new(), print: None });
         let mut done = Done { report, resident: 0, enclosures: Vec::new() };
         let frame = report_frame(&mut done).unwrap();
         assert!(frame.len() <= MAX_REPORT + 4);

@@ -21,6 +21,8 @@ pub mod objects;
 pub mod office;
 pub mod ooxml;
 pub mod ovba;
+/// Pictures, and documents that show them.
+pub mod pictures;
 pub mod postfix;
 pub mod process;
 pub mod relay;

@@ -623,6 +623,7 @@ pub fn config() -> Config {
         log: sekisho::config::Log { format: sekisho::config::LogFormat::Text, level: "info".to_owned() },
         policy: sekisho::policy::Policy::default(),
         ocr: sekisho::config::Ocr::default(),
+        pictures: sekisho::config::Pictures::default(),
     }
 }
 

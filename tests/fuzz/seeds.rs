@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use data_encoding::BASE64_MIME_PERMISSIVE;
+use image::ImageFormat;
 use sekisho::formats::cfb::CompoundFile;
 use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;
@@ -14,6 +15,7 @@ use sekisho::worker::protocol::{self, Done};
 use crate::common::encrypt::{self, Binary, EXCEL};
 use crate::common::office::{self, ModuleKind};
 use crate::common::ooxml::{self, Member};
+use crate::common::pictures as drawings;
 use crate::common::wrappings as wrap;
 use crate::common::{archives, awkward, excel4, images, layouts, milter, objects, ovba, samples, sevenz};
 
@@ -44,6 +46,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
             vec![vec![0; 64], b"\xe7\x16\xe3\xbd\x65\x26\x11\x45\xa4\xc4\x8d\x4d\x0b\x7a\x9e\xac\x01".to_vec()]
         }
         "ooxml" => packages(),
+        "picture" => pictures(),
         "rtf" => [&b"1{\\object{\\*\\objdata 0105000002000000}}"[..], b"1{\\field{\\*\\fldinst DDE a b}}"]
             .map(<[u8]>::to_vec)
             .to_vec(),
@@ -121,6 +124,15 @@ fn signatures() -> Vec<Vec<u8>> {
     let whole = BASE64_MIME_PERMISSIVE.decode(SIGNATURE.as_bytes()).unwrap();
     let half = whole[..whole.len() / 2].to_vec();
     vec![whole, half]
+}
+
+/// Pictures of each kind as they are, and in streams of documents.
+fn pictures() -> Vec<Vec<u8>> {
+    let page = image::imageops::thumbnail(&drawings::page(1), 64, 48);
+    let kinds = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp];
+    let files = kinds.map(|kind| drawings::encoded(&page, kind));
+    let stream = [&[1, 0x80, 0x7A, 0x1F, 0xF0, 0, 9, 0, 0][..], &[7; 17], &files[2][14..]].concat();
+    files.iter().map(|file| [&[0], &file[..]].concat()).chain([stream]).collect()
 }
 
 /// Outlook's containers, behind their signature and key.

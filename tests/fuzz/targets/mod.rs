@@ -6,6 +6,7 @@ mod containers;
 mod documents;
 mod mail;
 mod milter;
+mod pictures;
 mod settings;
 mod smtp;
 mod text;
@@ -25,6 +26,7 @@ pub use containers::{arj, cab, cfb, compress, encryption, excel4, image, lzh, on
 pub use documents::{cells, commands, flat, links, metafile, signed_code, strings};
 pub use mail::{header, message, mime};
 pub use milter::{milter_codec, milter_session};
+pub use pictures::picture;
 pub use settings::{config, entry};
 pub use smtp::{smtp_next_hop, smtp_session, smtp_wire};
 pub use text::{file, markup};
@@ -61,6 +63,7 @@ pub const ALL: &[(&str, Body)] = &[
     ("mime", mime),
     ("onenote", onenote),
     ("ooxml", ooxml),
+    ("picture", picture),
     ("rtf", rtf),
     ("sevenz", sevenz),
     ("signed_code", signed_code),
