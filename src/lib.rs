@@ -69,6 +69,7 @@ pub mod http;
 pub mod indicator;
 pub mod intake;
 pub mod knowledge;
+pub mod ledger;
 pub mod limits;
 pub mod link;
 pub mod lure;

@@ -111,6 +111,21 @@ pub struct NewEntry {
     pub next_hop: String,
 }
 
+/// What a second look at a held message told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JudgedAgain {
+    /// What the policy knows now.
+    pub facts: Facts,
+    /// The rule that decides now.
+    pub rule: String,
+    /// Its line in the configuration file.
+    pub line: Option<usize>,
+    /// The verdict in sentences.
+    pub explanation: Explanation,
+    /// Why it was looked at, and what follows: for the notes.
+    pub note: String,
+}
+
 /// A held message's entry: `ID.json` in the folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -253,6 +268,20 @@ impl Entry {
     pub fn outcome_unknown(&self) -> Option<Timestamp> {
         let release = self.release.as_ref().filter(|_| self.state == State::Releasing)?;
         release.dot_sent_at
+    }
+
+    /// What is known of it now takes the place of what was known before.
+    pub(super) fn judged_again(&mut self, at: Timestamp, again: &JudgedAgain) {
+        self.verdict = again.facts.verdict;
+        self.complete = again.facts.complete;
+        self.rule.clone_from(&again.rule);
+        self.line = again.line;
+        self.explanation = again.explanation.clone();
+        // Should that ever fail, what was known before stays.
+        if let Ok(facts) = serde_json::to_value(&again.facts) {
+            self.facts = facts;
+        }
+        self.note(at, &again.note);
     }
 
     /// Adds a note, cut to a sensible length; of too many, the oldest go.
