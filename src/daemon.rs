@@ -25,7 +25,7 @@ use crate::metrics::{Metrics, QuarantineOperation, QuarantineUse};
 use crate::milter::{self, gate::Gate};
 use crate::net::{self, Permits, Shutdown};
 use crate::ocr::{self, Tesseract};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Late, Pipeline};
 use crate::smtp::server;
 use crate::store::{Quarantine, StoreError};
 use crate::systemd::{Missing, Sockets, Vital};
@@ -57,6 +57,8 @@ pub enum StartError {
     Running(PathBuf),
     /// The quarantine cannot be opened.
     Quarantine(StoreError),
+    /// The folder of copies of delivered mail cannot be opened.
+    Copies(StoreError),
     /// An address cannot be listened on.
     Listen(String, io::Error),
     /// A socket that systemd should have passed is not there.
@@ -81,6 +83,7 @@ impl fmt::Display for StartError {
                 path.display()
             ),
             StartError::Quarantine(error) => write!(f, "{error}"),
+            StartError::Copies(error) => write!(f, "the copies of delivered mail ([second_mail]): {error}"),
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}{}", advice(error)),
             StartError::Workers(error) => write!(f, "{CANNOT_START}: {error}"),
             StartError::Systemd(missing) => write!(f, "{missing}"),
@@ -160,6 +163,8 @@ impl Daemon {
         drop(passed);
         let config = Arc::new(ArcSwap::from_pointee(config));
         let workers = start_workers(&config.load(), &metrics).await?;
+        let copies = state_dir.join("copies");
+        let late = Late::open(&copies, &config.load()).map_err(StartError::Copies)?;
         let pipeline = Arc::new(Pipeline::new(
             Arc::clone(&config),
             Arc::clone(&quarantine),
@@ -168,6 +173,7 @@ impl Daemon {
             Arc::clone(&workers),
             oracles(&config.load(), &metrics),
             spool,
+            late,
         ));
         let (shutdown, end) = (Shutdown::new(), CancellationToken::new());
         let pages = pages(&pipeline, &shutdown);
@@ -183,6 +189,7 @@ impl Daemon {
         }
         tokio::spawn(upkeep(Arc::clone(&quarantine), Arc::clone(&metrics), end.clone()));
         tokio::spawn(tend(workers, end.clone()));
+        loops.spawn(Arc::clone(&pipeline).look_back(end.clone()));
         metrics.ready(true);
         let shown = http.map(|address| address.to_string());
         let shown = shown.or_else(|| config.load().http.as_ref().map(ToString::to_string));
@@ -530,6 +537,9 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     }
     if old.quarantine != new.quarantine {
         keys.push("quarantine");
+    }
+    if old.second_mail.quota != new.second_mail.quota {
+        keys.push("second_mail.quota");
     }
     if old.service.max_scans != new.service.max_scans {
         keys.push("limits.max_scans");
