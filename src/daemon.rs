@@ -164,6 +164,7 @@ impl Daemon {
         let config = Arc::new(ArcSwap::from_pointee(config));
         let workers = start_workers(&config.load(), &metrics).await?;
         let copies = state_dir.join("copies");
+        keep_apart(&quarantine_folder, &copies)?;
         let late = Late::open(&copies, &config.load()).map_err(StartError::Copies)?;
         let pipeline = Arc::new(Pipeline::new(
             Arc::clone(&config),
@@ -272,6 +273,17 @@ fn lock(state_dir: &Path) -> Result<fs::File, StartError> {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Running(state_dir.to_owned())),
         Err(error) => Err(failed(error.into())),
+    }
+}
+
+/// Copies are deleted after a while: what is held must not lie among them.
+fn keep_apart(quarantine: &Path, copies: &Path) -> Result<(), StartError> {
+    match (fs::canonicalize(quarantine), fs::canonicalize(copies)) {
+        (Ok(quarantine), Ok(copies)) if quarantine == copies => {
+            let why = "copies of delivered mail lie there and are deleted; name another [quarantine] path";
+            Err(StartError::State(copies, io::Error::other(why)))
+        }
+        _ => Ok(()),
     }
 }
 

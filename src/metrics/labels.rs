@@ -269,7 +269,7 @@ impl SecondMail {
     }
 }
 
-/// Something done to the quarantine by the daemon. (Releasing and deleting are commands: another process.)
+/// Something done to the quarantine by the daemon. (Deleting is a command, and releasing too, but for [`SecondMail`].)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QuarantineOperation {
     /// A message was held.

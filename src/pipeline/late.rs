@@ -179,12 +179,7 @@ impl Late {
 impl Pipeline {
     /// The passwords that other mails told of this one's senders and recipients.
     pub(super) fn heard(&self, mail: &Mail, head: &Bytes) -> Vec<String> {
-        let window = mail.config.second_mail.window;
-        let nothing = {
-            let mut told = lock(&self.late.told);
-            told.expire(window, Moment::now());
-            told.is_empty()
-        };
+        let nothing = mail.config.second_mail.window.is_zero() || lock(&self.late.told).is_empty();
         if nothing {
             return Vec::new();
         }
@@ -273,7 +268,12 @@ impl Pipeline {
                     let pipeline = Arc::clone(&self);
                     running.spawn(async move { pipeline.work(job).await });
                 }
-                Some(_) = running.join_next() => {}
+                Some(ended) = running.join_next() => {
+                    if let Err(panic) = ended {
+                        self.metrics.second_mail(SecondMail::Failed);
+                        tracing::error!(%panic, "a second look failed by a fault of this program; please report it");
+                    }
+                }
                 _ = ticks.tick() => {
                     self.tick(count).await;
                     count = count.wrapping_add(1);

@@ -85,7 +85,13 @@ impl Pipeline {
     }
 
     /// Scans and judges a stripped copy: whether the rules would deliver it to these recipients.
-    async fn may_go_out(&self, mail: &Mail, copy: Arc<Message>, recipients: &[Path], heard: &[String]) -> Result<(), String> {
+    async fn may_go_out(
+        &self,
+        mail: &Mail,
+        copy: Arc<Message>,
+        recipients: &[Path],
+        heard: &[String],
+    ) -> Result<(), String> {
         let size = copy.size();
         let scanned = self.look(mail, &copy, &Bytes::new(), heard).await;
         let report = scanned.map_err(|_| "no time left to scan what would remain".to_owned())?.report;

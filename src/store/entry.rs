@@ -174,6 +174,9 @@ pub struct Entry {
     /// The last attempt to send it on.
     #[serde(default)]
     pub release: Option<Release>,
+    /// When a second look took the place of the first one ([`JudgedAgain`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_again_at: Option<Timestamp>,
     /// What happened, oldest first.
     #[serde(default)]
     pub notes: Vec<Note>,
@@ -247,6 +250,7 @@ impl Entry {
             mode: new.mode,
             next_hop: new.next_hop,
             release: None,
+            judged_again_at: None,
             notes: Vec::new(),
             // Facts are plain data: strings, numbers, lists. Should that ever fail, hold the message all the same.
             facts: serde_json::to_value(&new.facts).unwrap_or(Value::Null),
@@ -281,6 +285,7 @@ impl Entry {
         if let Ok(facts) = serde_json::to_value(&again.facts) {
             self.facts = facts;
         }
+        self.judged_again_at = Some(at);
         self.note(at, &again.note);
     }
 

@@ -111,8 +111,9 @@ impl Pipeline {
         };
         let held: Vec<QuarantineId> = self.quarantine.list(None)?.into_iter().filter_map(is_recent).collect();
         for id in held.into_iter().rev().take(MAX_NOTED) {
+            // One that was opened before may have been about to be released when the daemon ended.
             if let Ok(entry) = self.quarantine.entry(id)
-                && entry.facts().is_some_and(|facts| is_closed(&facts.findings))
+                && (entry.judged_again_at.is_some() || entry.facts().is_some_and(|facts| is_closed(&facts.findings)))
             {
                 self.note_entry(&entry, Place::Held);
             }
@@ -142,7 +143,7 @@ fn is_waiting(summary: &Summary, window: Duration) -> bool {
         State::Pending | State::Unconfirmed | State::Held => true,
         State::Releasing | State::Released | State::Deleted => false,
     };
-    is_held && !summary.complete && age(summary.held_at) < window
+    is_held && age(summary.held_at) < window
 }
 
 /// How long ago something was, by a clock that may have been set: in the future is now.

@@ -62,7 +62,8 @@ impl Notices {
         let to: Vec<String> = entry.held.iter().take(10).map(|path| shown(&path.address())).collect();
         let more = entry.held.len().saturating_sub(to.len());
         let (mut en, mut ja) = (String::new(), String::new());
-        let (sender, subject) = (shown(&entry.envelope.sender.address()), shown(entry.subject.as_deref().unwrap_or("-")));
+        let (sender, subject) =
+            (shown(&entry.envelope.sender.address()), shown(entry.subject.as_deref().unwrap_or("-")));
         let (to, id, at) = (to.join(", "), entry.id, entry.received_at.strftime("%Y-%m-%d %H:%M:%SZ"));
         let (more_en, more_ja) = match more {
             0 => (String::new(), String::new()),
