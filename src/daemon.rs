@@ -27,7 +27,7 @@ use crate::net::{self, Permits, Shutdown};
 use crate::ocr::{self, Tesseract};
 use crate::pictures::Pictures;
 use crate::pictures::learned::Learned;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Late, Pipeline};
 use crate::smtp::server;
 use crate::store::{Quarantine, StoreError};
 use crate::systemd::{Missing, Sockets, Vital};
@@ -59,6 +59,8 @@ pub enum StartError {
     Running(PathBuf),
     /// The quarantine cannot be opened.
     Quarantine(StoreError),
+    /// The folder of copies of delivered mail cannot be opened.
+    Copies(StoreError),
     /// An address cannot be listened on.
     Listen(String, io::Error),
     /// A socket that systemd should have passed is not there.
@@ -83,6 +85,7 @@ impl fmt::Display for StartError {
                 path.display()
             ),
             StartError::Quarantine(error) => write!(f, "{error}"),
+            StartError::Copies(error) => write!(f, "the copies of delivered mail ([second_mail]): {error}"),
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}{}", advice(error)),
             StartError::Workers(error) => write!(f, "{CANNOT_START}: {error}"),
             StartError::Systemd(missing) => write!(f, "{missing}"),
@@ -162,6 +165,9 @@ impl Daemon {
         drop(passed);
         let config = Arc::new(ArcSwap::from_pointee(config));
         let workers = start_workers(&config.load(), &metrics).await?;
+        let copies = state_dir.join("copies");
+        keep_apart(&quarantine_folder, &copies)?;
+        let late = Late::open(&copies, &config.load()).map_err(StartError::Copies)?;
         let pipeline = Arc::new(Pipeline::new(
             Arc::clone(&config),
             Arc::clone(&quarantine),
@@ -170,6 +176,7 @@ impl Daemon {
             Arc::clone(&workers),
             oracles(&config.load(), state_dir, &metrics),
             spool,
+            late,
         ));
         let (shutdown, end) = (Shutdown::new(), CancellationToken::new());
         let pages = pages(&pipeline, &shutdown);
@@ -185,6 +192,7 @@ impl Daemon {
         }
         tokio::spawn(upkeep(Arc::clone(&quarantine), Arc::clone(&metrics), end.clone()));
         tokio::spawn(tend(workers, end.clone()));
+        loops.spawn(Arc::clone(&pipeline).look_back(end.clone()));
         metrics.ready(true);
         let shown = http.map(|address| address.to_string());
         let shown = shown.or_else(|| config.load().http.as_ref().map(ToString::to_string));
@@ -267,6 +275,17 @@ fn lock(state_dir: &Path) -> Result<fs::File, StartError> {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Running(state_dir.to_owned())),
         Err(error) => Err(failed(error.into())),
+    }
+}
+
+/// Copies are deleted after a while: what is held must not lie among them.
+fn keep_apart(quarantine: &Path, copies: &Path) -> Result<(), StartError> {
+    match (fs::canonicalize(quarantine), fs::canonicalize(copies)) {
+        (Ok(quarantine), Ok(copies)) if quarantine == copies => {
+            let why = "copies of delivered mail lie there and are deleted; name another [quarantine] path";
+            Err(StartError::State(copies, io::Error::other(why)))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -545,6 +564,9 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     }
     if old.pictures != new.pictures {
         keys.push("pictures");
+    }
+    if old.second_mail.quota != new.second_mail.quota {
+        keys.push("second_mail.quota");
     }
     if old.service.max_scans != new.service.max_scans {
         keys.push("limits.max_scans");

@@ -14,7 +14,7 @@
 //!
 //! # The map
 //!
-//! | The line | [`pipeline`], [`queue`], [`plan`], [`marks`], [`strip`], [`faults`] |
+//! | The line | [`pipeline`], [`queue`], [`plan`], [`ledger`], [`marks`], [`strip`], [`faults`] |
 //! |---|---|
 //! | What goes along it | [`transaction`], [`transport`], [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
 //! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`excel4`], [`command`], [`indicator`], [`field`], [`link`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
@@ -69,6 +69,7 @@ pub mod http;
 pub mod indicator;
 pub mod intake;
 pub mod knowledge;
+pub mod ledger;
 pub mod limits;
 pub mod link;
 pub mod lure;

@@ -28,8 +28,8 @@ use crate::transport::Transport;
 use crate::verdict::Level;
 
 pub use labels::{
-    AskResult, DeliveryKind, DeliveryResult, Disposition, PictureSource, QuarantineOperation, ScanError, Stage,
-    WorkerEnd,
+    AskResult, DeliveryKind, DeliveryResult, Disposition, PictureSource, QuarantineOperation, ScanError, SecondMail,
+    Stage, WorkerEnd,
 };
 
 /// Rules with a series of their own. 200: with all other families the total stays below 2,000 series,
@@ -75,6 +75,9 @@ pub struct Metrics {
     ask_time: Histogram,
     pictures: IntCounterVec,
     pictures_learnt: IntCounter,
+    second_mails: IntCounterVec,
+    late_verdicts: IntCounterVec,
+    copies_bytes: IntGauge,
     workers: IntGaugeVec,
     workers_started: IntCounter,
     workers_ended: IntCounterVec,
@@ -165,6 +168,20 @@ impl Metrics {
             ),
             pictures_learnt: new.counter("sekisho_pictures_learnt_total", "Pictures learnt from malicious documents."),
             ask_time: new.histogram("sekisho_ask_seconds", "Time until a helper answered or was given up.", SECONDS),
+            second_mails: new.counters(
+                "sekisho_second_mail_total",
+                "Messages looked at once more, with the password of another mail.",
+                &["result"],
+            ),
+            late_verdicts: new.counters(
+                "sekisho_late_verdicts_total",
+                "Delivered messages that the password of a later mail opened.",
+                &["verdict"],
+            ),
+            copies_bytes: new.gauge(
+                "sekisho_second_mail_copies_size_bytes",
+                "Octets of copies of delivered mail that wait for their password.",
+            ),
             workers: new.gauges("sekisho_workers", "Worker processes, by what they do now.", &["state"]),
             workers_started: new.counter("sekisho_workers_started_total", "Worker processes started."),
             workers_ended: new.counters("sekisho_worker_restarts_total", "Worker processes ended.", &["reason"]),
@@ -249,6 +266,12 @@ impl Metrics {
         }
         for source in PictureSource::ALL {
             self.pictures.with_label_values(&[source.name()]);
+        }
+        for result in SecondMail::ALL {
+            self.second_mails.with_label_values(&[result.name()]);
+        }
+        for level in Level::ALL {
+            self.late_verdicts.with_label_values(&[level.name()]);
         }
         for state in ["busy", "idle"] {
             self.workers.with_label_values(&[state]);
@@ -375,6 +398,21 @@ impl Metrics {
     /// A picture was learnt.
     pub fn picture_learnt(&self) {
         self.pictures_learnt.inc();
+    }
+
+    /// Counts a message that was looked at once more.
+    pub fn second_mail(&self, result: SecondMail) {
+        self.second_mails.with_label_values(&[result.name()]).inc();
+    }
+
+    /// Counts a delivered message that was opened afterwards.
+    pub fn late_verdict(&self, level: Level) {
+        self.late_verdicts.with_label_values(&[level.name()]).inc();
+    }
+
+    /// Shows how much the copies of delivered mail are.
+    pub fn copies(&self, bytes: u64) {
+        self.copies_bytes.set(signed(bytes));
     }
 
     /// How long it took until an ask was answered, or given up.

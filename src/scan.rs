@@ -45,6 +45,10 @@ pub struct Report {
     pub enclosures: Vec<Bytes>,
     /// Addresses, commands and file names that active content would use.
     pub indicators: Vec<Indicator>,
+    /// Passwords that the mail tells in so many words ("password: x"), the first first: they may be those of another mail
+    /// ([`crate::ledger`]). Never shown and never written anywhere, so they go beside the report, not in it.
+    #[serde(skip)]
+    pub told: Vec<String>,
 }
 
 /// What is known of one part.
@@ -213,6 +217,11 @@ const MAX_INDICATORS: usize = 500;
 pub const MAX_ASKS: usize = 16;
 /// Octets that all asks of one scan are about. 8 MiB: three pages as rasters have five.
 pub const MAX_ENCLOSED: usize = 8 << 20;
+
+/// Passwords that a mail tells for others: a mail about an archive tells one or two.
+pub const MAX_TOLD: usize = 16;
+/// Octets of such a password.
+const MAX_PASSWORD: usize = 64;
 
 /// How a scan is run.
 pub struct Run<'a> {
@@ -571,6 +580,13 @@ impl Scan {
 
     /// Adds what the mail's text offers as passwords.
     pub fn tell_passwords(&mut self, candidates: impl IntoIterator<Item = String>) {
+        let candidates: Vec<String> = candidates.into_iter().collect();
+        for candidate in &candidates {
+            let told = &mut self.report.told;
+            if told.len() < MAX_TOLD && is_tellable(candidate) && !told.contains(candidate) {
+                told.push(candidate.clone());
+            }
+        }
         self.keyring.tell(candidates);
     }
 
@@ -732,6 +748,11 @@ impl Scan {
 /// The SHA-256 of some bytes, lower-case hex.
 pub fn sha256(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
+}
+
+/// Whether a password may be told to other mails' scans.
+pub fn is_tellable(password: &str) -> bool {
+    (1..=MAX_PASSWORD).contains(&password.len())
 }
 
 fn shorten(text: &str) -> String {

@@ -70,6 +70,8 @@ mod quarantine;
 mod samples;
 /// The command `scan`.
 mod scan;
+/// A password that comes in another mail.
+mod second_mail;
 /// 7z archives.
 mod sevenz;
 /// The proxy over real sockets.

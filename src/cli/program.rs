@@ -158,9 +158,7 @@ fn held(arguments: &QuarantineArguments, out: &mut dyn Write, err: &mut dyn Writ
     };
     let mut connect = |next_hop: &str| {
         let endpoint: Endpoint = next_hop.parse().map_err(|error| format!("{error}"))?;
-        let listener = config.listeners.iter().find(|listener| listener.next_hop == endpoint);
-        let tls = listener.and_then(|listener| listener.next_hop_tls.clone());
-        let delivery = NextHop::new(endpoint, tls, config.timeouts.clone()).map_err(|error| error.to_string())?;
+        let delivery = NextHop::of_config(endpoint, &config).map_err(|error| error.to_string())?;
         Ok(Box::new(delivery) as Box<dyn Delivery>)
     };
     let width = io::stdout().is_terminal().then(terminal_width);

@@ -36,15 +36,22 @@ const PLAIN: u64 = 1 << 20;
 const SECOND_TRY: Duration = Duration::from_secs(5);
 
 impl Pipeline {
-    /// Looks at a message within the reply deadline. `head` is its header, for the report of a failure.
-    pub(super) async fn look(&self, mail: &Mail, message: &Arc<Message>, head: &Bytes) -> Result<Scanned, Trouble> {
+    /// Looks at a message within the reply deadline. `head` is its header, for the report of a failure; `heard` are
+    /// passwords of other mails.
+    pub(super) async fn look(
+        &self,
+        mail: &Mail,
+        message: &Arc<Message>,
+        head: &Bytes,
+        heard: &[String],
+    ) -> Result<Scanned, Trouble> {
         let begun = Instant::now();
         if let Some(report) = plain(self.formats, message, &mail.config.limits).await {
             return Ok(Scanned { report, pictures: Vec::new(), waited: Duration::ZERO, took: begun.elapsed() });
         }
         let slot = self.slot(mail).await?;
         let (waited, begun) = (begun.elapsed(), Instant::now());
-        let passwords = mail.config.mail.passwords.clone();
+        let passwords = mail.config.mail.passwords.iter().chain(heard).cloned().collect();
         let knowledge = Knowledge { passwords, asking: !self.oracles.is_empty(), ..Knowledge::default() };
         let mut report = self.inspect(mail, message, head, &knowledge, &slot).await?;
         drop(slot);

@@ -215,7 +215,7 @@ fn reports() -> Vec<Vec<u8>> {
         .filter_map(|message| {
             let (limits, knowledge) = (Limits::default(), Knowledge::default());
             let report = scan(Input::message(message), &limits, &knowledge, &Stop::default());
-            serde_json::to_vec(&Done { report, resident: 1, enclosures: Vec::new() }).ok()
+            serde_json::to_vec(&Done { report, resident: 1, enclosures: Vec::new(), told: Vec::new() }).ok()
         })
         .collect();
     let place = Place { part: PartPath::root().child(1), name: "a.doc".to_owned(), format: "cfb".to_owned() };
