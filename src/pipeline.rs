@@ -179,6 +179,7 @@ impl Handler for Pipeline {
 
 impl Pipeline {
     /// The line of one daemon.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of the daemon, which calls this once")]
     pub fn new(
         config: Arc<ArcSwap<Config>>,
         quarantine: Arc<Quarantine>,

@@ -115,8 +115,10 @@ fn every_sample_meets_its_expectation() {
 #[test]
 fn a_report_survives_serialisation() {
     for sample in all() {
-        let report = scanned(&sample);
+        let mut report = scanned(&sample);
         let json = serde_json::to_string(&report).unwrap();
+        // What is never written.
+        report.told.clear();
         assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report, "{}", sample.name);
     }
 }
