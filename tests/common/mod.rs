@@ -21,6 +21,7 @@ pub mod ooxml;
 pub mod ovba;
 pub mod postfix;
 pub mod process;
+pub mod rar;
 pub mod relay;
 pub mod samples;
 pub mod sevenz;

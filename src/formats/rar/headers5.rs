@@ -87,7 +87,6 @@ struct Block<'a> {
     next: usize,
 }
 
-
 fn block(bytes: &[u8], at: usize) -> Option<Block<'_>> {
     let mut reader = Reader::at(bytes, at)?;
     let crc = reader.u32()?;
@@ -139,7 +138,8 @@ fn entry(block: &Block<'_>, data: Range<usize>, is_short: bool) -> Option<Entry>
         (_, 0) => Method::Stored,
         (0 | 1, 1..=5) => {
             // 128 KiB doubled; version 1 adds parts of 32.
-            let base = (128_u64 << 10).checked_shl(u32::try_from(how >> 10 & if version == 0 { 15 } else { 31 }).ok()?)?;
+            let base =
+                (128_u64 << 10).checked_shl(u32::try_from(how >> 10 & if version == 0 { 15 } else { 31 }).ok()?)?;
             let parts = if version == 0 { 0 } else { how >> 15 & 31 };
             let dictionary = base.saturating_add((base >> 5).saturating_mul(parts));
             // Bit 20: a solid archive that began with version 0 goes on with its tables.

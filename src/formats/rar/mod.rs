@@ -42,7 +42,8 @@ fn accepts(part: &Part) -> bool {
 fn examine(part: &Part, scan: &mut Scan) {
     let bytes = &part.bytes;
     let is_program = bytes.starts_with(PROGRAM);
-    let start = if is_program { memmem::find(bytes.get(..MAX_STUB).unwrap_or(bytes), b"Rar!\x1a\x07") } else { Some(0) };
+    let start =
+        if is_program { memmem::find(bytes.get(..MAX_STUB).unwrap_or(bytes), b"Rar!\x1a\x07") } else { Some(0) };
     let Some(start) = start else { return };
     let most = usize::try_from(scan.limits().max_files.saturating_mul(10)).unwrap_or(usize::MAX);
     let mut rar = Rar { part, fits: None, unpacker: Unpacker::default(), is_torn: false, locked: Vec::new() };
@@ -114,7 +115,10 @@ enum Method {
     /// RAR 2.9 to 4.
     Three,
     /// RAR 5 (tables 0) and 7 (1), with octets of the window.
-    Five { tables: u8, dictionary: u64 },
+    Five {
+        tables: u8,
+        dictionary: u64,
+    },
     Unknown(String),
 }
 
@@ -136,7 +140,11 @@ impl Rar<'_> {
         let at = start.saturating_add(if is_five { FIVE.len() } else { FOUR.len() });
         let lock = if is_five { headers5::lock(bytes, at) } else { headers4::lock(bytes, at) };
         let Some(lock) = lock else {
-            let headers = if is_five { headers5::read(bytes, at, None, most) } else { headers4::read(bytes, at, &mut |_| None, most) };
+            let headers = if is_five {
+                headers5::read(bytes, at, None, most)
+            } else {
+                headers4::read(bytes, at, &mut |_| None, most)
+            };
             return Some(headers);
         };
         for password in candidates(None, scan) {
