@@ -14,8 +14,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::knowledge::Answer;
+use crate::knowledge::{Answer, Said};
 use crate::metrics::{AskResult, Metrics};
+use crate::pictures::print::Print;
 use crate::scan::{Ask, Report};
 
 /// How long all asks of a message together may take. 10 s: longer than any helper needs for one picture
@@ -26,8 +27,8 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// Asks that are answered at the same time, over all messages: whoever comes then stays unanswered.
 const AT_ONCE: usize = 64;
 
-/// What an oracle says: text, or why there is none.
-pub type Saying = Pin<Box<dyn Future<Output = Result<String, Silence>> + Send>>;
+/// What an oracle says, or why it says nothing.
+pub type Saying = Pin<Box<dyn Future<Output = Result<Said, Silence>> + Send>>;
 
 /// Why an oracle says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,19 @@ pub enum Silence {
     Busy,
     /// It could not; this goes to the log.
     Failed(String),
+    /// Nobody is there who could.
+    Nobody,
+}
+
+/// What a malicious document showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lesson {
+    /// What its picture looks like.
+    pub print: Print,
+    /// A request was read in it.
+    pub is_lure: bool,
+    /// The hash of the document, lower-case hex.
+    pub document: String,
 }
 
 /// Something outside that answers asks: a helper program, a server.
@@ -46,6 +60,9 @@ pub trait Oracle: Send + Sync {
     /// Begins to answer an ask about these octets; `None` if it is none of its business. What it begins must end
     /// when it is dropped (a helper is killed), and has a bound of its own on memory.
     fn answer(&self, ask: &Ask, octets: Bytes) -> Option<Saying>;
+
+    /// Learns, if it does so at all; nobody waits for it.
+    fn learn(&self, _lesson: Lesson) {}
 }
 
 /// Those that there are.
@@ -73,6 +90,11 @@ impl Oracles {
     /// Whether there is anybody to ask.
     pub fn is_empty(&self) -> bool {
         self.oracles.is_empty()
+    }
+
+    /// Tells all what a malicious document showed.
+    pub fn learn(&self, lesson: &Lesson) {
+        self.oracles.iter().for_each(|oracle| oracle.learn(lesson.clone()));
     }
 
     /// The answers to a report's asks that came in time, in the order of the asks. `until` is the latest.
@@ -105,9 +127,10 @@ impl Oracles {
         let mut answers = Vec::new();
         while let Some(joined) = asked.join_next().await {
             let (result, answer) = match joined {
-                Ok((index, _, ask, Ok(Ok(text)))) => {
-                    (AskResult::Answered, Some((index, Answer { ask, text: cut(text) })))
+                Ok((index, _, ask, Ok(Ok(said)))) => {
+                    (AskResult::Answered, Some((index, Answer { ask, said: cut(said) })))
                 }
+                Ok((_, _, _, Ok(Err(Silence::Nobody)))) => (AskResult::Nobody, None),
                 Ok((_, _, _, Ok(Err(Silence::Busy)))) => (AskResult::Busy, None),
                 Ok((_, name, _, Ok(Err(Silence::Failed(why))))) => {
                     tracing::warn!(oracle = name, why, "an ask stays unanswered");
@@ -126,12 +149,13 @@ impl Oracles {
 }
 
 /// Cuts an answer to what is kept.
-fn cut(mut text: String) -> String {
+fn cut(mut said: Said) -> Said {
+    let (Said::Text(text) | Said::Learned(text)) = &mut said;
     if text.len() > MAX_ANSWER {
         let end = (0..=MAX_ANSWER).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
         text.truncate(end);
     }
-    text
+    said
 }
 
 #[cfg(test)]
@@ -171,15 +195,21 @@ mod tests {
                     "panic" => panic!("as told"),
                     "fail" => Err(Silence::Failed("as told".to_owned())),
                     "busy" => Err(Silence::Busy),
-                    "much" => Ok("あ".repeat(MAX_ANSWER)),
-                    said => Ok(said.to_owned()),
+                    "silent" => Err(Silence::Nobody),
+                    "much" => Ok(Said::Text("あ".repeat(MAX_ANSWER))),
+                    said => Ok(Said::Text(said.to_owned())),
                 }
             }))
         }
     }
 
+    fn text(said: &Said) -> &str {
+        let (Said::Text(text) | Said::Learned(text)) = said;
+        text
+    }
+
     fn report(orders: &[&str]) -> Report {
-        let ask = |n: usize| Ask::ReadPicture { part: PartPath::root(), sha256: n.to_string() };
+        let ask = |n: usize| Ask::ReadPicture { part: PartPath::root(), sha256: n.to_string(), print: None };
         Report {
             asks: (0..orders.len()).map(ask).collect(),
             enclosures: orders.iter().map(|order| Bytes::from((*order).to_owned())).collect(),
@@ -198,16 +228,16 @@ mod tests {
     #[tokio::test]
     async fn what_comes_in_time_is_an_answer_and_all_else_is_none() {
         let (oracles, open, metrics) = oracles();
-        let orders = ["one", "hang", "panic", "nobody", "fail", "busy", "two"];
+        let orders = ["one", "hang", "panic", "nobody", "fail", "busy", "two", "silent"];
         let mut report = report(&orders);
         let until = Instant::now() + Duration::from_secs(60);
         let answers = oracles.answer(&mut report, until).await;
-        let texts: Vec<_> = answers.iter().map(|answer| answer.text.as_str()).collect();
+        let texts: Vec<_> = answers.iter().map(|answer| text(&answer.said)).collect();
         assert_eq!(texts, ["one", "two"], "in the order of the asks");
         assert_eq!(answers[1].ask, report.asks[6]);
         assert_eq!(open.load(Ordering::SeqCst), 0, "whatever hung was ended");
         let page = metrics.render().unwrap();
-        for (result, count) in [("answered", 2), ("late", 1), ("failed", 2), ("nobody", 1), ("busy", 1)] {
+        for (result, count) in [("answered", 2), ("late", 1), ("failed", 2), ("nobody", 2), ("busy", 1)] {
             assert!(page.contains(&format!("sekisho_asks_total{{result=\"{result}\"}} {count}\n")), "{result}");
         }
     }
@@ -224,10 +254,10 @@ mod tests {
     async fn an_answer_is_cut_at_its_limit_between_characters() {
         let (oracles, _, _) = oracles();
         let answers = oracles.answer(&mut report(&["much"]), Instant::now() + Duration::from_secs(60)).await;
-        assert_eq!(answers[0].text.len(), MAX_ANSWER - MAX_ANSWER % 3);
-        assert_eq!(cut("x".repeat(MAX_ANSWER)).len(), MAX_ANSWER);
-        assert_eq!(cut("x".repeat(MAX_ANSWER + 1)).len(), MAX_ANSWER);
-        assert_eq!(cut("x".repeat(MAX_ANSWER - 1)).len(), MAX_ANSWER - 1);
+        assert_eq!(text(&answers[0].said).len(), MAX_ANSWER - MAX_ANSWER % 3);
+        assert_eq!(text(&cut(Said::Text("x".repeat(MAX_ANSWER)))).len(), MAX_ANSWER);
+        assert_eq!(text(&cut(Said::Text("x".repeat(MAX_ANSWER + 1)))).len(), MAX_ANSWER);
+        assert_eq!(text(&cut(Said::Text("x".repeat(MAX_ANSWER - 1)))).len(), MAX_ANSWER - 1);
     }
 
     #[tokio::test]

@@ -25,7 +25,9 @@ use crate::metrics::{Metrics, QuarantineOperation, QuarantineUse};
 use crate::milter::{self, gate::Gate};
 use crate::net::{self, Permits, Shutdown};
 use crate::ocr::{self, Tesseract};
-use crate::pipeline::Pipeline;
+use crate::pictures::Pictures;
+use crate::pictures::learned::Learned;
+use crate::pipeline::{Late, Pipeline};
 use crate::smtp::server;
 use crate::store::{Quarantine, StoreError};
 use crate::systemd::{Missing, Sockets, Vital};
@@ -57,6 +59,8 @@ pub enum StartError {
     Running(PathBuf),
     /// The quarantine cannot be opened.
     Quarantine(StoreError),
+    /// The folder of copies of delivered mail cannot be opened.
+    Copies(StoreError),
     /// An address cannot be listened on.
     Listen(String, io::Error),
     /// A socket that systemd should have passed is not there.
@@ -81,6 +85,7 @@ impl fmt::Display for StartError {
                 path.display()
             ),
             StartError::Quarantine(error) => write!(f, "{error}"),
+            StartError::Copies(error) => write!(f, "the copies of delivered mail ([second_mail]): {error}"),
             StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}{}", advice(error)),
             StartError::Workers(error) => write!(f, "{CANNOT_START}: {error}"),
             StartError::Systemd(missing) => write!(f, "{missing}"),
@@ -160,14 +165,18 @@ impl Daemon {
         drop(passed);
         let config = Arc::new(ArcSwap::from_pointee(config));
         let workers = start_workers(&config.load(), &metrics).await?;
+        let copies = state_dir.join("copies");
+        keep_apart(&quarantine_folder, &copies)?;
+        let late = Late::open(&copies, &config.load()).map_err(StartError::Copies)?;
         let pipeline = Arc::new(Pipeline::new(
             Arc::clone(&config),
             Arc::clone(&quarantine),
             Arc::clone(&metrics),
             formats,
             Arc::clone(&workers),
-            oracles(&config.load(), &metrics),
+            oracles(&config.load(), state_dir, &metrics),
             spool,
+            late,
         ));
         let (shutdown, end) = (Shutdown::new(), CancellationToken::new());
         let pages = pages(&pipeline, &shutdown);
@@ -183,6 +192,7 @@ impl Daemon {
         }
         tokio::spawn(upkeep(Arc::clone(&quarantine), Arc::clone(&metrics), end.clone()));
         tokio::spawn(tend(workers, end.clone()));
+        loops.spawn(Arc::clone(&pipeline).look_back(end.clone()));
         metrics.ready(true);
         let shown = http.map(|address| address.to_string());
         let shown = shown.or_else(|| config.load().http.as_ref().map(ToString::to_string));
@@ -268,6 +278,17 @@ fn lock(state_dir: &Path) -> Result<fs::File, StartError> {
     }
 }
 
+/// Copies are deleted after a while: what is held must not lie among them.
+fn keep_apart(quarantine: &Path, copies: &Path) -> Result<(), StartError> {
+    match (fs::canonicalize(quarantine), fs::canonicalize(copies)) {
+        (Ok(quarantine), Ok(copies)) if quarantine == copies => {
+            let why = "copies of delivered mail lie there and are deleted; name another [quarantine] path";
+            Err(StartError::State(copies, io::Error::other(why)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// As many workers as there are cores stand ready.
 async fn start_workers(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Workers>, StartError> {
     // One client alone keeps so many busy.
@@ -276,18 +297,25 @@ async fn start_workers(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Wo
     Workers::start(Program::own(), memory, warm, Arc::clone(metrics)).await.map_err(StartError::Workers)
 }
 
-/// Who answers what scans ask: a reader of pictures, if one is installed.
-fn oracles(config: &Config, metrics: &Arc<Metrics>) -> Oracles {
+/// Who answers what scans ask: of pictures, the store of those that were learnt and a reader, as far as they are there.
+fn oracles(config: &Config, state_dir: &Path, metrics: &Arc<Metrics>) -> Oracles {
     let program = match &config.ocr.program {
         OcrProgram::Auto => ocr::installed(),
         OcrProgram::Off => None,
         OcrProgram::At(path) => Some(path.clone()),
     };
-    let reader = program.map(|program| -> Arc<dyn Oracle> {
+    let reader = program.map(|program| {
         tracing::info!(program = %program.display(), "pictures are read");
-        Arc::new(Tesseract::new(&program, &config.ocr.languages))
+        Tesseract::new(&program, &config.ocr.languages)
     });
-    Oracles::new(reader, Arc::clone(metrics))
+    let learned = config.pictures.learn.then(|| Learned::open(state_dir, config.pictures.keep));
+    let learned = learned.and_then(|opened| {
+        opened.inspect_err(|error| tracing::warn!(%error, "no pictures are learnt until the next start")).ok()
+    });
+    let anybody = reader.is_some() || learned.is_some();
+    let pictures =
+        anybody.then(|| -> Arc<dyn Oracle> { Arc::new(Pictures::new(reader, learned, Arc::clone(metrics))) });
+    Oracles::new(pictures, Arc::clone(metrics))
 }
 
 /// Keeps the pool of workers at its size.
@@ -530,6 +558,15 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     }
     if old.quarantine != new.quarantine {
         keys.push("quarantine");
+    }
+    if old.ocr != new.ocr {
+        keys.push("ocr");
+    }
+    if old.pictures != new.pictures {
+        keys.push("pictures");
+    }
+    if old.second_mail.quota != new.second_mail.quota {
+        keys.push("second_mail.quota");
     }
     if old.service.max_scans != new.service.max_scans {
         keys.push("limits.max_scans");

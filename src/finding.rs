@@ -479,6 +479,10 @@ table! {
     MIME_AMBIGUOUS = "mime-ambiguous", Concealment, Low, None, Some("T1027"),
         "has a structure that can be read in two ways ({evidence})",
         "二通りに解釈できる構造を持ち（{evidence}）", "二通りに解釈できる構造を持ちます（{evidence}）";
+    /// Something encrypted stays closed, and not every word that may be its password was tried.
+    PASSWORDS_UNTRIED = "passwords-untried", Concealment, Info, None, Some("T1027.013"),
+        "stays closed, and the mail has more words that may be its password than were tried",
+        "開けないまま残り、パスワードの候補が多すぎるため全ては試せず", "開けないまま残り、パスワードの候補が多すぎるため全ては試せませんでした";
     /// A password stands in the mail's text.
     PASSWORD_TOLD = "password-told", Concealment, Info, None, Some("T1027.013"),
         "tells a password in its text",
@@ -500,6 +504,11 @@ table! {
     PICTURE_READ = "picture-read", Lure, Info, None, None,
         "shows a picture in which is written “{evidence}”",
         "画像に「{evidence}」と書かれており", "画像に「{evidence}」と書かれています";
+    /// A picture of a document with active content looks like one that malicious documents showed. The evidence is its
+    /// name in the store (`sekisho pictures list`).
+    PICTURE_LEARNED = "picture-learned", Lure, Medium, None, Some("T1204.002"),
+        "shows a picture that malicious documents showed before (picture {evidence})",
+        "悪意のある文書で使われた画像を含み（画像{evidence}）", "悪意のある文書で使われた画像を含みます（画像{evidence}）";
     /// A picture of a document with active content in which nobody read: it is damaged or of a rare kind, or whoever
     /// reads was busy, too slow or failed.
     PICTURE_UNREAD = "picture-unread", Lure, Info, None, None,

@@ -20,6 +20,16 @@ pub struct Knowledge {
 pub struct Answer {
     /// To what.
     pub ask: Ask,
-    /// The text: hostile, it is what a sender drew.
-    pub text: String,
+    /// What.
+    pub said: Said,
+}
+
+/// What can be said of a picture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Said {
+    /// The text that was read in it: hostile, it is what a sender drew.
+    Text(String),
+    /// Malicious documents showed it: its name in the store of pictures.
+    Learned(String),
 }

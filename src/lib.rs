@@ -14,12 +14,12 @@
 //!
 //! # The map
 //!
-//! | The line | [`pipeline`], [`queue`], [`plan`], [`marks`], [`strip`], [`faults`] |
+//! | The line | [`pipeline`], [`queue`], [`plan`], [`ledger`], [`marks`], [`strip`], [`faults`] |
 //! |---|---|
 //! | What goes along it | [`transaction`], [`transport`], [`message`], [`envelope`], [`part`], [`finding`], [`policy::facts`], [`policy::decision`] |
 //! | Looking | [`mime`], [`scan`], [`formats`], [`filetype`], [`vba`], [`excel4`], [`command`], [`indicator`], [`field`], [`link`], [`lure`], [`limits`], [`reader`], [`knowledge`] |
 //! | Judging | [`verdict`], [`policy`] |
-//! | The edges | [`worker`], [`asks`], [`ocr`], [`milter`], [`smtp`], [`intake`], [`net`], [`tls`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
+//! | The edges | [`worker`], [`asks`], [`ocr`], [`pictures`], [`milter`], [`smtp`], [`intake`], [`net`], [`tls`], [`store`], [`http`], [`metrics`], [`telemetry`], [`terminal`], [`hostile`] |
 //! | The program | [`daemon`], [`systemd`], [`config`], [`cli`] |
 //!
 //! # What always holds
@@ -69,6 +69,7 @@ pub mod http;
 pub mod indicator;
 pub mod intake;
 pub mod knowledge;
+pub mod ledger;
 pub mod limits;
 pub mod link;
 pub mod lure;
@@ -80,6 +81,7 @@ pub mod mime;
 pub mod net;
 pub mod ocr;
 pub mod part;
+pub mod pictures;
 pub mod pipeline;
 pub mod plan;
 pub mod policy;

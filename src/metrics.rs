@@ -28,7 +28,8 @@ use crate::transport::Transport;
 use crate::verdict::Level;
 
 pub use labels::{
-    AskResult, DeliveryKind, DeliveryResult, Disposition, QuarantineOperation, ScanError, Stage, WorkerEnd,
+    AskResult, DeliveryKind, DeliveryResult, Disposition, PictureSource, QuarantineOperation, ScanError, SecondMail,
+    Stage, WorkerEnd,
 };
 
 /// Rules with a series of their own. 200: with all other families the total stays below 2,000 series,
@@ -72,6 +73,11 @@ pub struct Metrics {
     limits_exceeded: IntCounterVec,
     asks: IntCounterVec,
     ask_time: Histogram,
+    pictures: IntCounterVec,
+    pictures_learnt: IntCounter,
+    second_mails: IntCounterVec,
+    late_verdicts: IntCounterVec,
+    copies_bytes: IntGauge,
     workers: IntGaugeVec,
     workers_started: IntCounter,
     workers_ended: IntCounterVec,
@@ -155,7 +161,27 @@ impl Metrics {
             scan_errors: new.counters("sekisho_scan_errors_total", "Scans that failed by our fault.", &["reason"]),
             limits_exceeded: new.counters("sekisho_limits_exceeded_total", "Limits of scanning reached.", &["limit"]),
             asks: new.counters("sekisho_asks_total", "What scans asked of helpers.", &["result"]),
+            pictures: new.counters(
+                "sekisho_pictures_total",
+                "Pictures of which it is known what they show.",
+                &["source"],
+            ),
+            pictures_learnt: new.counter("sekisho_pictures_learnt_total", "Pictures learnt from malicious documents."),
             ask_time: new.histogram("sekisho_ask_seconds", "Time until a helper answered or was given up.", SECONDS),
+            second_mails: new.counters(
+                "sekisho_second_mail_total",
+                "Messages looked at once more, with the password of another mail.",
+                &["result"],
+            ),
+            late_verdicts: new.counters(
+                "sekisho_late_verdicts_total",
+                "Delivered messages that the password of a later mail opened.",
+                &["verdict"],
+            ),
+            copies_bytes: new.gauge(
+                "sekisho_second_mail_copies_size_bytes",
+                "Octets of copies of delivered mail that wait for their password.",
+            ),
             workers: new.gauges("sekisho_workers", "Worker processes, by what they do now.", &["state"]),
             workers_started: new.counter("sekisho_workers_started_total", "Worker processes started."),
             workers_ended: new.counters("sekisho_worker_restarts_total", "Worker processes ended.", &["reason"]),
@@ -237,6 +263,15 @@ impl Metrics {
         }
         for result in AskResult::ALL {
             self.asks.with_label_values(&[result.name()]);
+        }
+        for source in PictureSource::ALL {
+            self.pictures.with_label_values(&[source.name()]);
+        }
+        for result in SecondMail::ALL {
+            self.second_mails.with_label_values(&[result.name()]);
+        }
+        for level in Level::ALL {
+            self.late_verdicts.with_label_values(&[level.name()]);
         }
         for state in ["busy", "idle"] {
             self.workers.with_label_values(&[state]);
@@ -353,6 +388,31 @@ impl Metrics {
     /// Something was asked of the outside.
     pub fn ask(&self, result: AskResult) {
         self.asks.with_label_values(&[result.name()]).inc();
+    }
+
+    /// It is known what a picture shows.
+    pub fn picture(&self, source: PictureSource) {
+        self.pictures.with_label_values(&[source.name()]).inc();
+    }
+
+    /// A picture was learnt.
+    pub fn picture_learnt(&self) {
+        self.pictures_learnt.inc();
+    }
+
+    /// Counts a message that was looked at once more.
+    pub fn second_mail(&self, result: SecondMail) {
+        self.second_mails.with_label_values(&[result.name()]).inc();
+    }
+
+    /// Counts a delivered message that was opened afterwards.
+    pub fn late_verdict(&self, level: Level) {
+        self.late_verdicts.with_label_values(&[level.name()]).inc();
+    }
+
+    /// Shows how much the copies of delivered mail are.
+    pub fn copies(&self, bytes: u64) {
+        self.copies_bytes.set(signed(bytes));
     }
 
     /// How long it took until an ask was answered, or given up.

@@ -1,4 +1,5 @@
-//! Reads the text in pictures with `tesseract`, if it is installed: an oracle ([`crate::asks`]).
+//! Reads the text in pictures with `tesseract`, if it is installed: an oracle ([`crate::asks`]), or a part of one
+//! ([`crate::pictures`]).
 //!
 //! It is given a grey raster that a worker made of the picture and that is looked at once more here, never what a sender
 //! sent; it runs behind a wall ([`crate::worker::helper`]), reads one stream, writes one, and is killed when nobody
@@ -18,6 +19,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use crate::asks::{Oracle, Saying, Silence};
 use crate::formats::picture::is_raster;
+use crate::knowledge::Said;
 use crate::scan::Ask;
 use crate::worker::helper;
 
@@ -34,8 +36,8 @@ const KEPT_TEXT: usize = 8 << 10;
 /// Where the program is looked for.
 const PLACES: [&str; 2] = ["/usr/bin/tesseract", "/usr/local/bin/tesseract"];
 
-/// The program, and what is known of pictures.
-#[derive(Debug)]
+/// The program, and what it has read. A copy shares both.
+#[derive(Clone, Debug)]
 pub struct Tesseract {
     shared: Arc<Shared>,
 }
@@ -98,23 +100,61 @@ impl Tesseract {
     }
 }
 
+/// A raster as a worker makes one, and its hash.
+#[derive(Clone, Debug)]
+pub struct Raster {
+    octets: Bytes,
+    hash: [u8; 32],
+}
+
+impl Raster {
+    /// Looks at what came out of a worker.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn check(octets: Bytes) -> Result<Self, Silence> {
+        if !is_raster(&octets) {
+            return Err(Silence::Failed("a worker gave out something else than a picture".to_owned()));
+        }
+        let hash = Sha256::digest(&octets).into();
+        Ok(Self { octets, hash })
+    }
+}
+
+impl Tesseract {
+    /// What was read in the very same picture before.
+    pub fn known(&self, raster: &Raster) -> Option<String> {
+        let known = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.texts.get(&raster.hash)?.get().cloned()
+    }
+
+    /// The text in a picture, and whether it was read for this call. Whoever comes while it is read waits for the same
+    /// text.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn text(&self, raster: Raster) -> Result<(String, bool), Silence> {
+        let text = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner).of(raster.hash);
+        let mut was_read = false;
+        let read = async {
+            let said = self.shared.read(raster.octets).await?;
+            was_read = true;
+            Ok(said)
+        };
+        let text = text.get_or_try_init(|| read).await?.clone();
+        Ok((text, was_read))
+    }
+}
+
 impl Oracle for Tesseract {
     fn name(&self) -> &'static str {
         "tesseract"
     }
 
     fn answer(&self, ask: &Ask, octets: Bytes) -> Option<Saying> {
-        let Ask::ReadPicture { part: _, sha256: _ } = ask;
-        let shared = Arc::clone(&self.shared);
-        Some(Box::pin(async move {
-            if !is_raster(&octets) {
-                return Err(Silence::Failed("a worker gave out something else than a picture".to_owned()));
-            }
-            let hash = Sha256::digest(&octets).into();
-            let text = shared.known.lock().unwrap_or_else(PoisonError::into_inner).of(hash);
-            // Whoever comes while it is read waits for the same text.
-            text.get_or_try_init(|| shared.read(octets)).await.cloned()
-        }))
+        let Ask::ReadPicture { .. } = ask;
+        let reader = self.clone();
+        Some(Box::pin(async move { Ok(Said::Text(reader.text(Raster::check(octets)?).await?.0)) }))
     }
 }
 

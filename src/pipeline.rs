@@ -35,13 +35,16 @@ use crate::store::{Quarantine, QuarantineId};
 use crate::strip::Stripped;
 use crate::transaction::{Answer, Ending, Handler, Mail, Onward};
 use crate::transport::Transport;
-use crate::verdict::{Verdict, judge};
+use crate::verdict::{Level, Verdict, judge};
 use crate::worker::Workers;
 
 mod deliver;
+mod late;
 mod look;
 mod record;
 mod strip;
+
+pub use late::Late;
 
 use deliver::{Outcome, refusal};
 
@@ -69,11 +72,15 @@ pub struct Pipeline {
     /// What messages have of memory while they are here.
     memory: Arc<Memory>,
     faults: Faults,
+    /// What mails tell for others, and what waits for that.
+    late: Late,
 }
 
 /// What looking at a message produced.
 struct Scanned {
     report: Report,
+    /// Pictures that would be learnt from a malicious document.
+    pictures: Vec<look::Shown>,
     waited: Duration,
     took: Duration,
 }
@@ -83,6 +90,8 @@ struct Judged {
     /// The header of the message.
     head: Bytes,
     report: Report,
+    /// The passwords of other mails that were tried.
+    heard: Vec<String>,
     verdict: Verdict,
     facts: Facts,
     /// The names of the exceptions that forgave something.
@@ -121,6 +130,7 @@ impl Handler for Pipeline {
                 let plan = plan(&judged.decisions, mail.transport);
                 let outcome = self.carry_out(&plan, &mail, id, &judged, onward).await;
                 self.record(&mail, id, &judged, &outcome);
+                self.remember(&mail, id, &judged, &outcome);
                 outcome.answer
             }
             Err(trouble) => {
@@ -177,13 +187,14 @@ impl Pipeline {
         workers: Arc<Workers>,
         oracles: Oracles,
         spool_folder: PathBuf,
+        late: Late,
     ) -> Self {
         let service = &config.load().service;
         let (slots, faults) = (Slots::new(service.slots(), service.max_waiting), Faults::default());
         let memory = Memory::new(usize::try_from(service.max_memory).unwrap_or(usize::MAX));
         metrics.watch_slots(&slots);
         metrics.watch_memory(&memory);
-        Self { config, quarantine, metrics, formats, workers, oracles, spool_folder, memory, slots, faults }
+        Self { config, quarantine, metrics, formats, workers, oracles, spool_folder, memory, slots, faults, late }
     }
 
     /// Octets to decisions.
@@ -195,12 +206,13 @@ impl Pipeline {
         if received > MAX_RECEIVED {
             return Err(Trouble::Loop(received));
         }
+        let heard = self.heard(mail, &head);
         let known = self.failed_before(mail, head.len()).await?;
         let scanned = match known {
             true => Scanned::failed(&head, "failed three times before"),
-            false => self.look(mail, &mail.message, &head).await?,
+            false => self.look(mail, &mail.message, &head, &heard).await?,
         };
-        let Scanned { mut report, waited, took } = scanned;
+        let Scanned { mut report, pictures, waited, took } = scanned;
         let begun = Instant::now();
         let mut repeated = known || self.failed_again(mail, head.len(), &report).await?;
         let judged = match conclude(mail, &report, repeated) {
@@ -213,12 +225,16 @@ impl Pipeline {
             }
         };
         let Concluded { verdict, facts, allowed_by, decisions } = judged;
+        if verdict.level == Level::Malicious {
+            // What fails here is missing from the store, and nothing else.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.learn(mail, &report, &pictures)));
+        }
         let stages = vec![(Stage::Scan, took), (Stage::Policy, begun.elapsed())];
         if mail.client_gone.is_cancelled() {
             // Nobody would hear the reply, and the client keeps the message: do not make a second one.
             return Err(Trouble::ClientGone);
         }
-        Ok(Judged { head, report, verdict, facts, allowed_by, decisions, stripped: Vec::new(), waited, stages })
+        Ok(Judged { head, report, heard, verdict, facts, allowed_by, decisions, stripped: Vec::new(), waited, stages })
     }
 
     /// The header of a message.

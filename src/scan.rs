@@ -4,7 +4,9 @@
 //! Every format that accepts a part runs ([`crate::formats::TABLE`]), each behind `catch_unwind`;
 //! what it extracts goes back on the list, once the [`Budget`] was charged.
 
+mod gallery;
 mod keyring;
+mod pieces;
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::ops::Range;
@@ -17,13 +19,17 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::gallery::Gallery;
+pub use self::gallery::Unpack;
 use self::keyring::Keyring;
+use self::pieces::{Pieces, Set};
 use crate::filetype::{self, Class, FileType, TypeSet};
 use crate::finding::{self, Finding, FindingId};
 use crate::formats::{self, Format};
-use crate::knowledge::{Answer, Knowledge};
+use crate::knowledge::{Answer, Knowledge, Said};
 use crate::limits::{Budget, Limit, Limits};
 use crate::part::{Name, Origin, Part, PartPath};
+use crate::pictures::print::Print;
 
 /// Everything a scan learnt. Serialisable: it is what crosses a process boundary.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +45,10 @@ pub struct Report {
     pub enclosures: Vec<Bytes>,
     /// Addresses, commands and file names that active content would use.
     pub indicators: Vec<Indicator>,
+    /// Passwords that the mail tells in so many words ("password: x"), the first first: they may be those of another mail
+    /// ([`crate::ledger`]). Never shown and never written anywhere, so they go beside the report, not in it.
+    #[serde(skip)]
+    pub told: Vec<String>,
 }
 
 /// What is known of one part.
@@ -86,6 +96,8 @@ pub enum Ask {
         part: PartPath,
         /// Of the picture, lower-case hex.
         sha256: String,
+        /// What it looks like, if it can be told from others by that.
+        print: Option<Print>,
     },
 }
 
@@ -93,7 +105,7 @@ impl Report {
     /// Tells of every ask that stays unanswered. Nothing waits for an answer any more.
     pub fn leave_unanswered(&mut self) {
         for ask in &self.asks {
-            let Ask::ReadPicture { part, sha256: _ } = ask;
+            let Ask::ReadPicture { part, .. } = ask;
             let (location, evidence) = ("picture".to_owned(), "nobody answered in time".to_owned());
             let unread = Finding { id: finding::PICTURE_UNREAD, part: part.clone(), location, evidence };
             if self.findings.len() < MAX_FINDINGS && !self.findings.contains(&unread) {
@@ -203,8 +215,13 @@ const MAX_INDICATOR: usize = 2000;
 const MAX_INDICATORS: usize = 500;
 /// Asks of one scan: each is work for a helper outside, and a message has few pictures that matter.
 pub const MAX_ASKS: usize = 16;
-/// Octets that all asks of one scan are about: 4 MiB of pictures.
-pub const MAX_ENCLOSED: usize = 4 << 20;
+/// Octets that all asks of one scan are about. 8 MiB: three pages as rasters have five.
+pub const MAX_ENCLOSED: usize = 8 << 20;
+
+/// Passwords that a mail tells for others: a mail about an archive tells one or two.
+pub const MAX_TOLD: usize = 16;
+/// Octets of such a password.
+const MAX_PASSWORD: usize = 64;
 
 /// How a scan is run.
 pub struct Run<'a> {
@@ -234,6 +251,9 @@ pub fn scan_as(run: &Run<'_>, input: Input, limits: &Limits, knowledge: &Knowled
             scan.finding(finding::SCAN_FAULT, &part, "", "max_scan_time");
             break;
         }
+    }
+    if !run.stop.stopped() {
+        scan.look_at_pictures(run.watch);
     }
     scan.finish()
 }
@@ -307,6 +327,10 @@ pub struct Scan {
     asking: bool,
     answers: Vec<Answer>,
     enclosed: usize,
+    pieces: Pieces,
+    /// Pieces of what was joined.
+    joined: HashSet<PartPath>,
+    gallery: Gallery,
     seen: HashSet<(FindingId, PartPath, String)>,
     /// How many findings of a kind a part has.
     repeats: HashMap<(FindingId, PartPath), usize>,
@@ -347,6 +371,9 @@ impl Scan {
             asking: knowledge.asking,
             answers: knowledge.answers.clone(),
             enclosed: 0,
+            pieces: Pieces::default(),
+            joined: HashSet::new(),
+            gallery: Gallery::default(),
             seen: HashSet::new(),
             repeats: HashMap::new(),
             stop: stop.clone(),
@@ -361,6 +388,9 @@ impl Scan {
     }
 
     fn finding_at(&mut self, id: FindingId, path: &PartPath, location: &str, evidence: &str) {
+        if id == finding::DAMAGED && self.joined.contains(path) {
+            return;
+        }
         let repeats = self.repeats.entry((id, path.clone())).or_default();
         if *repeats >= MAX_REPEATS {
             return;
@@ -497,9 +527,13 @@ impl Scan {
         room
     }
 
-    /// What the outside said to an ask, if it did.
-    pub fn answer(&self, ask: &Ask) -> Option<&str> {
-        self.answers.iter().find(|answer| answer.ask == *ask).map(|answer| answer.text.as_str())
+    /// What the outside said of a picture, if it did.
+    pub fn said_of_picture(&self, part: &PartPath, sha256: &str) -> Option<&Said> {
+        let is_it = |ask: &Ask| {
+            let Ask::ReadPicture { part: of, sha256: hash, .. } = ask;
+            of == part && hash == sha256
+        };
+        self.answers.iter().find(|answer| is_it(&answer.ask)).map(|answer| &answer.said)
     }
 
     /// A type that only the examination could tell (which OOXML, which compound file).
@@ -546,12 +580,34 @@ impl Scan {
 
     /// Adds what the mail's text offers as passwords.
     pub fn tell_passwords(&mut self, candidates: impl IntoIterator<Item = String>) {
+        let candidates: Vec<String> = candidates.into_iter().collect();
+        for candidate in &candidates {
+            let told = &mut self.report.told;
+            if told.len() < MAX_TOLD && is_tellable(candidate) && !told.contains(candidate) {
+                told.push(candidate.clone());
+            }
+        }
         self.keyring.tell(candidates);
     }
 
     /// Adds what may be a password.
     pub fn guess_passwords(&mut self, candidates: impl IntoIterator<Item = String>) {
         self.keyring.guess(candidates);
+    }
+
+    /// Notes that a text offers more passwords than are kept of it.
+    pub fn more_passwords(&mut self) {
+        self.keyring.overflow();
+    }
+
+    /// Notes that not all passwords were tried on something that may stay closed.
+    pub fn cut_passwords(&mut self) {
+        self.keyring.cut();
+    }
+
+    /// Whether some passwords were not tried on what was tried last.
+    pub fn take_untried_passwords(&mut self) -> bool {
+        self.keyring.take_untried()
     }
 
     /// Whether the scan was asked to end: long loops look now and then.
@@ -621,6 +677,7 @@ impl Scan {
             code_fingerprint: None,
             opened_by_password: opened_by_password.then_some(true),
         });
+        self.pieces.note(&part);
         self.order = self.order.saturating_add(1);
         self.list.push(Waiting { danger: danger(&part), order: self.order, part });
     }
@@ -633,10 +690,43 @@ impl Scan {
     fn examine(&mut self, part: &Part, run: &Run<'_>) {
         for format in run.formats.iter().filter(|format| (format.accepts)(part)) {
             (run.watch)(part, format.name);
-            // A panic costs one format of one part, and is a finding.
-            let outcome = catch_unwind(AssertUnwindSafe(|| (format.examine)(part, self)));
-            if outcome.is_err() {
-                self.finding(finding::SCAN_FAULT, part, "", format.name);
+            self.guarded(part, format.name, |scan| (format.examine)(part, scan));
+        }
+        self.join_pieces(part);
+    }
+
+    /// A panic costs one format of one part, and is a finding.
+    fn guarded(&mut self, part: &Part, name: &str, examine: impl FnOnce(&mut Self)) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| examine(self)));
+        if outcome.is_err() {
+            self.finding(finding::SCAN_FAULT, part, "", name);
+        }
+    }
+
+    /// Joins files that were cut into pieces, once all children of `part` are known.
+    fn join_pieces(&mut self, part: &Part) {
+        for set in self.pieces.take(&part.path) {
+            match set {
+                Set::Joined { name, pieces, paths } => {
+                    let size: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+                    if size > self.room() {
+                        self.finding(
+                            finding::LIMIT_EXCEEDED,
+                            part,
+                            &name,
+                            &format!("{name}: {}", Limit::FileSize.name()),
+                        );
+                        continue;
+                    }
+                    let (names, bytes) = (vec![Name::plain(name)], Bytes::from(pieces.concat()));
+                    if self.child(part, Origin::Member, Child { names, bytes, ..Child::default() }).is_some() {
+                        // What a piece alone lacks, the whole has.
+                        self.joined.extend(paths);
+                    }
+                }
+                Set::Missing { path, name } => {
+                    self.finding_at(finding::DAMAGED, &path, "", &format!("{name} is missing"));
+                }
             }
         }
     }
@@ -658,6 +748,11 @@ impl Scan {
 /// The SHA-256 of some bytes, lower-case hex.
 pub fn sha256(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
+}
+
+/// Whether a password may be told to other mails' scans.
+pub fn is_tellable(password: &str) -> bool {
+    (1..=MAX_PASSWORD).contains(&password.len())
 }
 
 fn shorten(text: &str) -> String {
@@ -764,7 +859,7 @@ mod tests {
             let mut scan = Scan::for_test();
             let names = |max: usize| (0..max - 1 + extra).map(|n| n.to_string());
             names(MAX_INDICATORS).for_each(|name| scan.indicator(IndicatorKind::File, &name));
-            let ask = |sha256| Ask::ReadPicture { part: PartPath::root(), sha256 };
+            let ask = |sha256| Ask::ReadPicture { part: PartPath::root(), sha256, print: None };
             names(MAX_ASKS).for_each(|sha256| _ = scan.ask(ask(sha256), Bytes::new()));
             scan.tell_passwords(names(keyring::MAX_TOLD));
             scan.guess_passwords(names(keyring::MAX_GUESSES));
@@ -779,7 +874,7 @@ mod tests {
 
     #[test]
     fn asks_are_about_so_many_octets_and_no_more() {
-        let ask = |n: usize| Ask::ReadPicture { part: PartPath::root(), sha256: n.to_string() };
+        let ask = |n: usize| Ask::ReadPicture { part: PartPath::root(), sha256: n.to_string(), print: None };
         for (octets, asked) in [(MAX_ENCLOSED - 2, 2), (MAX_ENCLOSED - 1, 2), (MAX_ENCLOSED, 1)] {
             let mut scan = Scan::for_test();
             scan.ask(ask(1), Bytes::from(vec![0; octets]));
@@ -790,12 +885,14 @@ mod tests {
 
     #[test]
     fn what_was_answered_is_known_and_not_asked_again() {
-        let ask = Ask::ReadPicture { part: PartPath::root(), sha256: String::new() };
-        let answers = vec![Answer { ask: ask.clone(), text: "Enable Content".to_owned() }];
+        let ask = Ask::ReadPicture { part: PartPath::root(), sha256: String::new(), print: None };
+        let said = Said::Text("Enable Content".to_owned());
+        let answers = vec![Answer { ask: ask.clone(), said: said.clone() }];
         let knowledge = Knowledge { answers, ..Knowledge::default() };
         let mut scan = Scan::new(&Limits::default(), &knowledge, &Stop::default());
         scan.ask(ask.clone(), Bytes::new());
-        assert_eq!(scan.answer(&ask), Some("Enable Content"));
+        assert_eq!(scan.said_of_picture(&PartPath::root(), ""), Some(&said));
+        assert_eq!(scan.said_of_picture(&PartPath::root(), "other"), None);
         assert!(scan.report.asks.is_empty());
     }
 

@@ -11,7 +11,8 @@ use sekisho::scan::{Input, PartReport, Report, Stop, scan};
 
 use crate::common::archives::{all, arj, cab, gzip, lzh, tar, tar_header, tar_member};
 use crate::common::require_tool;
-use crate::common::samples::macro_document;
+use crate::common::samples::{macro_document, with_files};
+use crate::common::{ooxml, sevenz};
 use crate::fuzz::targets::check;
 
 fn report(name: &str, bytes: Vec<u8>) -> Report {
@@ -195,4 +196,70 @@ fn what_the_programs_of_old_pack_is_opened() {
     packed_by("arj", &["a", "a.arj", "a.docm"], "a.arj");
     packed_by("gcab", &["-c", "a.cab", "a.docm"], "a.cab");
     packed_by("gcab", &["-cz", "a.cab", "a.docm"], "a.cab");
+}
+
+/// A mail with these files.
+fn mail(files: &[(String, Vec<u8>)]) -> Report {
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let message = with_files("Files", &files);
+    let (limits, size) = (Limits::default(), message.len());
+    let report = scan(Input::message(message), &limits, &Knowledge::default(), &Stop::default());
+    check(&report, &limits, size);
+    report
+}
+
+/// A file in so many pieces, each with a name that has its number, the last one first.
+fn in_pieces(bytes: &[u8], count: usize, name: impl Fn(usize) -> String) -> Vec<(String, Vec<u8>)> {
+    let pieces = bytes.chunks(bytes.len().div_ceil(count)).zip(1..).map(|(piece, n)| (name(n), piece.to_vec()));
+    let mut pieces: Vec<_> = pieces.collect();
+    pieces.reverse();
+    pieces
+}
+
+#[test]
+fn files_in_pieces_are_joined_wherever_they_lie_together() {
+    let archive = sevenz::write(&[("invoice.docm", &macro_document())], &sevenz::PLAIN);
+    let pieces = in_pieces(&archive, 3, |n| format!("a.7z.{n:03}"));
+    let report = mail(&pieces);
+    assert_eq!(part(&report, "invoice.docm").map(|part| part.path.to_string()).as_deref(), Some("5/1"));
+    assert_eq!(part(&report, "a.7z").map(|part| part.sha256.clone()), Some(sekisho::scan::sha256(&archive)));
+    assert!(has(&report, "vba-autoexec") && !uninspected(&report), "{:?}", report.findings);
+
+    let zipped: Vec<ooxml::Member<'_>> =
+        pieces.iter().map(|(name, bytes)| ooxml::Member { name, bytes: bytes.clone() }).collect();
+    let report = mail(&[("b.zip".to_owned(), ooxml::zip(&zipped))]);
+    assert_eq!(part(&report, "invoice.docm").map(|part| part.path.to_string()).as_deref(), Some("2/4/1"));
+    assert!(!uninspected(&report), "{:?}", report.findings);
+
+    // Without a piece there is no whole, and that is said.
+    let report = mail(&pieces[..2]);
+    assert!(part(&report, "invoice.docm").is_none());
+    assert!(report.findings.iter().any(|found| found.evidence == "a.7z.001 is missing"), "{:?}", report.findings);
+    let report = mail(&pieces[1..]);
+    assert!(part(&report, "invoice.docm").is_none() && has(&report, "damaged"), "{:?}", report.findings);
+}
+
+#[test]
+fn split_zip_archives_are_joined() {
+    let archive = ooxml::zip(&[ooxml::Member { name: "invoice.docm", bytes: macro_document() }]);
+    // A mark in front says that it is one of several (APPNOTE 8.5.4).
+    let split = [b"PK\x07\x08", archive.as_slice()].concat();
+    let pieces = in_pieces(&split, 4, |n| if n == 4 { "a.zip".to_owned() } else { format!("a.z{n:02}") });
+    let report = mail(&pieces);
+    // The first piece alone holds a part of it.
+    let whole = report.parts.iter().find(|part| part.path.to_string() == "6/1").unwrap();
+    assert_eq!((whole.names[0].as_str(), &whole.sha256), ("invoice.docm", &sekisho::scan::sha256(&macro_document())));
+    assert!(has(&report, "vba-autoexec") && !uninspected(&report), "{:?}", report.findings);
+    assert!(uninspected(&mail(&pieces[1..])));
+    assert!(uninspected(&mail(&pieces[..3])));
+}
+
+#[test]
+fn pieces_larger_than_a_file_may_be_are_told() {
+    let files = [("a.7z.001", vec![1; 60_000]), ("a.7z.002", vec![2; 60_000])];
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+    let message = with_files("Files", &files);
+    let limits = Limits { max_file_size: message.len() as u64 - 60_000, ..Limits::default() };
+    let report = scan(Input::message(message), &limits, &Knowledge::default(), &Stop::default());
+    assert!(has(&report, "limit-exceeded"), "{:?}", report.findings);
 }

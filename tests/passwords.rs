@@ -109,3 +109,25 @@ fn words_that_open_nothing_do_not_make_it_told() {
     let ids: Vec<&str> = report.findings.iter().map(|finding| finding.id.id).collect();
     assert_eq!(ids, ["archive-encrypted"], "the daily habit: tagged, not held");
 }
+
+#[test]
+fn more_passwords_than_are_tried_are_told_of_what_stays_closed() {
+    let ids = |report: &Report| report.findings.iter().map(|finding| finding.id.id).collect::<Vec<_>>();
+    let many: String = (0..40).map(|n| format!("password: x{n}y\r\n")).collect();
+    let words: String = (0..400).map(|n| format!("word{n} ")).collect();
+    for aes in [false, true] {
+        for text in [&many, &words] {
+            let closed = look(letter("", text, "a.zip", &encrypted(&["a.txt"], aes, "none of these")));
+            assert!(ids(&closed).contains(&"passwords-untried"), "{closed:?}");
+            let open = look(letter(
+                "",
+                &format!("password: kQ9-aa1\r\n{text}"),
+                "a.zip",
+                &encrypted(&["a.txt"], aes, "kQ9-aa1"),
+            ));
+            assert!(is_open(&open) && !ids(&open).contains(&"passwords-untried"), "{open:?}");
+        }
+        let few = look(letter("", "password: x1y2", "a.zip", &encrypted(&["a.txt"], aes, "none of these")));
+        assert!(!ids(&few).contains(&"passwords-untried"), "{few:?}");
+    }
+}

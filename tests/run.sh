@@ -9,12 +9,14 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # Program, and the package it is in.
-NEEDED="cc:gcc postfix:postfix swaks:swaks miltertest:miltertest strace:strace systemd-analyze:systemd systemctl:systemd unshare:util-linux systemd-sysusers:systemd systemd-tmpfiles:systemd faketime:faketime mount:mount 7z:p7zip-full openssl:openssl python3:python3 gpg:gnupg gzip:gzip bzip2:bzip2 xz:xz-utils zstd:zstd tar:tar jlha:jlha-utils arj:arj bsdtar:libarchive-tools gcab:gcab genisoimage:genisoimage qemu-img:qemu-utils tesseract:tesseract-ocr"
+NEEDED="cc:gcc postfix:postfix swaks:swaks miltertest:miltertest strace:strace systemd-analyze:systemd systemctl:systemd unshare:util-linux systemd-sysusers:systemd systemd-tmpfiles:systemd faketime:faketime mount:mount 7z:p7zip-full openssl:openssl python3:python3 gpg:gnupg gzip:gzip bzip2:bzip2 xz:xz-utils zstd:zstd tar:tar jlha:jlha-utils arj:arj gcab:gcab genisoimage:genisoimage qemu-img:qemu-utils tesseract:tesseract-ocr bsdtar:libarchive-tools unzip:unzip"
 
 missing() {
     for pair in $NEEDED; do
         PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || printf '%s ' "${pair##*:}"
     done
+    # A language is no program.
+    ls /usr/share/tesseract-ocr/*/tessdata/jpn.traineddata >/dev/null 2>&1 || printf 'tesseract-ocr-jpn '
 }
 
 install_packages() {

@@ -10,6 +10,8 @@ mod allow;
 mod architecture;
 /// Archives without passwords.
 mod archives;
+/// What costs more than it weighs.
+mod bombs;
 /// Every carrier of macros, and the text that documents show.
 mod carriers;
 /// Compound files, sound and damaged.
@@ -30,6 +32,8 @@ mod faults;
 mod fuzz;
 /// Disk images.
 mod images;
+/// One file in each wrapping.
+mod layouts;
 /// What happens at, below and above each limit.
 mod limits;
 /// Recipients with different fates.
@@ -44,6 +48,8 @@ mod mime;
 mod mutants;
 /// Links, actions and controls.
 mod objects;
+/// Archives that other programs open, too.
+mod oracles;
 /// Where a mail may tell a password.
 mod passwords;
 /// Text in pictures, read by a program.
@@ -66,6 +72,8 @@ mod rar;
 mod samples;
 /// The command `scan`.
 mod scan;
+/// A password that comes in another mail.
+mod second_mail;
 /// 7z archives.
 mod sevenz;
 /// The proxy over real sockets.

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod exit;
 pub mod explain;
 pub mod findings;
+pub mod pictures;
 pub mod postfix;
 pub mod program;
 pub mod quarantine;

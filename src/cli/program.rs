@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::cli::{
-    DEFAULT_CONFIG, DEFAULT_STATE, check, demo, exit, explain, findings, postfix, quarantine, scan, serve,
+    DEFAULT_CONFIG, DEFAULT_STATE, check, demo, exit, explain, findings, pictures, postfix, quarantine, scan, serve,
 };
 use crate::config::load::LoadError;
 use crate::config::{Config, Endpoint};
@@ -58,6 +58,10 @@ enum Command {
     #[command(after_help = "Exit status: 0 done, 66 no such message, 69 or 75 the next hop did not take it; \
                             docs/quarantine.md has all.")]
     Quarantine(QuarantineArguments),
+    /// List and forget pictures that were learnt from malicious documents
+    #[command(after_help = "Exit status: 0 done, 66 no such picture or no state folder, 74 the store cannot be used; \
+                            docs/pictures.md has all.")]
+    Pictures(pictures::Arguments),
     /// Put Sekisho into Postfix's configuration, and take it out again
     #[command(
         subcommand,
@@ -117,6 +121,7 @@ fn run(command: &Command, formats: &'static [Format]) -> u8 {
         Command::Findings(arguments) => findings::run(arguments, &mut out, &mut err),
         Command::Check { file, json } => check::run(file, *json, &mut out, &mut err),
         Command::Quarantine(arguments) => Ok(held(arguments, &mut out, &mut err)),
+        Command::Pictures(arguments) => pictures::run(arguments, &mut out, &mut err),
         Command::Postfix(command) => postfix::run(command, &mut out, &mut err),
     };
     match result {
@@ -153,9 +158,7 @@ fn held(arguments: &QuarantineArguments, out: &mut dyn Write, err: &mut dyn Writ
     };
     let mut connect = |next_hop: &str| {
         let endpoint: Endpoint = next_hop.parse().map_err(|error| format!("{error}"))?;
-        let listener = config.listeners.iter().find(|listener| listener.next_hop == endpoint);
-        let tls = listener.and_then(|listener| listener.next_hop_tls.clone());
-        let delivery = NextHop::new(endpoint, tls, config.timeouts.clone()).map_err(|error| error.to_string())?;
+        let delivery = NextHop::of_config(endpoint, &config).map_err(|error| error.to_string())?;
         Ok(Box::new(delivery) as Box<dyn Delivery>)
     };
     let width = io::stdout().is_terminal().then(terminal_width);

@@ -21,6 +21,7 @@ use crate::message::read_bounded;
 use crate::metrics::Metrics;
 use crate::ocr::Tesseract;
 use crate::part::PartPath;
+use crate::pictures::Pictures;
 use crate::scan::{Indicator, Input, PartReport, Report, sha256};
 use crate::terminal::escaped;
 use crate::verdict::{Level, Verdict, judge};
@@ -58,7 +59,7 @@ pub struct Arguments {
     /// A password to try on encrypted content (may be given several times)
     #[arg(long = "password", value_name = "PASSWORD")]
     passwords: Vec<String>,
-    /// Read the text in pictures of documents with macros, with tesseract
+    /// Read the text in pictures of documents with active content, with tesseract
     #[arg(long)]
     ocr: bool,
     /// Scans at the same time [default: one per core]
@@ -77,8 +78,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, diagnostics: &mut dyn Wri
             writeln!(diagnostics, "sekisho: --ocr needs tesseract: apt install tesseract-ocr tesseract-ocr-jpn")?;
             return Ok(exit::USAGE);
         };
-        let reader: Arc<dyn Oracle> = Arc::new(Tesseract::new(&program, &config::Ocr::default().languages));
-        Some(Oracles::new([reader], Arc::new(Metrics::new())))
+        let (reader, metrics) = (Tesseract::new(&program, &config::Ocr::default().languages), Arc::new(Metrics::new()));
+        let pictures: Arc<dyn Oracle> = Arc::new(Pictures::new(Some(reader), None, Arc::clone(&metrics)));
+        Some(Oracles::new([pictures], metrics))
     } else {
         None
     };

@@ -73,7 +73,9 @@ async fn serve(
             tracing::error!("{error}");
             systemd::failed(&error.to_string());
             return match error {
-                StartError::State(..) | StartError::Running(_) | StartError::Quarantine(_) => exit::CANNOT_CREATE,
+                StartError::State(..) | StartError::Running(_) | StartError::Quarantine(_) | StartError::Copies(_) => {
+                    exit::CANNOT_CREATE
+                }
                 StartError::Listen(..) | StartError::Systemd(_) | StartError::Workers(_) => exit::UNAVAILABLE,
                 StartError::Circle(..) => exit::CONFIG,
             };

@@ -13,11 +13,11 @@ use rustls::pki_types::ServerName;
 
 use crate::config::allows::ALLOW;
 use crate::config::diagnostics::Problem;
-use crate::config::rules::{RULE, WHEN};
+use crate::config::rules::{self, RULE, WHEN};
 use crate::config::walk::{Field, Key, Walk, one_of};
 use crate::config::{
-    BareNewlines, Config, Endpoint, HoldIn, LogFormat, NextHopProtocol, NoticeLanguage, OcrProgram, OnError, Refusals,
-    SocketFile, values,
+    BareNewlines, Config, Endpoint, HoldIn, LogFormat, NextHopProtocol, NoticeLanguage, OcrProgram, OnError, Opened,
+    Refusals, SocketFile, values,
 };
 
 /// A `[section]` with fixed keys.
@@ -324,7 +324,7 @@ pub const SECTIONS: &[Section] = &[
                 name: "program",
                 wants: "\"auto\", \"off\" or the absolute path of a file",
                 default: "\"auto\"",
-                doc: "Reads the text in pictures of documents with macros; auto: /usr/bin/tesseract, if it is installed. Read at start.",
+                doc: "Reads the text in pictures of documents with active content; auto: /usr/bin/tesseract, if it is installed. Read at start.",
                 read: |walk, field, config| {
                     let parse = |text: &str| match text {
                         "auto" => Ok(OcrProgram::Auto),
@@ -342,6 +342,27 @@ pub const SECTIONS: &[Section] = &[
                 default: "[\"eng\", \"jpn\"]",
                 doc: "What tesseract reads (`tesseract --list-langs`); what is not installed is left out. More languages take more time. Read at start.",
                 read: |walk, field, config| config.ocr.languages = walk.list(field, values::language),
+            },
+        ],
+    },
+    Section {
+        name: "pictures",
+        keys: &[
+            Key {
+                name: "learn",
+                wants: "\"on\" or \"off\"",
+                default: "\"on\"",
+                doc: "Remembers what pictures in malicious documents look like, and tells where other documents with active content show them. Read at start.",
+                read: |walk, field, config| {
+                    walk.choice(field, &[("on", true), ("off", false)], &mut config.pictures.learn);
+                },
+            },
+            Key {
+                name: "keep",
+                wants: "a duration like \"90d\"",
+                default: "\"90d\"",
+                doc: "A picture that was not seen for so long is forgotten. Read at start.",
+                read: |walk, field, config| walk.duration(field, HOUR..=3650 * DAY, &mut config.pictures.keep),
             },
         ],
     },
@@ -372,6 +393,42 @@ pub const SECTIONS: &[Section] = &[
                 default: "\"10 GiB\"",
                 doc: "All held messages together. When it is full, mail that would be held is deferred, and all other mail goes on.",
                 read: |walk, field, config| walk.size(field, MIB..=1024 * TIB, &mut config.quarantine.max_size),
+            },
+        ],
+    },
+    Section {
+        name: "second_mail",
+        keys: &[
+            Key {
+                name: "window",
+                wants: "a duration like \"30m\"",
+                default: "\"30m\"",
+                doc: "How long an encrypted attachment and its password, in another mail of the same sender to the same recipient, wait for each other; \"0s\": not at all.",
+                read: |walk, field, config| walk.duration(field, 0..=DAY, &mut config.second_mail.window),
+            },
+            Key {
+                name: "quota",
+                wants: "a size like \"1 GiB\"",
+                default: "\"1 GiB\"",
+                doc: "All copies of delivered mail that wait for their password. When it is full, no more are kept; mail does not wait for that.",
+                read: |walk, field, config| walk.size(field, MIB..=TIB, &mut config.second_mail.quota),
+            },
+            Key {
+                name: "held",
+                wants: "\"judge\" or \"keep\"",
+                default: "\"judge\"",
+                doc: "A held message that a later password opens: released if the rules would now deliver it as it is (judge), or held all the same, with what was seen noted in its entry (keep).",
+                read: |walk, field, config| {
+                    let choices = [("judge", Opened::Judge), ("keep", Opened::Keep)];
+                    walk.choice(field, &choices, &mut config.second_mail.held);
+                },
+            },
+            Key {
+                name: "notify",
+                wants: "addresses like \"soc@example.jp\"",
+                default: "[]",
+                doc: "Who gets a notice when an attachment that was delivered turns out malicious.",
+                read: |walk, field, config| config.second_mail.notify = walk.list(field, rules::mailbox),
             },
         ],
     },

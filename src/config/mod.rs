@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::envelope::Path;
 use crate::limits::Limits;
 use crate::policy::Policy;
 use crate::tls::{Connector, Identity};
@@ -45,8 +46,12 @@ pub struct Config {
     pub mail: Mail,
     /// `[ocr]`.
     pub ocr: Ocr,
+    /// `[pictures]`.
+    pub pictures: Pictures,
     /// `[quarantine]`.
     pub quarantine: Quarantine,
+    /// `[second_mail]`.
+    pub second_mail: SecondMail,
     /// `[log]`.
     pub log: Log,
     /// The `[[rule]]`s, the `[[allow]]`s and `on_error`, with the built-in rules.
@@ -85,6 +90,21 @@ pub enum OcrProgram {
     Off,
     /// The program at this path, which takes tesseract's arguments.
     At(PathBuf),
+}
+
+/// `[pictures]`: the store of pictures that malicious documents showed. Read at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pictures {
+    /// `learn`: whether there is one.
+    pub learn: bool,
+    /// `keep`: what was not seen for so long is forgotten.
+    pub keep: Duration,
+}
+
+impl Default for Pictures {
+    fn default() -> Self {
+        Self { learn: true, keep: Duration::from_secs(90 * 24 * 3600) }
+    }
 }
 
 impl Default for Ocr {
@@ -299,6 +319,29 @@ impl Quarantine {
     }
 }
 
+/// `[second_mail]`: an encrypted attachment comes in one mail, its password in another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecondMail {
+    /// How long the one waits for the other; zero: not at all. 30 minutes.
+    pub window: Duration,
+    /// Octets of all copies of delivered mail that wait for their password. 1 GiB.
+    pub quota: u64,
+    /// What becomes of a held message that a password opened.
+    pub held: Opened,
+    /// Who is told that a delivered attachment turned out malicious.
+    pub notify: Vec<Path>,
+}
+
+/// `[second_mail] held`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Opened {
+    /// It is released if the policy would deliver it as it is.
+    #[default]
+    Judge,
+    /// It stays held, and its entry says what is in it.
+    Keep,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -329,7 +372,9 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             mail: Mail::default(),
             ocr: Ocr::default(),
+            pictures: Pictures::default(),
             quarantine: Quarantine::default(),
+            second_mail: SecondMail::default(),
             log: Log::default(),
             policy: Policy::default(),
         }
@@ -427,6 +472,12 @@ impl Default for Mail {
 impl Default for Quarantine {
     fn default() -> Self {
         Self { path: None, keep: Duration::from_secs(30 * 24 * 3600), max_size: 10 << 30 }
+    }
+}
+
+impl Default for SecondMail {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(30 * 60), quota: 1 << 30, held: Opened::default(), notify: Vec::new() }
     }
 }
 

@@ -518,7 +518,7 @@ fn headers(walk: &mut Walk, field: &Field<'_, '_>) -> Vec<(String, String)> {
 }
 
 /// An address to send to.
-fn mailbox(text: &str) -> Result<Path, Wrong> {
+pub(super) fn mailbox(text: &str) -> Result<Path, Wrong> {
     // RFC 5321 4.5.3.1.3: a path has at most 256 octets with its brackets.
     const LONGEST: usize = 254;
     let text = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);

@@ -3,13 +3,15 @@
 //!
 //! gzip (RFC 1952), bzip2, xz, LZMA alone (`.lzma`) and Zstandard (RFC 8878). Each reads as many members,
 //! streams or frames as follow each other, stops at what is none, and says how far it came. Checksums are
-//! claims: what does not fit them is still what a lenient reader shows.
+//! claims: what does not fit them is still what a lenient reader shows. Deflate64 and PPMd occur in ZIP only.
 
 use std::io::{self, ErrorKind, Read};
 
 use bzip2::bufread::BzDecoder;
+use deflate64::InflaterManaged;
 use flate2::bufread::DeflateDecoder;
 use lzma_rust2::{LzmaReader, XzReader};
+use ppmd_rust::{Ppmd8Decoder, RestoreMethod};
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use crate::formats::container::Content;
@@ -241,6 +243,61 @@ pub fn lzma(packed: &[u8], props: u8, dictionary: u32, size: u64, room: u64) -> 
     let end = match LzmaReader::new_with_props(packed, size, props, dictionary, None) {
         Ok(mut reader) => out.pour(&mut reader),
         Err(error) => end(&error),
+    };
+    let cut = size != u64::MAX && matches!(end, End::Whole) && (out.bytes.len() as u64) < size;
+    out.content(if cut { End::Broken } else { end })
+}
+
+/// Octets that are unpacked at once by Deflate64.
+const PIECE: usize = 32 << 10;
+
+/// Deflate64 (APPNOTE 4.4.5), which ends where it says.
+pub fn deflate64(packed: &[u8], room: u64) -> Content {
+    let mut out = Output::new(room);
+    // 70 kB of windows and tables: too much to be moved about.
+    let mut stream = Box::new(InflaterManaged::new());
+    let mut piece = vec![0; PIECE];
+    let mut rest = packed;
+    let end = loop {
+        let step = stream.inflate(rest, &mut piece);
+        out.bytes.extend_from_slice(piece.get(..step.bytes_written).unwrap_or_default());
+        rest = rest.get(step.bytes_consumed..).unwrap_or_default();
+        if out.bytes.len() as u64 > room {
+            out.bytes.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+            break End::Full;
+        }
+        if step.data_error || stream.errored() {
+            break End::Broken;
+        }
+        if stream.finished() {
+            break End::Whole;
+        }
+        if step.bytes_written == 0 && step.bytes_consumed == 0 {
+            // Cut off.
+            break End::Broken;
+        }
+    };
+    out.content(end)
+}
+
+/// Memory that PPMd may take. 7-Zip takes 16 MiB unless it is told otherwise, and no more than 64 MiB below level 9.
+const MAX_MODEL: u32 = 64 << 20;
+
+/// PPMd of version I, revision 1, of `size` octets (`u64::MAX`: until its end mark), behind its parameters.
+pub fn ppmd(packed: &[u8], size: u64, room: u64) -> Content {
+    let mut out = Output::new(room);
+    let mut reader = Reader::new(packed);
+    // Four bits of order, eight of megabytes, four of what is done once they are full (APPNOTE 5.10).
+    let Some(parameters) = reader.u16() else { return out.content(End::Broken) };
+    let order = u32::from(parameters & 15).saturating_add(1);
+    let memory = u32::from((parameters >> 4) & 0xFF).saturating_add(1) << 20;
+    if memory > MAX_MODEL {
+        return out.content(End::Unsupported("a PPMd model larger than 64 MiB".to_owned()));
+    }
+    let restore = if parameters >> 12 == 0 { RestoreMethod::Restart } else { RestoreMethod::CutOff };
+    let end = match Ppmd8Decoder::new(reader.rest(), order, memory, restore) {
+        Ok(decoder) => out.pour(&mut decoder.take(size)),
+        Err(_) => End::Broken,
     };
     let cut = size != u64::MAX && matches!(end, End::Whole) && (out.bytes.len() as u64) < size;
     out.content(if cut { End::Broken } else { end })

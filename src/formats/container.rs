@@ -27,12 +27,17 @@ pub enum Content {
 }
 
 impl Content {
+    /// What came out, if the method is known.
+    pub fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            Content::Whole(bytes) | Content::Head(bytes) | Content::Damaged(bytes) => Some(bytes),
+            Content::Unsupported(_) => None,
+        }
+    }
+
     /// Octets that came out.
     pub fn size(&self) -> u64 {
-        match self {
-            Content::Whole(bytes) | Content::Head(bytes) | Content::Damaged(bytes) => bytes.len() as u64,
-            Content::Unsupported(_) => 0,
-        }
+        self.bytes().map_or(0, |bytes| bytes.len() as u64)
     }
 
     /// Octets that stand in the container as they are, at most `room` of them.
@@ -129,9 +134,13 @@ pub fn locked(part: &Part, names: &[&str], scan: &mut Scan) {
             scan.finding(id, part, name, name);
         }
     }
+    let untried = scan.take_untried_passwords();
     if !names.is_empty() {
         let id = if scan.password_told() { finding::ARCHIVE_ENCRYPTED_TOLD } else { finding::ARCHIVE_ENCRYPTED };
         scan.finding(id, part, "", &names.join(", "));
+        if untried {
+            scan.finding(finding::PASSWORDS_UNTRIED, part, "", "");
+        }
     }
 }
 

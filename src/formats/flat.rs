@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
-use crate::filetype::{self, FileType};
+use crate::filetype::{self, Class, FileType};
 use crate::finding;
 use crate::formats::actions::Actions;
 use crate::formats::markup::{self, Token};
@@ -108,6 +108,10 @@ impl Document<'_> {
             scan.child(self.part, Origin::Embedded, child);
         } else {
             scan.spend(bytes.len() as u64);
+            if types.has_class(Class::Media) {
+                let size = bytes.len();
+                scan.picture(self.part, &name, size as u64, size, Box::new(move |_| Some(bytes.into())));
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod activex;
 pub mod arj;
 pub mod bare;
 pub mod biff12;
+pub mod blip;
 pub mod cab;
 pub mod carve;
 pub mod cells;

@@ -8,6 +8,7 @@ use memchr::memmem;
 
 use crate::filetype::{self, Class, FileType};
 use crate::finding;
+use crate::formats::blip::{self, Blip};
 use crate::formats::{Format, naming, payload};
 use crate::limits::Limit;
 use crate::lure;
@@ -39,6 +40,7 @@ fn examine(part: &Part, scan: &mut Scan) {
     let (text, names) = text(&part.bytes, &objects);
     let mut attached = Vec::new();
     let mut has_picture = false;
+    let mut blips = Vec::new();
     for (start, end, is_whole) in objects {
         if !is_whole {
             scan.finding(finding::DAMAGED, part, &start.to_string(), "an attached file is cut off");
@@ -47,6 +49,7 @@ fn examine(part: &Part, scan: &mut Scan) {
         let types = filetype::detect(&bytes);
         if types.has_class(Class::Media) && !types.has_class(Class::Program) && !types.has_class(Class::Document) {
             has_picture = true;
+            blips.push(Blip { octets: part.bytes.get(start..end).unwrap_or_default(), is_dib: false });
             scan.spend(bytes.len() as u64);
         } else if !bytes.is_empty() {
             attached.push((bytes, types));
@@ -79,6 +82,7 @@ fn examine(part: &Part, scan: &mut Scan) {
     if !attached.is_empty() && has_picture && !said {
         scan.finding(finding::ONENOTE_ATTACHMENT, part, "", &names.join(", "));
     }
+    blip::note_all(blips, part, "", scan);
     lure::document_text(scan, part, &text);
 }
 

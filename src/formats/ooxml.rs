@@ -14,7 +14,7 @@ use crate::formats::actions::{self, Actions};
 use crate::formats::activex::{self, Controls};
 use crate::formats::container::{self, Content};
 use crate::formats::markup::{self, Token};
-use crate::formats::picture::{self, PER_DOCUMENT};
+use crate::formats::picture::PER_DOCUMENT;
 use crate::formats::shape::Look;
 use crate::formats::zip::members::{Archive, Member, normal};
 use crate::formats::zip::unpack;
@@ -64,7 +64,7 @@ pub(crate) fn examine(part: &Part, archive: &Archive, scan: &mut Scan) {
     package.look.report(part, scan);
     package.actions.report(part, scan);
     package.controls.report(part, scan);
-    package.read_pictures(part, archive, scan);
+    package.note_pictures(part, archive, scan);
     if package.has_excel4 {
         excel4_macros(part, archive, scan);
     }
@@ -226,25 +226,32 @@ impl Package {
         }
     }
 
-    /// Most lures of documents with macros are one large picture.
-    fn read_pictures(&self, part: &Part, archive: &Archive, scan: &mut Scan) {
-        let macros = self.has_macros || self.has_excel4 || self.file_type.is_some_and(is_macro_enabled);
-        if !macros || !scan.is_asking() {
+    /// Most lures are one large picture.
+    fn note_pictures(&self, part: &Part, archive: &Archive, scan: &mut Scan) {
+        if !scan.is_asking() {
             return;
         }
-        for (data, _) in &self.pictures {
+        for (data, size) in &self.pictures {
             let Some(member) = archive.members.iter().find(|member| member.data == *data) else { continue };
             let Some(method) = member.methods.first().copied() else { continue };
-            let (Content::Whole(bytes) | Content::Damaged(bytes)) =
-                unpack::unpack(&part.bytes, member, method, scan.room())
-            else {
-                scan.finding(finding::PICTURE_UNREAD, part, member.name(), "cannot be unpacked");
-                continue;
+            // A deflate stream may be longer than it is said to be.
+            let end = data.end.max(data.start.saturating_add(LEAST_PACKED)).min(part.bytes.len());
+            let Some(packed) = part.bytes.get(data.start..end) else { continue };
+            // A copy: the document itself need not stay in memory.
+            let (kept, packed) = (packed.len(), Bytes::copy_from_slice(packed));
+            let member = Member { data: 0..data.len(), ..member.clone() };
+            let location = member.name().to_owned();
+            let content = move |room| match unpack::unpack(&packed, &member, method, room) {
+                Content::Whole(bytes) | Content::Damaged(bytes) => Some(bytes),
+                _ => None,
             };
-            picture::read(part, &bytes, scan);
+            scan.picture(part, &location, *size, kept, Box::new(content));
         }
     }
 }
+
+/// Octets of a packed picture that are kept at least.
+const LEAST_PACKED: usize = 256 << 10;
 
 /// Content types of main parts (ECMA-376 part 1, 11 to 13; [MS-OFFMACRO] 2.2), lower case, in part.
 const MAIN_TYPES: &[(&str, FileType)] = &[

@@ -11,8 +11,10 @@ use image::{GrayImage, ImageReader, Limits};
 use sha2::{Digest, Sha256};
 
 use crate::finding;
+use crate::knowledge::Said;
 use crate::lure;
 use crate::part::Part;
+use crate::pictures::print::Print;
 use crate::scan::{Ask, Scan};
 
 /// Pixels of the longer side of what is handed out. 1600: at the width of a page its letters have 25 pixels, and
@@ -29,17 +31,18 @@ const MAX_MEMORY: u64 = 64 << 20;
 /// Pictures of one document that are read: the largest, and two more, so that a decoy beside the lure hides nothing.
 pub const PER_DOCUMENT: usize = 3;
 
-/// Asks for the text in a picture of a document with active content, or reads what was answered. To be called only
-/// where somebody answers ([`Scan::is_asking`]).
+/// Asks what a picture of a document with active content shows, or reads what was answered.
 pub fn read(part: &Part, bytes: &Bytes, scan: &mut Scan) {
     scan.spend(bytes.len() as u64);
-    let ask = Ask::ReadPicture { part: part.path.clone(), sha256: HEXLOWER.encode(&Sha256::digest(bytes)) };
-    if let Some(text) = scan.answer(&ask).map(str::to_owned) {
-        return lure::picture_text(scan, part, &text);
+    let sha256 = HEXLOWER.encode(&Sha256::digest(bytes));
+    match scan.said_of_picture(&part.path, &sha256).cloned() {
+        Some(Said::Text(text)) => return lure::picture_text(scan, part, &text),
+        Some(Said::Learned(name)) => return scan.finding(finding::PICTURE_LEARNED, part, lure::PICTURE, &name),
+        None => {}
     }
-    match grey(bytes) {
-        Ok(Some(raster)) => {
-            if !scan.ask(ask, raster) {
+    match seen(bytes) {
+        Ok(Some((raster, print))) => {
+            if !scan.ask(Ask::ReadPicture { part: part.path.clone(), sha256, print }, raster) {
                 scan.finding(finding::PICTURE_UNREAD, part, "", "too many pictures");
             }
         }
@@ -53,6 +56,14 @@ pub fn read(part: &Part, bytes: &Bytes, scan: &mut Scan) {
 /// # Errors
 /// Why it cannot be decoded: damaged, of another kind, or larger than the decoder may use.
 pub fn grey(bytes: &[u8]) -> Result<Option<Bytes>, String> {
+    Ok(seen(bytes)?.map(|(raster, _)| raster))
+}
+
+/// As [`grey`], and what tells the picture from others.
+///
+/// # Errors
+/// The same.
+pub fn seen(bytes: &[u8]) -> Result<Option<(Bytes, Option<Print>)>, String> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
     let mut limits = Limits::no_limits();
     limits.max_image_width = Some(MAX_DECODED_SIDE);
@@ -70,12 +81,13 @@ pub fn grey(bytes: &[u8]) -> Result<Option<Bytes>, String> {
     let blended = picture.to_luma_alpha8();
     let octets = blended.pixels().map(|pixel| over_white(pixel.0)).collect();
     let grey = GrayImage::from_raw(blended.width(), blended.height(), octets).ok_or("a raster of another size")?;
+    let print = Print::of(width, height, grey.as_raw(), grey.width() as usize);
     let grey = if width.max(height) < SMALL {
         imageops::resize(&grey, width.saturating_mul(2), height.saturating_mul(2), FilterType::CatmullRom)
     } else {
         grey
     };
-    Ok(Some(pgm(&grey)))
+    Ok(Some((pgm(&grey), print)))
 }
 
 /// What shows on a white page of a grey value and how opaque it is: black text on nothing is black on black otherwise.

@@ -2,13 +2,15 @@
 //!
 //! Word forgives nearly everything, and senders use it: `{\rt` with any rest, digits of objects between other
 //! groups and control words, odd digits, `\bin`. So this is a row of control words, groups and text in one pass
-//! with a bounded stack. Where objects can be read in two ways, both are examined. Pictures are not looked at.
+//! with a bounded stack. Where objects can be read in two ways, both are examined. Of pictures, PNG, JPEG and bitmaps are
+//! looked at.
 
 use std::collections::HashSet;
 
 use bytes::Bytes;
 use memchr::memmem;
 
+use super::blip::{self, Blip};
 use super::{Format, cfb, classes, payload};
 use crate::field::{self, Fields};
 use crate::filetype::FileType;
@@ -27,6 +29,9 @@ const MAX_GROUPS: usize = 4096;
 const MAX_OBJECTS: usize = 256;
 /// Octets of one object; more is told.
 const MAX_OBJECT: usize = 64 << 20;
+/// Half octets of one picture, and pictures that are kept: of more, the largest.
+const MAX_PICTURE: usize = 16 << 20;
+const MAX_PICTURES: usize = 4;
 /// Text that is kept for comparison with lures.
 const MAX_TEXT: usize = 4 << 20;
 /// Longest control word (RTF 1.9.1, "Control Word": 32 letters).
@@ -66,6 +71,7 @@ enum Use {
     Class,
     Digits,
     Template,
+    Picture,
     Skipped,
 }
 
@@ -78,6 +84,8 @@ struct Group {
     is_aside: bool,
     /// `\field` was seen in it.
     is_field: bool,
+    /// It is the group of a `\pict`.
+    is_picture: bool,
     starts_object: bool,
 }
 
@@ -92,8 +100,29 @@ struct Digits {
     pieces: usize,
 }
 
+/// A picture.
+#[derive(Debug, Default)]
+struct Picture {
+    /// Half octets.
+    halves: Vec<u8>,
+    /// A bitmap without a file header.
+    is_dib: bool,
+    /// A metafile, or something else that is not read.
+    is_other: bool,
+}
+
+impl Picture {
+    fn push(&mut self, halves: &[u8]) {
+        if self.halves.len() < MAX_PICTURE {
+            self.halves.extend_from_slice(halves);
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Document {
+    picture: Picture,
+    pictures: Vec<Picture>,
     groups: Vec<Group>,
     beyond: usize,
     now: Group,
@@ -142,6 +171,7 @@ impl Document {
             self.groups.push(self.now);
             self.now.is_starred = false;
             self.now.is_field = false;
+            self.now.is_picture = false;
             self.now.starts_object = false;
         } else {
             self.beyond = self.beyond.saturating_add(1);
@@ -169,8 +199,24 @@ impl Document {
             self.fields.text(&code);
             self.fields.separate();
         }
+        if ended.is_picture {
+            self.picture();
+        }
         if ended.is_field {
             self.fields.end();
+        }
+    }
+
+    /// The digits so far are a picture.
+    fn picture(&mut self) {
+        let picture = std::mem::take(&mut self.picture);
+        if picture.halves.is_empty() || picture.is_other {
+            return;
+        }
+        self.pictures.push(picture);
+        if self.pictures.len() > MAX_PICTURES {
+            self.pictures.sort_by_key(|picture| std::cmp::Reverse(picture.halves.len()));
+            self.pictures.truncate(MAX_PICTURES);
         }
     }
 
@@ -186,6 +232,7 @@ impl Document {
     /// What never ends is there all the same.
     fn finish(&mut self) {
         self.object();
+        self.picture();
         if !self.code.is_empty() {
             let code = std::mem::take(&mut self.code);
             self.fields.code(&code);
@@ -245,6 +292,9 @@ impl Document {
         if word == b"bin" {
             let count = number.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
             let data = bytes.get(end..end.saturating_add(count));
+            if let Some(data) = data.filter(|_| self.now.text == Use::Picture) {
+                data.iter().for_each(|byte| self.picture.push(&[byte >> 4, byte & 15]));
+            }
             if let Some(data) = data.filter(|_| self.now.text == Use::Digits) {
                 for byte in data {
                     self.digit(byte >> 4);
@@ -279,7 +329,6 @@ impl Document {
             b"fonttbl"
             | b"colortbl"
             | b"stylesheet"
-            | b"pict"
             | b"info"
             | b"themedata"
             | b"colorschememapping"
@@ -288,6 +337,16 @@ impl Document {
             | b"listtable"
             | b"generator"
             | b"blipuid" => self.now.text = Use::Skipped,
+            b"pict" if self.now.text == Use::Picture => {}
+            b"pict" => {
+                self.now.text = Use::Picture;
+                self.now.is_picture = true;
+                self.picture = Picture::default();
+            }
+            b"dibitmap" if self.now.text == Use::Picture => self.picture.is_dib = true,
+            b"wmetafile" | b"emfblip" | b"macpict" | b"pmmetafile" | b"wbitmap" if self.now.text == Use::Picture => {
+                self.picture.is_other = true;
+            }
             b"par" | b"line" | b"row" | b"cell" | b"page" => self.character(b'\n'),
             b"tab" => self.character(b' '),
             b"uc" => self.uc = number.and_then(|n| usize::try_from(n).ok()).unwrap_or(1).min(8).into(),
@@ -301,6 +360,8 @@ impl Document {
             }
             // An unknown destination is passed over, unless it is one of those that hold others.
             _ if starred && self.now.text == Use::Shown && !HOLDERS.contains(&word) => self.now.text = Use::Skipped,
+            // Properties of a picture, with words and numbers among them.
+            _ if starred && self.now.text == Use::Picture && !self.now.is_picture => self.now.text = Use::Skipped,
             b"shptxt" | b"result" => self.now.text = Use::Shown,
             _ => {}
         }
@@ -334,6 +395,12 @@ impl Document {
             self.skip = self.skip.saturating_sub(1);
             return;
         }
+        if self.now.text == Use::Picture {
+            if let Some(half) = nibble(byte) {
+                self.picture.push(&[half]);
+            }
+            return;
+        }
         self.put(char::from(byte));
     }
 
@@ -362,7 +429,7 @@ impl Document {
                     self.template.push(c);
                 }
             }
-            Use::Digits | Use::Skipped => {}
+            Use::Digits | Use::Picture | Use::Skipped => {}
         }
     }
 
@@ -372,6 +439,11 @@ impl Document {
         }
         std::mem::take(&mut self.fields).report(part, "\\field", scan);
         lure::document_text(scan, part, &self.text);
+        if scan.is_asking() {
+            let files: Vec<_> = self.pictures.iter().map(|picture| (octets(&picture.halves), picture.is_dib)).collect();
+            let blips = files.iter().map(|(octets, is_dib)| Blip { octets, is_dib: *is_dib });
+            blip::note_all(blips.collect(), part, "\\pict", scan);
+        }
         let mut seen: HashSet<Vec<u8>> = HashSet::new();
         for (n, digits) in self.objects.iter().enumerate() {
             if scan.stopped() || scan.is_full() {

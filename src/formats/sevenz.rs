@@ -77,6 +77,7 @@ fn open(part: &Part, bytes: &Bytes, keys: &mut Keys, scan: &mut Scan) -> Option<
     let rounds = rounds(power_of_header(bytes));
     for text in candidates(scan) {
         if scan.stopped() || !scan.derive(rounds) {
+            scan.cut_passwords();
             break;
         }
         let password = Password::new(&text);
@@ -101,7 +102,10 @@ fn read(bytes: &Bytes, password: &Password) -> Result<Archive, Error> {
 }
 
 /// What is told, and a few words that may be a password.
-fn candidates(scan: &Scan) -> Vec<String> {
+fn candidates(scan: &mut Scan) -> Vec<String> {
+    if scan.guesses().len() > MAX_GUESSES {
+        scan.cut_passwords();
+    }
     scan.passwords().iter().chain(scan.guesses().iter().take(MAX_GUESSES)).cloned().collect()
 }
 
@@ -210,6 +214,7 @@ impl SevenZip<'_> {
         }
         for text in candidates(scan) {
             if scan.stopped() || !scan.derive(rounds) {
+                scan.cut_passwords();
                 return None;
             }
             let password = Password::new(&text);

@@ -9,8 +9,9 @@ use mail_parser::DateTime;
 use super::nfkc;
 use super::password::{MAX_LENGTH, MIN_LENGTH, looks_random};
 
-/// Words of one text. A letter has some hundred different ones; those that look like passwords come first.
-const MAX_WORDS: usize = 200;
+/// Words of one text: one more than are tried, so that it is noticed. A letter has some hundred different ones; those
+/// that look like passwords come first.
+const MAX_WORDS: usize = 201;
 /// Octets of a text that are looked at from its start, and again from its end: the last line is a favourite place.
 const WINDOW: usize = 64 << 10;
 
@@ -39,12 +40,14 @@ pub fn of_text(text: &str) -> Vec<String> {
     strange
 }
 
-/// What the name of a file offers: without its extension, and each piece of it.
+/// What the name of a file offers: without its extension, what stands between blanks, underscores and brackets, and each
+/// piece of it.
 pub fn of_name(name: &str) -> Vec<String> {
     let name = nfkc(name);
     let base = name.rsplit(['/', '\\']).next().unwrap_or(&name);
     let stem = base.rsplit_once('.').map_or(base, |(stem, _)| stem);
-    let pieces = stem.split(|c: char| !c.is_ascii_alphanumeric());
+    let words = stem.split(|c: char| !c.is_ascii_graphic() || matches!(c, '_' | '(' | ')' | '[' | ']'));
+    let pieces = words.clone().chain(stem.split(|c: char| !c.is_ascii_alphanumeric()));
     let mut found: Vec<String> = Vec::new();
     for word in std::iter::once(stem).chain(pieces).filter(|word| can_be(word)).take(MAX_PIECES) {
         if !found.iter().any(|known| known == word) {
@@ -153,7 +156,8 @@ mod tests {
 
     #[test]
     fn names_and_dates_offer_what_people_take_of_them() {
-        assert_eq!(of_name("請求書_20221122-ab12.zip"), ["20221122", "ab12"]);
+        assert_eq!(of_name("請求書_20221122-ab12.zip"), ["20221122-ab12", "20221122", "ab12"]);
+        assert_eq!(of_name("report_Kq7-x9.zip"), ["report_Kq7-x9", "report", "Kq7-x9", "Kq7"]);
         assert_eq!(of_name("a/b/report.final.zip"), ["report.final", "report", "final"]);
         assert_eq!(of_date("Tue, 22 Nov 2022 10:00:00 +0900")[..3], ["20221122", "221122", "1122"]);
         assert_eq!(of_date("yesterday"), [""; 0]);

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
 
 pub use self::charset::{decode_text, decode_xml};
-pub use self::picture::picture_text;
+pub use self::picture::{PICTURE, asked_in_picture, picture_text};
 use crate::filetype::{self, FileType};
 use crate::finding;
 use crate::formats::markup::page_text;
@@ -49,7 +49,10 @@ pub fn mail_text(scan: &mut Scan, part: &Part, text: &str) {
 
 /// Looks for passwords: those that the text tells, and words that may be one.
 fn passwords_told(scan: &mut Scan, part: &Part, text: &str) {
-    let passwords = password::candidates(text);
+    let (passwords, more) = password::candidates(text);
+    if more {
+        scan.more_passwords();
+    }
     if !passwords.is_empty() {
         scan.finding(finding::PASSWORD_TOLD, part, "", "");
         scan.tell_passwords(passwords);
@@ -73,7 +76,7 @@ pub fn file(scan: &mut Scan, part: &Part, names: &[Name], content: &Bytes) {
     for name in names {
         scan.guess_passwords(guess::of_name(&name.text));
         let spaced = name.text.replace(['_', '.'], " ");
-        let told = password::candidates(&spaced);
+        let (told, _) = password::candidates(&spaced);
         if !told.is_empty() {
             scan.tell_passwords(told);
         }

@@ -18,25 +18,31 @@ pub(super) const MAX_LENGTH: usize = 32;
 /// Mentions of a password that are looked at.
 const MAX_MENTIONS: usize = 50;
 
-/// The passwords that `text` may tell, the likeliest first; empty if it tells none.
-pub fn candidates(text: &str) -> Vec<String> {
+/// The passwords that `text` may tell, the likeliest first, and whether it tells more than these; empty if it tells none.
+pub fn candidates(text: &str) -> (Vec<String>, bool) {
     let text = nfkc(text);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let mut found: Vec<(u8, String)> = Vec::new();
-    let mentions = lines.iter().enumerate().flat_map(|(n, line)| mentions(line).map(move |after| (n, after)));
-    for (n, after) in mentions.take(MAX_MENTIONS) {
+    let mut mentions = lines.iter().enumerate().flat_map(|(n, line)| mentions(line).map(move |after| (n, after)));
+    for (n, after) in mentions.by_ref().take(MAX_MENTIONS) {
         let below = lines.get(n.saturating_add(1)..).unwrap_or_default();
         found.extend(told(after, below));
     }
     // Stable: of two equally likely, the one that stands first in the text.
     found.sort_by_key(|(doubt, _)| *doubt);
     let mut passwords: Vec<String> = Vec::new();
+    let mut more = mentions.next().is_some() && !found.is_empty();
     for (_, token) in found {
-        if passwords.len() < MAX_CANDIDATES && !passwords.contains(&token) {
+        if passwords.contains(&token) {
+            continue;
+        }
+        if passwords.len() < MAX_CANDIDATES {
             passwords.push(token);
+        } else {
+            more = true;
         }
     }
-    passwords
+    (passwords, more)
 }
 
 static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
@@ -274,6 +280,10 @@ fn alone(line: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn candidates(text: &str) -> Vec<String> {
+        super::candidates(text).0
+    }
+
     #[test]
     fn passwords_as_people_tell_them() {
         let cases: &[(&str, &[&str])] = &[
@@ -342,7 +352,9 @@ mod tests {
     #[test]
     fn a_mail_full_of_passwords_gives_twenty() {
         let text: String = (0..1000).map(|n| format!("password: x{n}\n")).collect();
-        assert_eq!(candidates(&text).len(), MAX_CANDIDATES);
+        let (passwords, more) = super::candidates(&text);
+        assert_eq!((passwords.len(), more), (MAX_CANDIDATES, true));
+        assert!(!super::candidates("password: x1y2\nPassword: x1y2").1);
     }
 
     #[test]

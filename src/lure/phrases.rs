@@ -7,26 +7,26 @@ use super::Sense::{self, AskToCopy, Content, Editing, Folder, Macros, StrongReas
 #[rustfmt::skip]
 pub const PHRASES: &[(&str, Sense, &str)] = &[
     // The buttons of the message bar and of Protected View.
-    ("en", Content, "enable content|enable the content|enable all content|enabling content|enable this content"),
-    ("en", Editing, "enable editing|enabling editing"),
+    ("en", Content, "enable content|enable the content|enable all content|enabling content|enable this content|until content is enabled|until the content is enabled|content are enabled"),
+    ("en", Editing, "enable editing|enabling editing|until editing is enabled|unless editing is enabled"),
     ("en", Macros, "enable macro|enable macros|enable the macros|enabling macros|activate macros|allow macros|click options|click on options"),
-    ("ja", Content, "コンテンツの有効|コンテンツの有効化|コンテンツを有効"),
-    ("ja", Editing, "編集を有効|編集の有効化"),
+    ("ja", Content, "コンテンツの有効|コンテンツの有効化|コンテンツを有効|コンテンツが有効になるまで|コンテンツが有効になっていない"),
+    ("ja", Editing, "編集を有効|編集の有効化|編集が有効になるまで|編集が有効になっていない"),
     ("ja", Macros, "マクロを有効|マクロの有効化"),
-    ("de", Content, "inhalt aktivieren|inhalte aktivieren|inhalt zu aktivieren|aktivieren sie den inhalt"),
-    ("de", Editing, "bearbeitung aktivieren|bearbeiten aktivieren"),
+    ("de", Content, "inhalt aktivieren|inhalte aktivieren|inhalt zu aktivieren|aktivieren sie den inhalt|bis der inhalt aktiviert"),
+    ("de", Editing, "bearbeitung aktivieren|bearbeiten aktivieren|bis die bearbeitung aktiviert"),
     ("de", Macros, "makros aktivieren|aktivieren sie makros|aktivieren sie die makros"),
     ("it", Content, "abilita contenuto|abilita contenuti|abilita il contenuto|abilitare il contenuto|attiva contenuto"),
     ("it", Editing, "abilita modifica|abilita modifiche|abilitare la modifica|attiva modifica"),
     ("it", Macros, "attiva macro|abilita macro|attivare le macro|abilitare le macro"),
     ("es", Content, "habilitar contenido|habilite el contenido|habilitar el contenido"),
-    ("es", Editing, "habilitar edición|habilitar la edición"),
+    ("es", Editing, "habilitar edición|habilitar la edición|hasta que se habilite la edición"),
     ("es", Macros, "habilitar macros|habilitar las macros|habilite las macros"),
     ("fr", Content, "activer le contenu|activez le contenu"),
-    ("fr", Editing, "activer la modification|activez la modification"),
+    ("fr", Editing, "activer la modification|activez la modification|modification soit activée|modification n'est pas activée"),
     ("fr", Macros, "activer les macros|activez les macros"),
     ("pt", Content, "habilitar conteúdo|ativar conteúdo|habilitar o conteúdo"),
-    ("pt", Editing, "habilitar edição|ativar edição|habilitar a edição"),
+    ("pt", Editing, "habilitar edição|ativar edição|habilitar a edição|até que a edição seja habilitada"),
     ("pt", Macros, "habilitar as macros|ativar macros"),
     ("nl", Content, "inhoud inschakelen|inhoud in te schakelen"),
     ("nl", Editing, "bewerken inschakelen|bewerking inschakelen"),
@@ -101,7 +101,7 @@ pub const PHRASES: &[(&str, Sense, &str)] = &[
 /// folder. Honest text holds hardly any.
 #[rustfmt::skip]
 pub const REQUESTS: &[&str] = &[
-    "enabl", "macro", "clickoption", "clickonoption", "の有効化", "を有効", "コンテンツの有効", "aktiv", "abilita", "abilite",
+    "enabl", "macro", "clickoption", "clickonoption", "の有効化", "を有効", "コンテンツの有効", "コンテンツが有効に", "編集が有効に", "soitactiv", "pasactiv", "aktiv", "abilita", "abilite",
     "attiva", "ativar", "activerl", "activezl", "schakelen", "włącz", "etkinle", "povolit", "lubasisu", "lubared",
     "включит", "разрешитьред", "启用", "啟用", "콘텐츠사용", "편집사용", "매크로사용", r"\templates", "xlstart", r"\startup",
 ];

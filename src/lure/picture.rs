@@ -18,20 +18,28 @@ const MAX_TEXT: usize = 8000;
 /// So many characters of a phrase for one mistake.
 const PER_MISTAKE: usize = 8;
 
+/// The location of what a picture shows.
+pub const PICTURE: &str = "picture";
+
 /// Looks for lures in what was read out of a picture.
 pub fn picture_text(scan: &mut Scan, part: &Part, text: &str) {
     let shown: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if shown.is_empty() {
         return;
     }
-    scan.finding(finding::PICTURE_READ, part, "picture", &shown);
+    scan.finding(finding::PICTURE_READ, part, PICTURE, &shown);
     let found = phrases_in(text);
     if let Some(phrase) = found.asks_to_enable() {
-        scan.finding(finding::LURE_ENABLE_CONTENT, part, "picture", phrase);
+        scan.finding(finding::LURE_ENABLE_CONTENT, part, PICTURE, phrase);
     }
     if let Some(phrase) = found.asks_to_copy() {
-        scan.finding(finding::LURE_TRUSTED_FOLDER, part, "picture", phrase);
+        scan.finding(finding::LURE_TRUSTED_FOLDER, part, PICTURE, phrase);
     }
+}
+
+/// The phrase of text in a picture that asks to enable content, if there is one.
+pub fn asked_in_picture(text: &str) -> Option<&'static str> {
+    phrases_in(text).asks_to_enable()
 }
 
 fn phrases_in(text: &str) -> Phrases {

@@ -228,7 +228,73 @@ impl AskResult {
     }
 }
 
-/// Something done to the quarantine by the daemon. (Releasing and deleting are commands: another process.)
+/// How it is known what a picture shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PictureSource {
+    /// The very same one was read before.
+    Cached,
+    /// Malicious documents showed one that looks the same.
+    Learned,
+    /// It was read.
+    Read,
+}
+
+impl PictureSource {
+    /// Every source.
+    pub const ALL: [PictureSource; 3] = [PictureSource::Cached, PictureSource::Learned, PictureSource::Read];
+
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            PictureSource::Cached => "cached",
+            PictureSource::Learned => "learned",
+            PictureSource::Read => "read",
+        }
+    }
+}
+
+/// What came of looking at a message once more, with the password of another mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SecondMail {
+    /// It was held, was opened, and went to its recipients.
+    Released,
+    /// It was held, was opened, and stays held.
+    Kept,
+    /// It was delivered, and was opened afterwards.
+    Late,
+    /// No password opened it.
+    Closed,
+    /// There was no room for it: for its copy, or in the queue.
+    Full,
+    /// It could not be looked at, or not be released.
+    Failed,
+}
+
+impl SecondMail {
+    /// Every result.
+    pub const ALL: [SecondMail; 6] = [
+        SecondMail::Released,
+        SecondMail::Kept,
+        SecondMail::Late,
+        SecondMail::Closed,
+        SecondMail::Full,
+        SecondMail::Failed,
+    ];
+
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            SecondMail::Released => "released",
+            SecondMail::Kept => "kept",
+            SecondMail::Late => "late",
+            SecondMail::Closed => "closed",
+            SecondMail::Full => "full",
+            SecondMail::Failed => "failed",
+        }
+    }
+}
+
+/// Something done to the quarantine by the daemon. (Deleting is a command, and releasing too, but for [`SecondMail`].)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QuarantineOperation {
     /// A message was held.

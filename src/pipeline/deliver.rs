@@ -336,8 +336,8 @@ fn died(panic: tokio::task::JoinError) -> StoreError {
     StoreError::Io { path: PathBuf::new(), doing: "work", source: std::io::Error::other(panic) }
 }
 
-/// What is kept beside a held message.
-fn entry(mail: &Mail, id: QuarantineId, judged: &Judged, hold: &[usize]) -> NewEntry {
+/// What is kept beside a held message, or beside a copy.
+pub(super) fn entry(mail: &Mail, id: QuarantineId, judged: &Judged, hold: &[usize]) -> NewEntry {
     let first = hold.first().and_then(|index| judged.decisions.get(*index));
     let recipients = &mail.envelope.recipients;
     NewEntry {

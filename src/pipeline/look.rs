@@ -9,15 +9,22 @@ use bytes::Bytes;
 use memchr::memmem;
 use tokio::time::Instant;
 
+use crate::asks::Lesson;
+use crate::finding::Category;
 use crate::formats::Format;
-use crate::knowledge::Knowledge;
+use crate::knowledge::{Answer, Knowledge, Said};
 use crate::limits::Limits;
+use crate::lure;
 use crate::message::Message;
 use crate::metrics::WorkerEnd;
+use crate::part::PartPath;
+use crate::pictures::print::Print;
+use crate::pipeline::allowed;
 use crate::pipeline::{Pipeline, Scanned, Trouble};
 use crate::queue::{Client, Slot};
-use crate::scan::{Input, Report, fault, scan_plain};
+use crate::scan::{Ask, Input, Report, fault, scan_plain};
 use crate::transaction::Mail;
+use crate::verdict::{self, Level};
 use crate::worker::{Death, Ended, Pace, Task};
 
 /// Octets of a message that is scanned on the threads that serve sockets, if there is nothing to open:
@@ -29,20 +36,30 @@ const PLAIN: u64 = 1 << 20;
 const SECOND_TRY: Duration = Duration::from_secs(5);
 
 impl Pipeline {
-    /// Looks at a message within the reply deadline. `head` is its header, for the report of a failure.
-    pub(super) async fn look(&self, mail: &Mail, message: &Arc<Message>, head: &Bytes) -> Result<Scanned, Trouble> {
+    /// Looks at a message within the reply deadline. `head` is its header, for the report of a failure; `heard` are
+    /// passwords of other mails.
+    pub(super) async fn look(
+        &self,
+        mail: &Mail,
+        message: &Arc<Message>,
+        head: &Bytes,
+        heard: &[String],
+    ) -> Result<Scanned, Trouble> {
         let begun = Instant::now();
         if let Some(report) = plain(self.formats, message, &mail.config.limits).await {
-            return Ok(Scanned { report, waited: Duration::ZERO, took: begun.elapsed() });
+            return Ok(Scanned { report, pictures: Vec::new(), waited: Duration::ZERO, took: begun.elapsed() });
         }
         let slot = self.slot(mail).await?;
         let (waited, begun) = (begun.elapsed(), Instant::now());
-        let passwords = mail.config.mail.passwords.clone();
+        let passwords = mail.config.mail.passwords.iter().chain(heard).cloned().collect();
         let knowledge = Knowledge { passwords, asking: !self.oracles.is_empty(), ..Knowledge::default() };
         let mut report = self.inspect(mail, message, head, &knowledge, &slot).await?;
         drop(slot);
+        let mut pictures = Vec::new();
         if !report.asks.is_empty() {
+            let asks = report.asks.clone();
             let answers = self.oracles.answer(&mut report, wait_until(mail)).await;
+            pictures = asks.into_iter().filter_map(|ask| Shown::of(ask, &answers)).collect();
             if !answers.is_empty() {
                 // Once more with what was said; where it asks for more, it stays unanswered. If there is no slot, what
                 // was seen without the answers stands.
@@ -53,7 +70,33 @@ impl Pipeline {
             }
         }
         report.leave_unanswered();
-        Ok(Scanned { report, waited, took: begun.elapsed() })
+        Ok(Scanned { report, pictures, waited, took: begun.elapsed() })
+    }
+
+    /// Learns what malicious documents showed: those that are so without their pictures, and that no exception
+    /// forgives.
+    pub(super) fn learn(&self, mail: &Mail, report: &Report, pictures: &[Shown]) {
+        if pictures.is_empty() {
+            return;
+        }
+        let mut without = allowed(mail, report).report.into_owned();
+        without.findings.retain(|found| found.id.category != Category::Lure || found.location != lure::PICTURE);
+        let levels = verdict::levels(&without);
+        for Shown { part, print, is_lure } in pictures {
+            let Some(document) = without.parts.iter().find(|known| known.path == *part).map(|known| &known.document)
+            else {
+                continue;
+            };
+            if levels.contains(&(document.clone(), Level::Malicious))
+                && let Some(document) = without.parts.iter().find(|known| known.path == *document)
+            {
+                self.oracles.learn(&Lesson {
+                    print: print.clone(),
+                    is_lure: *is_lure,
+                    document: document.sha256.clone(),
+                });
+            }
+        }
     }
 
     /// A slot to scan in; other clients' messages may go first.
@@ -97,7 +140,30 @@ impl Scanned {
     /// That it was not looked at, and why.
     pub(super) fn failed(head: &Bytes, why: &str) -> Self {
         let report = fault(Input::message(head.clone()), why, None);
-        Self { report, waited: Duration::ZERO, took: Duration::ZERO }
+        Self { report, pictures: Vec::new(), waited: Duration::ZERO, took: Duration::ZERO }
+    }
+}
+
+/// A picture that may be worth remembering.
+pub(super) struct Shown {
+    part: PartPath,
+    print: Print,
+    /// A request was read in it.
+    is_lure: bool,
+}
+
+impl Shown {
+    /// Not one in which something else than a lure was read, nor one that is known already or cannot be told from
+    /// others.
+    fn of(ask: Ask, answers: &[Answer]) -> Option<Self> {
+        let said = answers.iter().find(|answer| answer.ask == ask).map(|answer| &answer.said);
+        let is_lure = match said {
+            None => false,
+            Some(Said::Text(text)) if lure::asked_in_picture(text).is_some() => true,
+            Some(Said::Text(_) | Said::Learned(_)) => return None,
+        };
+        let Ask::ReadPicture { part, print, .. } = ask;
+        Some(Self { part, print: print?, is_lure })
     }
 }
 

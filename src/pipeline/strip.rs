@@ -78,16 +78,22 @@ impl Pipeline {
             Ok(Err(refused)) => return Fate::Held(refused.to_string()),
             Err(panic) => return Fate::Held(panic.to_string()),
         };
-        match self.may_go_out(mail, copy, &recipients).await {
+        match self.may_go_out(mail, copy, &recipients, &judged.heard).await {
             Ok(()) => Fate::Stripped(stripped),
             Err(why) => Fate::Held(why),
         }
     }
 
     /// Scans and judges a stripped copy: whether the rules would deliver it to these recipients.
-    async fn may_go_out(&self, mail: &Mail, copy: Arc<Message>, recipients: &[Path]) -> Result<(), String> {
+    async fn may_go_out(
+        &self,
+        mail: &Mail,
+        copy: Arc<Message>,
+        recipients: &[Path],
+        heard: &[String],
+    ) -> Result<(), String> {
         let size = copy.size();
-        let scanned = self.look(mail, &copy, &Bytes::new()).await;
+        let scanned = self.look(mail, &copy, &Bytes::new(), heard).await;
         let report = scanned.map_err(|_| "no time left to scan what would remain".to_owned())?.report;
         let report = allowed(mail, &report).report;
         let verdict = judge(&report);

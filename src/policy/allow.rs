@@ -58,13 +58,14 @@ pub fn forgive<'a>(allows: &[Allow], report: &'a Report, sender: &str, now: Time
         return Forgiven { report: Cow::Borrowed(report), by };
     }
     let findings = kept.into_iter().cloned().collect();
-    let Report { parts, asks, enclosures, indicators, findings: _ } = report;
+    let Report { parts, asks, enclosures, indicators, told, findings: _ } = report;
     let report = Report {
         findings,
         parts: parts.clone(),
         asks: asks.clone(),
         enclosures: enclosures.clone(),
         indicators: indicators.clone(),
+        told: told.clone(),
     };
     Forgiven { report: Cow::Owned(report), by }
 }

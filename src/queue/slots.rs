@@ -8,6 +8,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::cost::Costs;
 use super::{Admission, Client, Full, Queue, Ticket};
+use crate::config;
+use crate::envelope::Envelope;
 use crate::policy::direction::is_in;
 use crate::transaction::Mail;
 
@@ -45,6 +47,15 @@ impl Client {
             Some(address) => address.to_canonical().is_loopback() || is_in(address, &mail.config.mail.local_networks),
             None => mail.peer.is_none(),
         };
+        Self::of(address, own)
+    }
+}
+
+impl Client {
+    /// Whose message one is that lies on the disk.
+    pub fn of_envelope(envelope: &Envelope, mail: &config::Mail) -> Self {
+        let address = envelope.client.addr;
+        let own = address.is_some_and(|a| a.to_canonical().is_loopback() || is_in(a, &mail.local_networks));
         Self::of(address, own)
     }
 }

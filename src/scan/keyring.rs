@@ -11,6 +11,10 @@ pub(super) struct Keyring {
     told: Vec<String>,
     guesses: Vec<String>,
     is_told: bool,
+    /// Some had no place on the ring.
+    is_full: bool,
+    /// Some were left out where they could have been tried.
+    is_cut: bool,
 }
 
 impl Keyring {
@@ -38,20 +42,41 @@ impl Keyring {
     pub fn tell(&mut self, candidates: impl IntoIterator<Item = String>) {
         self.is_told = true;
         for candidate in candidates {
-            add(&mut self.told, candidate, MAX_TOLD);
+            self.is_full |= !add(&mut self.told, candidate, MAX_TOLD);
         }
     }
 
     /// Adds what may be one.
     pub fn guess(&mut self, candidates: impl IntoIterator<Item = String>) {
         for candidate in candidates {
-            add(&mut self.guesses, candidate, MAX_GUESSES);
+            self.is_full |= !add(&mut self.guesses, candidate, MAX_GUESSES);
         }
+    }
+
+    /// Notes that the text offers more than are kept.
+    pub fn overflow(&mut self) {
+        self.is_full = true;
+    }
+
+    /// Notes that not all were tried on something.
+    pub fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
+    /// Whether some were not tried on what was looked at last.
+    pub fn take_untried(&mut self) -> bool {
+        std::mem::take(&mut self.is_cut) || self.is_full
     }
 }
 
-fn add(list: &mut Vec<String>, candidate: String, most: usize) {
-    if list.len() < most && !list.contains(&candidate) {
+/// `false` if there is no place for another one.
+fn add(list: &mut Vec<String>, candidate: String, most: usize) -> bool {
+    if list.contains(&candidate) {
+        return true;
+    }
+    let has_place = list.len() < most;
+    if has_place {
         list.push(candidate);
     }
+    has_place
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::runtime::Runtime;
 
-use crate::config::{ClientTls, Endpoint, Timeouts};
+use crate::config::{ClientTls, Config, Endpoint, Timeouts};
 use crate::envelope::{Envelope, Octets, Path};
 use crate::message::{Edits, Message};
 use crate::smtp::client::{Capabilities, Client, Lost};
@@ -28,6 +28,16 @@ impl NextHop {
     pub fn new(endpoint: Endpoint, tls: Option<ClientTls>, timeouts: Timeouts) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { endpoint, tls, timeouts, runtime })
+    }
+
+    /// One that a configuration knows: with the TLS of the listener that has it.
+    ///
+    /// # Errors
+    /// The system gives no event loop.
+    pub fn of_config(endpoint: Endpoint, config: &Config) -> io::Result<Self> {
+        let listener = config.listeners.iter().find(|listener| listener.next_hop == endpoint);
+        let tls = listener.and_then(|listener| listener.next_hop_tls.clone());
+        Self::new(endpoint, tls, config.timeouts.clone())
     }
 }
 

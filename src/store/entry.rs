@@ -111,6 +111,21 @@ pub struct NewEntry {
     pub next_hop: String,
 }
 
+/// What a second look at a held message told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JudgedAgain {
+    /// What the policy knows now.
+    pub facts: Facts,
+    /// The rule that decides now.
+    pub rule: String,
+    /// Its line in the configuration file.
+    pub line: Option<usize>,
+    /// The verdict in sentences.
+    pub explanation: Explanation,
+    /// Why it was looked at, and what follows: for the notes.
+    pub note: String,
+}
+
 /// A held message's entry: `ID.json` in the folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -159,6 +174,9 @@ pub struct Entry {
     /// The last attempt to send it on.
     #[serde(default)]
     pub release: Option<Release>,
+    /// When a second look took the place of the first one ([`JudgedAgain`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_again_at: Option<Timestamp>,
     /// What happened, oldest first.
     #[serde(default)]
     pub notes: Vec<Note>,
@@ -232,6 +250,7 @@ impl Entry {
             mode: new.mode,
             next_hop: new.next_hop,
             release: None,
+            judged_again_at: None,
             notes: Vec::new(),
             // Facts are plain data: strings, numbers, lists. Should that ever fail, hold the message all the same.
             facts: serde_json::to_value(&new.facts).unwrap_or(Value::Null),
@@ -253,6 +272,21 @@ impl Entry {
     pub fn outcome_unknown(&self) -> Option<Timestamp> {
         let release = self.release.as_ref().filter(|_| self.state == State::Releasing)?;
         release.dot_sent_at
+    }
+
+    /// What is known of it now takes the place of what was known before.
+    pub(super) fn judged_again(&mut self, at: Timestamp, again: &JudgedAgain) {
+        self.verdict = again.facts.verdict;
+        self.complete = again.facts.complete;
+        self.rule.clone_from(&again.rule);
+        self.line = again.line;
+        self.explanation = again.explanation.clone();
+        // Should that ever fail, what was known before stays.
+        if let Ok(facts) = serde_json::to_value(&again.facts) {
+            self.facts = facts;
+        }
+        self.judged_again_at = Some(at);
+        self.note(at, &again.note);
     }
 
     /// Adds a note, cut to a sensible length; of too many, the oldest go.

@@ -30,7 +30,7 @@ use jiff::Timestamp;
 use crate::message::Message;
 
 pub use crate::verdict::Explanation;
-pub use entry::{Entry, Listed, NewEntry, Note, Refusal, Release, SCHEMA, State, Summary};
+pub use entry::{Entry, JudgedAgain, Listed, NewEntry, Note, Refusal, Release, SCHEMA, State, Summary};
 pub use error::StoreError;
 pub use id::{MalformedId, QuarantineId};
 pub use release::{Delivery, Failure, Outcome, ReleaseError, ReleaseRequest, Released, Repeat};
@@ -180,6 +180,27 @@ impl Quarantine {
             entry.note(Timestamp::now(), text);
             Ok(())
         })
+    }
+
+    /// A held message was looked at once more: its entry tells what was seen now. Only if it is held: nothing that
+    /// somebody released, is releasing or deleted is touched. Returns its state; `Held` means that it was written.
+    ///
+    /// # Errors
+    /// There is no such message, or the folder cannot be written: the entry is as it was.
+    pub fn judged_again(&self, id: QuarantineId, again: &JudgedAgain) -> Result<State, StoreError> {
+        let mut state = State::Held;
+        let changed = self.change(id, |entry| {
+            state = entry.state;
+            if state != State::Held {
+                return Err(StoreError::State { id, state });
+            }
+            entry.judged_again(Timestamp::now(), again);
+            Ok(())
+        });
+        match changed {
+            Err(StoreError::State { .. }) => Ok(state),
+            other => other.map(|()| state),
+        }
     }
 
     /// Deletes a message that nobody wants: its content goes, its entry stays for a while.

@@ -69,7 +69,8 @@ fn work(formats: &[Format]) -> io::Result<()> {
         let run = Run { formats, stop: &stop, watch: &tell };
         let mut report = scan_as(&run, Input::message(message), &job.limits, &job.knowledge);
         let enclosures = std::mem::take(&mut report.enclosures);
-        let mut done = Done { report, resident: memory.resident(), enclosures: sizes(&enclosures) };
+        let told = std::mem::take(&mut report.told);
+        let mut done = Done { report, resident: memory.resident(), enclosures: sizes(&enclosures), told };
         let frame = report_frame(&mut done)?;
         // Whoever reduces the report drops its asks.
         let enclosures = if done.report.asks.is_empty() { Vec::new() } else { enclosures };

@@ -28,7 +28,7 @@ use crate::knowledge::Knowledge;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::metrics::{Metrics, WorkerEnd};
-use crate::scan::{MAX_ENCLOSED, Place, Report};
+use crate::scan::{MAX_ENCLOSED, MAX_TOLD, Place, Report, is_tellable};
 use crate::worker::nursery::{Newborn, Nursery, Program};
 use crate::worker::pace::{Pace, slow_down};
 use crate::worker::protocol::{
@@ -483,6 +483,9 @@ impl Worker {
             enclosures.push(Bytes::from(octets));
         }
         done.report.enclosures = enclosures;
+        done.report.told = std::mem::take(&mut done.told);
+        done.report.told.retain(|password| is_tellable(password));
+        done.report.told.truncate(MAX_TOLD);
         Ok(done)
     }
 

@@ -75,6 +75,9 @@ pub struct Done {
     pub resident: u64,
     /// The sizes of the enclosures, which follow.
     pub enclosures: Vec<u32>,
+    /// The passwords that the mail tells.
+    #[serde(default)]
+    pub told: Vec<String>,
 }
 
 /// A place as a worker notes it: always [`PROGRESS`] octets, filled up with spaces. `None` if it is too long.
@@ -268,8 +271,8 @@ mod tests {
                 Finding { id, part: PartPath::root().child(n), location: String::new(), evidence: "e".repeat(100) };
             report.findings.push(finding);
         }
-        report.asks.push(Ask::ReadPicture { part: PartPath::root(), sha256: String::new() });
-        let mut done = Done { report, resident: 0, enclosures: Vec::new() };
+        report.asks.push(Ask::ReadPicture { part: PartPath::root(), sha256: String::new(), print: None });
+        let mut done = Done { report, resident: 0, enclosures: Vec::new(), told: Vec::new() };
         let frame = report_frame(&mut done).unwrap();
         assert!(frame.len() <= MAX_REPORT + 4);
         let read: Done = decode(&frame[4..]).unwrap();

@@ -30,6 +30,7 @@ mod milter;
 mod postfix;
 mod process;
 mod soak;
+mod wave;
 
 use messages::Kind;
 use process::Daemon;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Some("hostile") => hostile::run(),
         Some("growth") => growth::run(),
         Some("soak") => return soak::run(wanted),
+        Some("wave") => wave::run(),
         Some("relay") => process::relay(wanted),
         Some("scan") => scanning(wanted),
         Some("proxy") => proxy(wanted),
@@ -52,7 +54,7 @@ fn main() -> ExitCode {
         Some("idle") => idle(),
         Some(other) => {
             panic!(
-                "unknown benchmark `{other}`: scan, proxy, milter, postfix, idle, isolation, hostile, growth or soak"
+                "unknown benchmark `{other}`: scan, proxy, milter, postfix, idle, isolation, hostile, growth, soak or wave"
             )
         }
         None => {

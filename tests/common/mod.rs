@@ -6,6 +6,7 @@
 
 pub mod archives;
 pub mod awkward;
+pub mod bombs;
 pub mod bridge;
 pub mod carriers;
 pub mod client;
@@ -13,12 +14,15 @@ pub mod daemon;
 pub mod encrypt;
 pub mod excel4;
 pub mod images;
+pub mod layouts;
 pub mod load;
 pub mod milter;
 pub mod objects;
 pub mod office;
 pub mod ooxml;
 pub mod ovba;
+/// Pictures, and documents that show them.
+pub mod pictures;
 pub mod postfix;
 pub mod process;
 pub mod rar;

@@ -18,6 +18,13 @@ pub fn resident_mb(pid: u32) -> f64 {
     pages * rustix::param::page_size() as f64 / f64::from(1 << 20)
 }
 
+/// The most resident memory that a process had so far, in MB (2^20 octets).
+pub fn peak_mb(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.split_ascii_whitespace().next().and_then(|kb| kb.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+}
+
 /// Open descriptors.
 pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)

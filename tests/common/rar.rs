@@ -18,6 +18,55 @@ pub fn letter() -> String {
     (0..60).map(|i| format!("Line {i}: the quarterly figures of branch {} are attached.\r\n", i * 7 % 13)).collect()
 }
 
+/// A number as RAR 5 writes it: seven bits an octet, the low ones first.
+fn vint(mut number: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    while number > 0x7F {
+        out.push(0x80 | (number & 0x7F) as u8);
+        number >>= 7;
+    }
+    out.push(number as u8);
+    out
+}
+
+fn header(fields: &[u8]) -> Vec<u8> {
+    let sized = [vint(fields.len()), fields.to_vec()].concat();
+    [&crc32(&sized).to_le_bytes()[..], &sized].concat()
+}
+
+fn crc32(octets: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(octets);
+    crc.sum()
+}
+
+/// RAR 5 with this file, stored.
+pub fn stored5(name: &str, content: &[u8]) -> Vec<u8> {
+    // A file with data behind it, a checksum, no time; stored; made on Windows.
+    let size = vint(content.len());
+    let start = [&[2, 2][..], &size, &[4], &size, &[0x20], &crc32(content).to_le_bytes(), &[0, 0]].concat();
+    let file = [start, vint(name.len()), name.as_bytes().to_vec()].concat();
+    [&b"Rar!\x1a\x07\x01\0"[..], &header(&[1, 0, 0]), &header(&file), content, &header(&[5, 0, 0])].concat()
+}
+
+/// RAR 4 with this file, stored.
+pub fn stored4(name: &str, content: &[u8]) -> Vec<u8> {
+    let block = |kind: u8, flags: u16, fields: &[u8]| {
+        let size = (7 + fields.len()) as u16;
+        let body = [&[kind][..], &flags.to_le_bytes(), &size.to_le_bytes(), fields].concat();
+        [&(crc32(&body) as u16).to_le_bytes()[..], &body].concat()
+    };
+    let size = (content.len() as u32).to_le_bytes();
+    let times = [2, 0, 0, 0x21, 0x5B];
+    let crc = crc32(content).to_le_bytes();
+    let name_size = (name.len() as u16).to_le_bytes();
+    // Sizes, Windows, checksum, time; version 2.0, stored; attributes.
+    let file =
+        [&size[..], &size, &times[..1], &crc, &times[1..], &[20, 0x30], &name_size, &[32, 0, 0, 0], name.as_bytes()];
+    let file = block(0x74, 0x8000, &file.concat());
+    [&b"Rar!\x1a\x07\0"[..], &block(0x73, 0, &[0; 6]), &file, content, &block(0x7B, 0x4000, &[])].concat()
+}
+
 const ARCHIVES: &[(&str, &str)] = &[
     (
         "plain5",

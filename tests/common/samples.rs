@@ -255,7 +255,7 @@ fn macro_workbook() -> Vec<u8> {
 }
 
 /// What finance departments send: formats on opening, a button, a dictionary.
-fn honest_workbook() -> Vec<u8> {
+pub fn honest_workbook() -> Vec<u8> {
     let book = "Private Sub Workbook_Open()\r\n    Worksheets(1).Range(\"A1\").Value = Date\r\n    Worksheets(1).Columns.AutoFit\r\nEnd Sub\r\n";
     let module = "Sub Button1_Click()\r\n    ' Sums by account\r\n    Dim sums As Object, row As Long, account As String\r\n    Set sums = CreateObject(\"Scripting.Dictionary\")\r\n    For row = 2 To Cells(Rows.Count, 1).End(xlUp).Row\r\n        account = Cells(row, 1).Value\r\n        sums(account) = sums(account) + Cells(row, 2).Value\r\n    Next row\r\n    MsgBox sums.Count & \" accounts\"\r\nEnd Sub\r\n";
     let project = office::vba_project(&[

@@ -619,10 +619,12 @@ pub fn config() -> Config {
             shutdown: PATIENCE,
         },
         mail: sekisho::config::Mail::default(),
+        second_mail: sekisho::config::SecondMail::default(),
         quarantine: sekisho::config::Quarantine { path: None, keep: PATIENCE, max_size: 1 << 30 },
         log: sekisho::config::Log { format: sekisho::config::LogFormat::Text, level: "info".to_owned() },
         policy: sekisho::policy::Policy::default(),
         ocr: sekisho::config::Ocr::default(),
+        pictures: sekisho::config::Pictures::default(),
     }
 }
 

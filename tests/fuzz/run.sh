@@ -44,7 +44,7 @@ fi
 
 case $target in
     cfb | encryption | image | zip | file) length=16000 ;;
-    message) length=12000 ;;
+    message | picture) length=12000 ;;
     *) length=4000 ;;
 esac
 case $target in

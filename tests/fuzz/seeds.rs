@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use data_encoding::BASE64_MIME_PERMISSIVE;
+use image::ImageFormat;
 use sekisho::formats::cfb::CompoundFile;
 use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;
@@ -14,8 +15,9 @@ use sekisho::worker::protocol::{self, Done};
 use crate::common::encrypt::{self, Binary, EXCEL};
 use crate::common::office::{self, ModuleKind};
 use crate::common::ooxml::{self, Member};
+use crate::common::pictures as drawings;
 use crate::common::wrappings as wrap;
-use crate::common::{archives, awkward, excel4, images, milter, objects, ovba, samples, sevenz};
+use crate::common::{archives, awkward, excel4, images, layouts, milter, objects, ovba, rar, samples, sevenz};
 
 /// The seeds of a target.
 pub fn of(name: &str) -> Vec<Vec<u8>> {
@@ -44,6 +46,8 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
             vec![vec![0; 64], b"\xe7\x16\xe3\xbd\x65\x26\x11\x45\xa4\xc4\x8d\x4d\x0b\x7a\x9e\xac\x01".to_vec()]
         }
         "ooxml" => packages(),
+        "picture" => pictures(),
+        "rar" => rars(),
         "rtf" => [&b"1{\\object{\\*\\objdata 0105000002000000}}"[..], b"1{\\field{\\*\\fldinst DDE a b}}"]
             .map(<[u8]>::to_vec)
             .to_vec(),
@@ -121,6 +125,26 @@ fn signatures() -> Vec<Vec<u8>> {
     let whole = BASE64_MIME_PERMISSIVE.decode(SIGNATURE.as_bytes()).unwrap();
     let half = whole[..whole.len() / 2].to_vec();
     vec![whole, half]
+}
+
+/// Pictures of each kind as they are, and in streams of documents.
+fn pictures() -> Vec<Vec<u8>> {
+    let page = image::imageops::thumbnail(&drawings::page(1), 64, 48);
+    let kinds = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp];
+    let files = kinds.map(|kind| drawings::encoded(&page, kind));
+    let stream = [&[1, 0x80, 0x7A, 0x1F, 0xF0, 0, 9, 0, 0][..], &[7; 17], &files[2][14..]].concat();
+    files.iter().map(|file| [&[0], &file[..]].concat()).chain([stream]).collect()
+}
+
+/// Archives of RAR behind their signature, which tells the kind.
+fn rars() -> Vec<Vec<u8>> {
+    let small = rar::archives().into_iter().map(|(_, archive)| archive).filter(|archive| archive.len() < 2000);
+    let stored = [rar::stored4("a.txt", b"text"), rar::stored5("a.txt", b"text")];
+    let behind = |archive: Vec<u8>| match archive.strip_prefix(b"Rar!\x1a\x07\x01\0") {
+        Some(five) => [&[0], five].concat(),
+        None => [&[1], archive.get(7..).unwrap_or_default()].concat(),
+    };
+    small.chain(stored).map(behind).collect()
 }
 
 /// Outlook's containers, behind their signature and key.
@@ -203,7 +227,7 @@ fn reports() -> Vec<Vec<u8>> {
         .filter_map(|message| {
             let (limits, knowledge) = (Limits::default(), Knowledge::default());
             let report = scan(Input::message(message), &limits, &knowledge, &Stop::default());
-            serde_json::to_vec(&Done { report, resident: 1, enclosures: Vec::new() }).ok()
+            serde_json::to_vec(&Done { report, resident: 1, enclosures: Vec::new(), told: Vec::new() }).ok()
         })
         .collect();
     let place = Place { part: PartPath::root().child(1), name: "a.doc".to_owned(), format: "cfb".to_owned() };
@@ -292,14 +316,19 @@ fn encrypted() -> Vec<Vec<u8>> {
 fn archives() -> Vec<Vec<u8>> {
     let member = |name: &'static str, bytes: &[u8]| Member { name, bytes: bytes.to_vec() };
     let inner = ooxml::zip(&[member("a.js", b"WScript.Echo(1)"), member("b/c.txt", b"text")]);
-    vec![
+    // What is stored by zlib is Deflate64, too; 98 has a model of 1 MiB.
+    let methods =
+        [0, 8, 9, 12, 14, 93, 95, 98].map(|method| layouts::zip(method, "a.txt", b"a text, a text and a text"));
+    let mut seeds = methods.to_vec();
+    seeds.extend([
         ooxml::zip(&[]),
         ooxml::zip(&[member("inner.zip", &inner), member("eicar.com", &samples::eicar())]),
         ooxml::word(&["text"], None),
         samples::macro_document(),
         ooxml::workbook(&["a"], Some(office::vba_project(&[("Module1", SOURCES[1], ModuleKind::Standard)]))),
         inner,
-    ]
+    ]);
+    seeds
 }
 
 fn named_files() -> Vec<Vec<u8>> {

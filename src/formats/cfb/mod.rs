@@ -24,6 +24,7 @@ use crate::field;
 use crate::filetype::FileType;
 use crate::finding;
 use crate::formats::Format;
+use crate::formats::blip;
 use crate::formats::classes;
 use crate::formats::shape::Look;
 use crate::limits::Limit;
@@ -80,6 +81,8 @@ fn examine(part: &Part, scan: &mut Scan) {
     if file.is_exhausted() {
         scan.limit(part, Limit::ScanSize);
     }
+    // Last: what is read for it takes nothing from the rest.
+    pictures(&file, part, scan);
 }
 
 /// The workbook, if there are macros of Excel 4.0 in it.
@@ -108,6 +111,22 @@ fn file_type(file: &CompoundFile<'_>) -> FileType {
         FileType::OleVba
     } else {
         FileType::Ole
+    }
+}
+
+/// Notes the pictures: Word has them in `Data` and at the end of its text, Excel in pieces, PowerPoint in a stream.
+fn pictures(file: &CompoundFile<'_>, part: &Part, scan: &mut Scan) {
+    if !scan.is_asking() {
+        return;
+    }
+    for name in ["Data", "Pictures", "WordDocument", "Workbook", "Book"] {
+        let Some(stream) = file.stream(None, name) else { continue };
+        let content = file.read(stream, scan.room());
+        if name.ends_with("ook") {
+            blip::note(&blip::drawings(&content), part, name, scan);
+        } else {
+            blip::note(&content, part, name, scan);
+        }
     }
 }
 

@@ -27,11 +27,15 @@ use crate::scan::Scan;
 /// RAR archives.
 pub const FORMAT: Format = Format { name: "rar", walled: true, accepts, examine };
 
+/// How both begin.
+const SIGNATURE: &[u8] = b"Rar!\x1a\x07";
 const FOUR: &[u8] = b"Rar!\x1a\x07\0";
 const FIVE: &[u8] = b"Rar!\x1a\x07\x01\0";
 const PROGRAM: &[u8] = b"MZ";
 /// Octets of a program that are searched for an archive.
 const MAX_STUB: usize = 4 << 20;
+/// Signatures in a program that are tried.
+const MAX_SIGNATURES: usize = 16;
 /// Words that only may be a password and are tried: each try takes a tenth of a second.
 const MAX_GUESSES: usize = 4;
 
@@ -40,26 +44,34 @@ fn accepts(part: &Part) -> bool {
 }
 
 fn examine(part: &Part, scan: &mut Scan) {
-    let bytes = &part.bytes;
-    let is_program = bytes.starts_with(PROGRAM);
-    let start =
-        if is_program { memmem::find(bytes.get(..MAX_STUB).unwrap_or(bytes), b"Rar!\x1a\x07") } else { Some(0) };
-    let Some(start) = start else { return };
+    if !part.bytes.starts_with(PROGRAM) {
+        archive(part, 0, scan);
+        return;
+    }
+    // A program that unpacks archives has the signature among its texts.
+    let stub = part.bytes.slice(..part.bytes.len().min(MAX_STUB));
+    let _ = memmem::find_iter(&stub, SIGNATURE).take(MAX_SIGNATURES).any(|start| archive(part, start, scan));
+}
+
+/// Reads the archive that begins at `start`; `false` if there is none within a program.
+fn archive(part: &Part, start: usize, scan: &mut Scan) -> bool {
     let most = usize::try_from(scan.limits().max_files.saturating_mul(10)).unwrap_or(usize::MAX);
     let mut rar = Rar { part, fits: None, unpacker: Unpacker::default(), is_torn: false, locked: Vec::new() };
     let Some(headers) = rar.headers(start, most, scan) else {
         container::locked(part, &["names are encrypted, too"], scan);
-        return;
+        return true;
     };
-    // A program may have the signature among its texts.
-    if is_program && headers.right == 0 {
-        return;
+    if start > 0 && headers.right == 0 {
+        return false;
     }
     if headers.is_cut {
         scan.limit(part, Limit::Files);
     }
-    if headers.is_broken || headers.entries.is_empty() && !headers.is_ended {
-        scan.finding(finding::DAMAGED, part, "", "a header is broken");
+    // Archives of old have no record of their end.
+    let is_torn = !headers.is_ended && !headers.is_cut && (rar.is_five(start) || headers.entries.is_empty());
+    if headers.is_broken || is_torn {
+        let evidence = if headers.is_broken { "a header is broken" } else { "its end is missing" };
+        scan.finding(finding::DAMAGED, part, "", evidence);
     }
     for entry in &headers.entries {
         lure::file(scan, part, &entry.names, &Bytes::new());
@@ -71,6 +83,7 @@ fn examine(part: &Part, scan: &mut Scan) {
     }
     let names: Vec<&str> = rar.locked.iter().map(String::as_str).collect();
     container::locked(part, &names, scan);
+    true
 }
 
 /// What the headers of an archive say.
@@ -133,10 +146,14 @@ struct Rar<'a> {
 }
 
 impl Rar<'_> {
+    fn is_five(&self, start: usize) -> bool {
+        self.part.bytes.get(start..).is_some_and(|rest| rest.starts_with(FIVE))
+    }
+
     /// `None` if they are encrypted and no password fits.
     fn headers(&mut self, start: usize, most: usize, scan: &mut Scan) -> Option<Headers> {
         let bytes = &self.part.bytes;
-        let is_five = bytes.get(start..).is_some_and(|rest| rest.starts_with(FIVE));
+        let is_five = self.is_five(start);
         let at = start.saturating_add(if is_five { FIVE.len() } else { FOUR.len() });
         let lock = if is_five { headers5::lock(bytes, at) } else { headers4::lock(bytes, at) };
         let Some(lock) = lock else {

@@ -11,9 +11,12 @@ use zip::read::ZipReadOptions;
 
 use super::members::Member;
 use super::records::{AES, ENCRYPTED};
+use super::unpack::{self, Packed};
 use crate::formats::container::{Content, bounded};
 use crate::scan::Scan;
 
+/// APPNOTE 4.4.5: not compressed.
+const STORED: u16 = 0;
 /// General purpose bit 3: checksum and sizes follow the data; ZipCrypto then checks by time.
 const DESCRIPTOR: u16 = 1 << 3;
 /// Tries for one archive. AES derives a key for each (1000 rounds, about a millisecond), and an
@@ -40,6 +43,7 @@ impl Passwords {
         for password in passwords {
             for bytes in &alone {
                 if self.tries >= MAX_TRIES && self.fits.as_ref() != Some(&password) {
+                    scan.cut_passwords();
                     return None;
                 }
                 self.tries = self.tries.saturating_add(1);
@@ -67,16 +71,32 @@ fn encodings(password: &str) -> Vec<Vec<u8>> {
 
 fn decrypt(alone: &[u8], password: &[u8], member: &Member, room: u64) -> Option<Content> {
     let mut archive = ZipArchive::new(Cursor::new(alone)).ok()?;
-    let options = ZipReadOptions::new().password(Some(password)).ignore_crc32(member.crc.is_none());
+    let options = ZipReadOptions::new().password(Some(password)).ignore_crc32(true);
     let file = archive.by_index_with_options(0, options).ok()?;
-    Some(bounded(file, member.size, room))
+    // The code of AES is behind the data, and checked by the crate at its end.
+    let octets = match bounded(file, member.data.len() as u64, member.data.len() as u64) {
+        Content::Whole(octets) => octets,
+        other => return Some(other),
+    };
+    let method = if member.aes.is_some() { aes_method(member) } else { member.methods.first().copied() }?;
+    let content =
+        unpack::unpack_octets(Packed { octets: &octets, size: member.size, flags: member.flags }, method, room);
+    // AES proves itself, and its newer kind leaves the checksum out.
+    Some(unpack::proven(content, member.crc.filter(|_| member.aes.is_none())))
+}
+
+/// The method below AES, which stands at the end of its extra field.
+fn aes_method(member: &Member) -> Option<u16> {
+    let end = member.aes.as_ref()?.last_chunk::<2>()?;
+    Some(u16::from_le_bytes(*end))
 }
 
 /// An archive with this member only.
 fn archive_of_one(member: &Member, packed: &[u8], by_time: bool) -> Option<Vec<u8>> {
-    let method = if member.aes.is_some() { AES } else { *member.methods.first()? };
+    // Only decrypted by the crate: unpacked here, by all methods.
+    let method = if member.aes.is_some() { AES } else { STORED };
     let flags = ENCRYPTED | if by_time { DESCRIPTOR } else { 0 };
-    let extra: Vec<u8> = member.aes.iter().flat_map(|aes| extra_field(aes)).collect();
+    let extra: Vec<u8> = member.aes.iter().filter_map(|aes| extra_field(aes)).flatten().collect();
     let mut fields = Vec::new();
     fields.extend(51u16.to_le_bytes());
     fields.extend(flags.to_le_bytes());
@@ -84,10 +104,8 @@ fn archive_of_one(member: &Member, packed: &[u8], by_time: bool) -> Option<Vec<u
     fields.extend(member.time.to_le_bytes());
     fields.extend(member.crc.unwrap_or_default().to_le_bytes());
     fields.extend(u32::try_from(packed.len()).ok()?.to_le_bytes());
-    // Unknown or too large: the largest, since the crate refuses more than is claimed. How much is
-    // read is bounded elsewhere.
-    let size = u32::try_from(member.size).ok().filter(|size| *size != 0).unwrap_or(u32::MAX - 1);
-    fields.extend(size.to_le_bytes());
+    // The largest, since the crate refuses more than is claimed.
+    fields.extend((u32::MAX - 1).to_le_bytes());
     fields.extend(1u16.to_le_bytes());
     fields.extend(u16::try_from(extra.len()).ok()?.to_le_bytes());
 
@@ -112,7 +130,9 @@ fn archive_of_one(member: &Member, packed: &[u8], by_time: bool) -> Option<Vec<u
     Some(out)
 }
 
-fn extra_field(aes: &[u8]) -> Vec<u8> {
-    let size = u16::try_from(aes.len()).unwrap_or_default();
-    [&0x9901u16.to_le_bytes()[..], &size.to_le_bytes(), aes].concat()
+/// The extra field of AES, with the data below stored as it is.
+fn extra_field(aes: &[u8]) -> Option<Vec<u8>> {
+    let size = u16::try_from(aes.len()).ok()?;
+    let about = aes.get(..aes.len().checked_sub(2)?)?;
+    Some([&0x9901_u16.to_le_bytes()[..], &size.to_le_bytes(), about, &STORED.to_le_bytes()].concat())
 }

@@ -6,6 +6,7 @@ mod containers;
 mod documents;
 mod mail;
 mod milter;
+mod pictures;
 mod settings;
 mod smtp;
 mod text;
@@ -21,10 +22,13 @@ use sekisho::scan::{Input, Report, Stop, scan};
 use sekisho::verdict;
 
 pub use code::{vba_code, vba_project};
-pub use containers::{arj, cab, cfb, compress, encryption, excel4, image, lzh, onenote, ooxml, rtf, sevenz, tar, zip};
+pub use containers::{
+    arj, cab, cfb, compress, encryption, excel4, image, lzh, onenote, ooxml, rar, rtf, sevenz, tar, zip,
+};
 pub use documents::{cells, commands, flat, links, metafile, signed_code, strings};
 pub use mail::{header, message, mime};
 pub use milter::{milter_codec, milter_session};
+pub use pictures::picture;
 pub use settings::{config, entry};
 pub use smtp::{smtp_next_hop, smtp_session, smtp_wire};
 pub use text::{file, markup};
@@ -61,6 +65,8 @@ pub const ALL: &[(&str, Body)] = &[
     ("mime", mime),
     ("onenote", onenote),
     ("ooxml", ooxml),
+    ("picture", picture),
+    ("rar", rar),
     ("rtf", rtf),
     ("sevenz", sevenz),
     ("signed_code", signed_code),

@@ -1,0 +1,5 @@
+//! The target `picture`.
+
+#![no_main]
+
+sekisho_fuzz::program!(picture);
