@@ -137,7 +137,7 @@ types! {
     /// Zstandard.
     Zstd = "zstd", Archive;
     /// RAR 4 or 5.
-    Rar = "rar", Unopened;
+    Rar = "rar", Archive;
     /// 7z.
     SevenZip = "7z", Archive;
     /// tar.

@@ -66,6 +66,8 @@ mod postfix_setup;
 mod protocol;
 /// Held messages, releases, crashes.
 mod quarantine;
+/// RAR archives.
+mod rar;
 /// The samples and their reports.
 mod samples;
 /// The command `scan`.

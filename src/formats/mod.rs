@@ -43,6 +43,7 @@ pub mod pe;
 pub mod pgp;
 pub mod picture;
 pub mod query;
+pub mod rar;
 pub mod rtf;
 pub mod sevenz;
 pub mod shape;
@@ -73,6 +74,7 @@ pub const TABLE: &[Format] = &[
     text::FORMAT,
     zip::FORMAT,
     sevenz::FORMAT,
+    rar::FORMAT,
     compressed::FORMAT,
     tar::FORMAT,
     cab::FORMAT,

@@ -28,8 +28,12 @@ mod tests {
 
     #[test]
     fn what_is_not_opened_is_said() {
-        let cases: &[(&[u8], Option<&str>)] =
-            &[(b"Rar!\x1a\x07\x01\0", Some("rar")), (b"%PDF-1.7\n", None), (b"{\\rtf1}", None), (b"hello", None)];
+        let cases: &[(&[u8], Option<&str>)] = &[
+            (b"1234567**ACE**\x14\x14\x02", Some("ace")),
+            (b"%PDF-1.7\n", None),
+            (b"{\\rtf1}", None),
+            (b"hello", None),
+        ];
         for (bytes, expected) in cases {
             let report =
                 scan(Input::file(bytes.to_vec(), "x"), &Limits::default(), &Knowledge::default(), &Stop::default());

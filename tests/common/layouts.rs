@@ -17,7 +17,7 @@ use super::office::Compound;
 use super::samples::{base64_lines, with_file};
 use super::sevenz::{PLAIN, Written, write};
 use super::wrappings::{self as wrap, Place};
-use super::{archives, carriers, images, ooxml};
+use super::{archives, carriers, images, ooxml, rar};
 
 /// The password of everything that is locked here.
 pub const PASSWORD: &str = "Kq7-x9Aa";
@@ -80,6 +80,8 @@ pub const LAYOUTS: &[Layout] = &[
     row("7z, PPMd", "2/1", |n, c| attached("a.7z", &write(&[(n, c)], &Written { method: EncoderMethod::PPMD, ..PLAIN }))),
     row("7z, encrypted", "2/1", |n, c| told("", "PW: Kq7-x9Aa\r\n", "a.7z", &write(&[(n, c)], &Written { password: Some(PASSWORD), ..PLAIN }))),
     row("7z, names encrypted", "2/1", |n, c| told("", "PW: Kq7-x9Aa\r\n", "a.7z", &write(&[(n, c)], &Written { password: Some(PASSWORD), encrypt_names: true, ..PLAIN }))),
+    row("RAR 5, stored", "2/1", |n, c| attached("a.rar", &rar::stored5(n, c))),
+    row("RAR 4, stored", "2/1", |n, c| attached("a.rar", &rar::stored4(n, c))),
     row("tar", "2/1", |n, c| attached("a.tar", &archives::tar(n, c))),
     row("tar.gz", "2/1/1", |n, c| attached("a.tar.gz", &archives::gzip(None, &archives::tar(n, c)))),
     row("tar.bz2", "2/1/1", |n, c| attached("a.tar.bz2", &packed(12, &archives::tar(n, c)))),

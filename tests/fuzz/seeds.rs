@@ -17,7 +17,7 @@ use crate::common::office::{self, ModuleKind};
 use crate::common::ooxml::{self, Member};
 use crate::common::pictures as drawings;
 use crate::common::wrappings as wrap;
-use crate::common::{archives, awkward, excel4, images, layouts, milter, objects, ovba, samples, sevenz};
+use crate::common::{archives, awkward, excel4, images, layouts, milter, objects, ovba, rar, samples, sevenz};
 
 /// The seeds of a target.
 pub fn of(name: &str) -> Vec<Vec<u8>> {
@@ -47,6 +47,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         }
         "ooxml" => packages(),
         "picture" => pictures(),
+        "rar" => rars(),
         "rtf" => [&b"1{\\object{\\*\\objdata 0105000002000000}}"[..], b"1{\\field{\\*\\fldinst DDE a b}}"]
             .map(<[u8]>::to_vec)
             .to_vec(),
@@ -133,6 +134,17 @@ fn pictures() -> Vec<Vec<u8>> {
     let files = kinds.map(|kind| drawings::encoded(&page, kind));
     let stream = [&[1, 0x80, 0x7A, 0x1F, 0xF0, 0, 9, 0, 0][..], &[7; 17], &files[2][14..]].concat();
     files.iter().map(|file| [&[0], &file[..]].concat()).chain([stream]).collect()
+}
+
+/// Archives of RAR behind their signature, which tells the kind.
+fn rars() -> Vec<Vec<u8>> {
+    let small = rar::archives().into_iter().map(|(_, archive)| archive).filter(|archive| archive.len() < 2000);
+    let stored = [rar::stored4("a.txt", b"text"), rar::stored5("a.txt", b"text")];
+    let behind = |archive: Vec<u8>| match archive.strip_prefix(b"Rar!\x1a\x07\x01\0") {
+        Some(five) => [&[0], five].concat(),
+        None => [&[1], archive.get(7..).unwrap_or_default()].concat(),
+    };
+    small.chain(stored).map(behind).collect()
 }
 
 /// Outlook's containers, behind their signature and key.

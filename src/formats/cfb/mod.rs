@@ -7,7 +7,7 @@
 pub(crate) mod biff;
 mod compound;
 mod embedded;
-mod encryption;
+pub(in crate::formats) mod encryption;
 mod lost;
 mod presentation;
 mod storage;

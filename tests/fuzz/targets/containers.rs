@@ -48,6 +48,13 @@ pub fn compress(data: &[u8]) {
     examine(Input::file(data.to_vec(), "a.gz"));
 }
 
+/// A RAR archive: by the first octet of the fourth or fifth kind, behind its signature.
+pub fn rar(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else { return };
+    let start: &[u8] = if kind % 2 == 0 { b"Rar!\x1a\x07\x01\0" } else { b"Rar!\x1a\x07\0" };
+    examine(Input::file([start, data].concat(), "a.rar"));
+}
+
 /// A 7z archive.
 pub fn sevenz(data: &[u8]) {
     examine(Input::file(data.to_vec(), "a.7z"));

@@ -22,7 +22,9 @@ use sekisho::scan::{Input, MAX_TOLD, Report, Stop, scan};
 use sekisho::verdict;
 
 pub use code::{vba_code, vba_project};
-pub use containers::{arj, cab, cfb, compress, encryption, excel4, image, lzh, onenote, ooxml, rtf, sevenz, tar, zip};
+pub use containers::{
+    arj, cab, cfb, compress, encryption, excel4, image, lzh, onenote, ooxml, rar, rtf, sevenz, tar, zip,
+};
 pub use documents::{cells, commands, flat, links, metafile, signed_code, strings};
 pub use mail::{header, message, mime};
 pub use milter::{milter_codec, milter_session};
@@ -64,6 +66,7 @@ pub const ALL: &[(&str, Body)] = &[
     ("onenote", onenote),
     ("ooxml", ooxml),
     ("picture", picture),
+    ("rar", rar),
     ("rtf", rtf),
     ("sevenz", sevenz),
     ("signed_code", signed_code),

@@ -9,7 +9,7 @@
 //! A package becomes a part of its own. The streams of a binary document take the place of the encrypted
 //! ones: what never was encrypted (macros, embedded objects) is then seen once.
 
-mod aes;
+pub(in crate::formats) mod aes;
 mod agile;
 mod crypto_api;
 mod excel;

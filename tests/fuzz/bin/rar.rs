@@ -1,0 +1,5 @@
+//! The target `rar`.
+
+#![no_main]
+
+sekisho_fuzz::program!(rar);
