@@ -345,7 +345,7 @@ fn what_cannot_be_inspected_goes_and_the_text_that_lures_stays() {
     let (_, copy) = stripped(&raw).unwrap();
     let text = String::from_utf8(copy.clone()).unwrap();
     assert!(text.contains(lure) && text.contains(honest));
-    assert!(notices(&copy)[0].contains("未対応の形式のため検査できませんでした。"), "{}", notices(&copy)[0]);
+    assert!(notices(&copy)[0].contains("破損しているため検査できませんでした。"), "{}", notices(&copy)[0]);
     let eicar = [b"Subject: s\r\n\r\n".to_vec(), samples::eicar(), b"\r\n".to_vec()].concat();
     let (_, copy) = stripped(&eicar).unwrap();
     assert!(notices(&copy)[0].contains("本文の一部"), "{}", notices(&copy)[0]);
