@@ -24,7 +24,7 @@ pub use self::gallery::Unpack;
 use self::keyring::Keyring;
 use self::pieces::{Pieces, Set};
 use crate::filetype::{self, Class, FileType, TypeSet};
-use crate::finding::{self, Finding, FindingId};
+use crate::finding::{self, Finding, FindingId, Reason};
 use crate::formats::{self, Format};
 use crate::knowledge::{Answer, Knowledge, Said};
 use crate::limits::{Budget, Limit, Limits};
@@ -719,9 +719,15 @@ impl Scan {
                         continue;
                     }
                     let (names, bytes) = (vec![Name::plain(name)], Bytes::from(pieces.concat()));
+                    let whole = filetype::detect(&bytes);
                     if self.child(part, Origin::Member, Child { names, bytes, ..Child::default() }).is_some() {
-                        // What a piece alone lacks, the whole has.
-                        self.joined.extend(paths);
+                        // What a piece alone lacks, the whole has, or tells: if it is read as what the piece is.
+                        let is_part = |piece: &Bytes| {
+                            let plain = |t: &FileType| [FileType::Data, FileType::Text].contains(t);
+                            filetype::detect(piece).iter().all(|t| plain(&t) || whole.has(t))
+                        };
+                        let parts = paths.into_iter().zip(&pieces).filter(|(_, piece)| is_part(piece));
+                        self.joined.extend(parts.map(|(path, _)| path));
                     }
                 }
                 Set::Missing { path, name } => {
