@@ -388,7 +388,7 @@ impl Scan {
     }
 
     fn finding_at(&mut self, id: FindingId, path: &PartPath, location: &str, evidence: &str) {
-        if id == finding::DAMAGED && self.joined.contains(path) {
+        if id == finding::DAMAGED && self.joined.iter().any(|piece| path.is_within(piece)) {
             return;
         }
         let repeats = self.repeats.entry((id, path.clone())).or_default();

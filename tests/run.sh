@@ -15,6 +15,7 @@ missing() {
     for pair in $NEEDED; do
         PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || printf '%s ' "${pair##*:}"
     done
+    perl -MNet::SSLeay -e 1 2>/dev/null || printf 'libnet-ssleay-perl '
     # A language is no program.
     ls /usr/share/tesseract-ocr/*/tessdata/jpn.traineddata >/dev/null 2>&1 || printf 'tesseract-ocr-jpn '
 }

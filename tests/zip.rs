@@ -12,7 +12,7 @@ use sekisho::part::{Origin, PartPath};
 use sekisho::scan::{Ask, Input, PartReport, Report, Stop, scan};
 use sekisho::verdict::{Level, judge};
 
-use crate::common::require_tool;
+use crate::common::{office, require_tool};
 
 /// One member as the test wants it written; what is `None` is written honestly.
 #[derive(Clone, Default)]
@@ -797,7 +797,9 @@ fn the_largest_pictures_beside_macros_are_to_be_read() {
     };
     let (small, large) = (bitmap(40), bitmap(80));
     let pictures: [(&str, &[u8]); 2] = [("word/media/image1.bmp", &small), ("word/media/image2.bmp", &large)];
-    let report = look(package(WORD_MACROS, &pictures));
+    let project = office::vba_project(&[("Start", "Sub Button()\nEnd Sub\n", office::ModuleKind::Standard)]);
+    let active = [pictures[0], pictures[1], ("word/vbaProject.bin", &project)];
+    let report = look(package(WORD_MACROS, &active));
     let hashes: Vec<&str> = report.asks.iter().map(|Ask::ReadPicture { sha256, .. }| sha256.as_str()).collect();
     assert_eq!(hashes, [&large, &small].map(|octets| data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(octets))));
     assert!(
@@ -808,7 +810,7 @@ fn the_largest_pictures_beside_macros_are_to_be_read() {
     );
     assert_eq!(look(package(WORD, &pictures)).asks, []);
     let unread = scan(
-        Input::file(package(WORD_MACROS, &pictures), "x.zip"),
+        Input::file(package(WORD_MACROS, &active), "x.zip"),
         &Limits::default(),
         &Knowledge::default(),
         &Stop::default(),
