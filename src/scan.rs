@@ -388,7 +388,11 @@ impl Scan {
     }
 
     fn finding_at(&mut self, id: FindingId, path: &PartPath, location: &str, evidence: &str) {
-        if id == finding::DAMAGED && self.joined.iter().any(|piece| path.is_within(piece)) {
+        let lacks = matches!(
+            id.reason,
+            Some(Reason::Damaged | Reason::Unsupported | Reason::Encrypted | Reason::EncryptedDespitePassword)
+        );
+        if lacks && self.joined.iter().any(|piece| path.is_within(piece)) {
             return;
         }
         let repeats = self.repeats.entry((id, path.clone())).or_default();
