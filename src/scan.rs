@@ -24,7 +24,7 @@ pub use self::gallery::Unpack;
 use self::keyring::Keyring;
 use self::pieces::{Pieces, Set};
 use crate::filetype::{self, Class, FileType, TypeSet};
-use crate::finding::{self, Finding, FindingId};
+use crate::finding::{self, Finding, FindingId, Reason};
 use crate::formats::{self, Format};
 use crate::knowledge::{Answer, Knowledge, Said};
 use crate::limits::{Budget, Limit, Limits};
@@ -388,7 +388,11 @@ impl Scan {
     }
 
     fn finding_at(&mut self, id: FindingId, path: &PartPath, location: &str, evidence: &str) {
-        if id == finding::DAMAGED && self.joined.iter().any(|piece| path.is_within(piece)) {
+        let lacks = matches!(
+            id.reason,
+            Some(Reason::Damaged | Reason::Unsupported | Reason::Encrypted | Reason::EncryptedDespitePassword)
+        );
+        if lacks && self.joined.iter().any(|piece| path.is_within(piece)) {
             return;
         }
         let repeats = self.repeats.entry((id, path.clone())).or_default();
@@ -719,9 +723,15 @@ impl Scan {
                         continue;
                     }
                     let (names, bytes) = (vec![Name::plain(name)], Bytes::from(pieces.concat()));
+                    let whole = filetype::detect(&bytes);
                     if self.child(part, Origin::Member, Child { names, bytes, ..Child::default() }).is_some() {
-                        // What a piece alone lacks, the whole has.
-                        self.joined.extend(paths);
+                        // What a piece alone lacks, the whole has, or tells: if it is read as what the piece is.
+                        let is_part = |piece: &Bytes| {
+                            let plain = |t: &FileType| [FileType::Data, FileType::Text].contains(t);
+                            filetype::detect(piece).iter().all(|t| plain(&t) || whole.has(t))
+                        };
+                        let parts = paths.into_iter().zip(&pieces).filter(|(_, piece)| is_part(piece));
+                        self.joined.extend(parts.map(|(path, _)| path));
                     }
                 }
                 Set::Missing { path, name } => {

@@ -12,7 +12,7 @@ use sekisho::scan::{Input, PartReport, Report, Stop, scan};
 use crate::common::archives::{all, arj, cab, gzip, lzh, tar, tar_header, tar_member};
 use crate::common::require_tool;
 use crate::common::samples::{macro_document, with_files};
-use crate::common::{ooxml, sevenz};
+use crate::common::{ooxml, rar, sevenz};
 use crate::fuzz::targets::check;
 
 fn report(name: &str, bytes: Vec<u8>) -> Report {
@@ -252,6 +252,38 @@ fn split_zip_archives_are_joined() {
     assert!(has(&report, "vba-autoexec") && !uninspected(&report), "{:?}", report.findings);
     assert!(uninspected(&mail(&pieces[1..])));
     assert!(uninspected(&mail(&pieces[..3])));
+}
+
+#[test]
+fn nothing_hides_behind_a_name_of_a_piece() {
+    let locked =
+        sevenz::write(&[("a.txt", b"a")], &sevenz::Written { password: Some("nobody tells it"), ..sevenz::PLAIN });
+    for other in [b"junk".to_vec(), ooxml::zip(&[ooxml::Member { name: "b.txt", bytes: b"b".to_vec() }])] {
+        let report = mail(&[("a.zip".to_owned(), locked.clone()), ("a.z01".to_owned(), other)]);
+        assert!(has(&report, "archive-encrypted"), "{:?}", report.findings);
+    }
+}
+
+#[test]
+fn volumes_of_rar_are_joined() {
+    let document = macro_document();
+    for name in [
+        |n: usize| format!("a.part{n}.rar"),
+        |n: usize| if n == 1 { "a.rar".to_owned() } else { format!("a.r{:02}", n - 2) },
+    ] {
+        let mut files: Vec<(String, Vec<u8>)> =
+            (1..).map(name).zip(rar::volumes5("invoice.docm", &document, 3)).collect();
+        files.reverse();
+        let report = mail(&files);
+        let whole = report.parts.iter().find(|part| part.sha256 == sekisho::scan::sha256(&document)).unwrap();
+        assert_eq!((whole.path.to_string().as_str(), whole.names[0].as_str()), ("5/1", "invoice.docm"));
+        assert!(has(&report, "vba-autoexec") && !uninspected(&report), "{:?}", report.findings);
+        for missing in 0..3 {
+            let mut some = files.clone();
+            some.remove(missing);
+            assert!(uninspected(&mail(&some)), "{missing}");
+        }
+    }
 }
 
 #[test]

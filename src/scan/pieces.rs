@@ -1,7 +1,7 @@
 //! Files that were cut into pieces which lie side by side: `a.7z.001` and so on (7-Zip, HJSplit), and ZIP archives in
-//! `a.z01`, …, `a.zip` (APPNOTE 8). Joined, they are a part of their own beside the pieces.
-//!
-//! Volumes of RAR have headers of their own, so these are not merely cut.
+//! `a.z01`, …, `a.zip` (APPNOTE 8), and the volumes of RAR, `a.part1.rar` and so on, or `a.rar`, `a.r00` and so on.
+//! Joined, they are a part of their own beside the pieces. (Volumes of RAR have headers of their own, which its reader
+//! finds one behind the other.)
 
 use std::collections::BTreeMap;
 
@@ -40,6 +40,10 @@ enum Cut {
     Numbered,
     /// `NAME.z01`, …, `NAME.zip`.
     Zip,
+    /// `NAME.part1.rar`, …
+    RarParts,
+    /// `NAME.rar`, which is number 0, `NAME.r00`, …
+    Rar,
 }
 
 /// Which piece it is, in the order in which they are joined.
@@ -61,6 +65,21 @@ fn piece(name: &str) -> Option<(Whole, Place)> {
     let whole = |name: String, cut| Whole { key: name.to_lowercase(), cut, name };
     if ending.eq_ignore_ascii_case("zip") {
         return Some((whole(format!("{stem}.zip"), Cut::Zip), Place::Last));
+    }
+    if ending.eq_ignore_ascii_case("rar") {
+        let part = stem.rsplit_once('.').and_then(|(name, part)| {
+            let digits = part.get(..4).filter(|word| word.eq_ignore_ascii_case("part")).and(part.get(4..))?;
+            let plain = (1..=5).contains(&digits.len()) && digits.bytes().all(|octet| octet.is_ascii_digit());
+            Some((name, plain.then(|| digits.parse().ok()).flatten()?))
+        });
+        return Some(match part {
+            Some((name, number)) => (whole(format!("{name}.rar"), Cut::RarParts), Place::Number(number)),
+            None => (whole(format!("{stem}.rar"), Cut::Rar), Place::Number(0)),
+        });
+    }
+    if let Some(digits) = ending.strip_prefix(['r', 'R']) {
+        let Place::Number(behind) = number(digits)? else { return None };
+        return Some((whole(format!("{stem}.rar"), Cut::Rar), Place::Number(behind.saturating_add(1))));
     }
     if let Some(digits) = ending.strip_prefix(['z', 'Z']) {
         return Some((whole(format!("{stem}.zip"), Cut::Zip), number(digits)?));
@@ -126,7 +145,7 @@ fn set(mut pieces: Vec<Piece>) -> Vec<Set> {
 fn joined(pieces: &BTreeMap<Place, &Piece>) -> Option<Set> {
     let (_, any) = pieces.first_key_value()?;
     let Whole { name, cut, .. } = &any.whole;
-    let mut wanted = if pieces.contains_key(&Place::Number(0)) { 0 } else { 1 };
+    let mut wanted = if *cut == Cut::Rar || pieces.contains_key(&Place::Number(0)) { 0 } else { 1 };
     for at in pieces.keys() {
         if let Place::Number(number) = at
             && *number == wanted
@@ -144,8 +163,13 @@ fn joined(pieces: &BTreeMap<Place, &Piece>) -> Option<Set> {
         Cut::Numbered if beyond >= wanted => {
             is_cut_on_purpose(name).then(|| missing(format!("{name}.{wanted:03}"))).flatten()
         }
-        Cut::Numbered if pieces.len() < 2 => None,
-        Cut::Zip | Cut::Numbered => Some(Set::Joined {
+        Cut::RarParts if beyond >= wanted => missing(format!("{}part{wanted}.rar", name.trim_end_matches("rar"))),
+        Cut::Rar if wanted == 0 => missing(name.clone()),
+        Cut::Rar if beyond >= wanted => {
+            missing(format!("{}r{:02}", name.trim_end_matches("rar"), wanted.saturating_sub(1)))
+        }
+        Cut::Numbered | Cut::RarParts | Cut::Rar if pieces.len() < 2 => None,
+        Cut::Zip | Cut::Numbered | Cut::RarParts | Cut::Rar => Some(Set::Joined {
             name: name.clone(),
             pieces: pieces.values().map(|piece| piece.bytes.clone()).collect(),
             paths: pieces.values().map(|piece| piece.path.clone()).collect(),
@@ -205,12 +229,16 @@ mod tests {
         check(&["a.docm.000", "a.docm.001"], &[("a.docm", "12")]);
         check(&["a.zip", "a.z02", "a.Z01"], &[("a.zip", "321")]);
         check(&["a.zip.001", "a.zip.002", "a.zip"], &[("a.zip", "12")]);
+        check(&["a.part2.rar", "a.PART1.rar"], &[("a.rar", "21")]);
+        check(&["a.r01", "a.r00", "A.rar"], &[("A.rar", "321")]);
     }
 
     #[test]
     fn what_is_no_set_is_left_alone() {
         for names in [
             &["a.zip"][..],
+            &["a.rar", "b.rar"],
+            &["a.part1.rar"],
             &["a.7z.001"],
             &["b.001", "c.002"],
             &["log.004", "log.007"],
@@ -228,6 +256,9 @@ mod tests {
         check(&["a.tar.gz.002"], &[("a.tar.gz.001", "missing")]);
         check(&["a.z01", "a.z02"], &[("a.zip", "missing")]);
         check(&["a.zip", "a.z02"], &[("a.z01", "missing")]);
+        check(&["a.part3.rar", "a.part1.rar"], &[("a.part2.rar", "missing")]);
+        check(&["a.r00"], &[("a.rar", "missing")]);
+        check(&["a.rar", "a.r01"], &[("a.r00", "missing")]);
     }
 
     #[test]

@@ -49,6 +49,25 @@ pub fn stored5(name: &str, content: &[u8]) -> Vec<u8> {
     [&b"Rar!\x1a\x07\x01\0"[..], &header(&[1, 0, 0]), &header(&file), content, &header(&[5, 0, 0])].concat()
 }
 
+/// The same in so many volumes.
+pub fn volumes5(name: &str, content: &[u8], count: usize) -> Vec<Vec<u8>> {
+    let pieces: Vec<&[u8]> = content.chunks(content.len().div_ceil(count)).collect();
+    let volume = |(n, piece): (usize, &&[u8])| {
+        let (is_first, is_last) = (n == 0, n + 1 == pieces.len());
+        let flags = 2 | if is_first { 0 } else { 8 } | if is_last { 0 } else { 16 };
+        // The last one has the checksum of all, the others that of what they hold.
+        let crc = crc32(if is_last { content } else { piece }).to_le_bytes();
+        let size = vint(content.len());
+        let start = [&[2, flags][..], &vint(piece.len()), &[4], &size, &[0x20], &crc, &[0, 0]].concat();
+        let file = [start, vint(name.len()), name.as_bytes().to_vec()].concat();
+        // Volumes are told by a flag, and by their number behind the first.
+        let main = if is_first { vec![1, 0, 1] } else { vec![1, 0, 3, n as u8] };
+        let end = header(&[5, 0, u8::from(!is_last)]);
+        [&b"Rar!\x1a\x07\x01\0"[..], &header(&main), &header(&file), piece, &end].concat()
+    };
+    pieces.iter().enumerate().map(volume).collect()
+}
+
 /// RAR 4 with this file, stored.
 pub fn stored4(name: &str, content: &[u8]) -> Vec<u8> {
     let block = |kind: u8, flags: u16, fields: &[u8]| {

@@ -67,6 +67,7 @@ pub fn read(bytes: &Bytes, mut at: usize, key: &mut dyn FnMut([u8; 8]) -> Option
             },
             END => {
                 headers.is_ended = true;
+                headers.end = end.unwrap_or(usize::MAX);
                 return headers;
             }
             _ => {}
@@ -151,7 +152,9 @@ fn entry(block: &Block<'_>, data: Range<usize>, is_short: bool) -> Option<Entry>
         method,
         is_solid: block.flags & 0x10 != 0,
         is_folder: block.flags & 0xe0 == 0xe0,
-        is_split: block.flags & 3 != 0,
+        continues: block.flags & 1 != 0,
+        is_continued: block.flags & 2 != 0,
+        rest: Vec::new(),
         lock: (block.flags & 4 != 0).then_some(lock),
         is_link: false,
     })

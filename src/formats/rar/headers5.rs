@@ -65,6 +65,7 @@ pub fn read(bytes: &Bytes, mut at: usize, cipher: Option<&Cipher>, most: usize) 
             ENCRYPTION => headers.is_broken = true,
             END => {
                 headers.is_ended = true;
+                headers.end = end.unwrap_or(usize::MAX);
                 return headers;
             }
             _ => {}
@@ -157,7 +158,9 @@ fn entry(block: &Block<'_>, data: Range<usize>, is_short: bool) -> Option<Entry>
         method,
         is_solid: how & 0x40 != 0,
         is_folder: flags & 1 != 0,
-        is_split: block.flags & 0x18 != 0,
+        continues: block.flags & 0x08 != 0,
+        is_continued: block.flags & 0x10 != 0,
+        rest: Vec::new(),
         lock: None,
         is_link: false,
     };

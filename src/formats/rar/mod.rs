@@ -1,6 +1,7 @@
 //! RAR archives, versions 2 to 7, also behind a program that unpacks itself. Headers and keys are read here, packed
 //! data is decoded by the `rars` crate. A password counts once the checksum of a member is right, or, where names are
-//! encrypted, too, that of a header. Volumes of a set are not joined.
+//! encrypted, too, that of a header. Volumes are read one behind the other, as `scan` joins them; those of an archive whose
+//! names are encrypted are told.
 
 mod crypt;
 mod headers4;
@@ -57,10 +58,22 @@ fn examine(part: &Part, scan: &mut Scan) {
 fn archive(part: &Part, start: usize, scan: &mut Scan) -> bool {
     let most = usize::try_from(scan.limits().max_files.saturating_mul(10)).unwrap_or(usize::MAX);
     let mut rar = Rar { part, fits: None, unpacker: Unpacker::default(), is_torn: false, locked: Vec::new() };
-    let Some(headers) = rar.headers(start, most, scan) else {
+    let Some(mut headers) = rar.headers(start, most, scan) else {
         container::locked(part, &["names are encrypted, too"], scan);
         return true;
     };
+    // Volumes that were joined.
+    while headers.is_ended
+        && !headers.is_cut
+        && part.bytes.get(headers.end..).is_some_and(|rest| rest.starts_with(SIGNATURE))
+    {
+        let left = most.saturating_sub(headers.seen).max(1);
+        let Some(next) = rar.headers(headers.end, left, scan) else {
+            container::locked(part, &["names are encrypted, too"], scan);
+            break;
+        };
+        headers.append(next);
+    }
     if start > 0 && headers.right == 0 {
         return false;
     }
@@ -96,6 +109,30 @@ struct Headers {
     is_broken: bool,
     is_ended: bool,
     is_cut: bool,
+    /// Where the end record ends.
+    end: usize,
+}
+
+impl Headers {
+    /// Takes over what the next volume says. A member that was cut at its end goes on with what is first there.
+    fn append(&mut self, next: Headers) {
+        let Headers { entries, seen, right, is_broken, is_ended, is_cut, end } = next;
+        let mut entries = entries.into_iter();
+        let mut waiting = None;
+        if let Some(cut) = self.entries.last_mut().filter(|entry| entry.is_continued) {
+            match entries.next() {
+                Some(entry) if entry.continues && entry.name() == cut.name() => cut.go_on(entry),
+                other => waiting = other,
+            }
+        }
+        self.entries.extend(waiting.into_iter().chain(entries));
+        self.seen = self.seen.saturating_add(seen);
+        self.right = self.right.saturating_add(right);
+        self.is_broken |= is_broken;
+        self.is_ended = is_ended;
+        self.is_cut |= is_cut;
+        self.end = end;
+    }
 }
 
 /// A member.
@@ -109,7 +146,11 @@ struct Entry {
     method: Method,
     is_solid: bool,
     is_folder: bool,
-    is_split: bool,
+    /// Its data begins in a volume before, or ends in one behind.
+    continues: bool,
+    is_continued: bool,
+    /// Its data in the volumes behind.
+    rest: Vec<Range<usize>>,
     is_link: bool,
     lock: Option<Lock>,
 }
@@ -117,6 +158,24 @@ struct Entry {
 impl Entry {
     fn name(&self) -> &str {
         self.names.first().map_or("", |name| name.text.as_str())
+    }
+
+    /// Goes on with its part in the next volume, which alone tells the checksum of all.
+    fn go_on(&mut self, next: Entry) {
+        self.rest.push(next.data);
+        self.rest.extend(next.rest);
+        self.is_continued = next.is_continued;
+        self.is_short |= next.is_short;
+        self.size = next.size.or(self.size);
+        self.crc = next.crc;
+    }
+
+    fn packed(&self, bytes: &Bytes) -> Bytes {
+        if self.rest.is_empty() {
+            return bytes.slice(self.data.clone());
+        }
+        let pieces = std::iter::once(&self.data).chain(&self.rest);
+        pieces.filter_map(|piece| bytes.get(piece.clone())).collect::<Vec<_>>().concat().into()
     }
 }
 
@@ -190,12 +249,12 @@ impl Rar<'_> {
     }
 
     fn member(&mut self, entry: &Entry, scan: &mut Scan) -> Outcome {
-        let packed = self.part.bytes.slice(entry.data.clone());
+        let packed = entry.packed(&self.part.bytes);
         if entry.is_link && packed.is_empty() {
             return Outcome::Given;
         }
         let name = entry.name();
-        if entry.is_split {
+        if entry.continues || entry.is_continued {
             let evidence = format!("{name}: continues in another volume");
             scan.finding(finding::CONTAINER_UNSUPPORTED, self.part, name, &evidence);
         }
