@@ -43,7 +43,7 @@ pub const BOMBS: &[Bomb] = &[
     bomb("PPMd in ZIP, noise that never ends", "n.zip", || of_one("a", 98, &[&[0xf5, 0x03][..], &noise(200_000)].concat(), 1 << 31)),
     bomb("LZMA in ZIP, noise that never ends", "l.zip", || of_one("a", 14, &[&[9, 20, 5, 0, 0x5d, 0, 0, 0, 4, 0][..], &noise(200_000)].concat(), 1 << 31)),
     bomb("LZH of 50,000 members", "many.lzh", || [archives::lzh(2, b"a.txt", b"").repeat(1).strip_suffix(&[0]).unwrap().repeat(50_000), vec![0]].concat()),
-    bomb("an ISO whose 300 files are all of it", "all.iso", || overlapping_disc()),
+    bomb("an ISO whose 300 files are all of it", "all.iso", overlapping_disc),
     bomb("1,000 multiparts in each other", "deep.eml", mime),
     bomb("a document padded with 200 MB of zeros", "padded.zip", padded),
 ];

@@ -53,7 +53,7 @@ impl Layout {
 /// All of them.
 #[rustfmt::skip]
 pub const LAYOUTS: &[Layout] = &[
-    row("attached", "2", |n, c| attached(n, c)),
+    row("attached", "2", attached),
     row("zip", "2/1", |n, c| attached("a.zip", &zip(8, n, c))),
     row("zip, stored", "2/1", |n, c| attached("a.zip", &zip(0, n, c))),
     row("zip, Deflate64", "2/1", |n, c| attached("a.zip", &zip(9, n, c))),
