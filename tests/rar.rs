@@ -102,6 +102,8 @@ fn bsdtar_unpacks_the_same() {
         }
         let mut child = Command::new("bsdtar")
             .args(["-xOf", "-"])
+            // In other locales it reads no names that are not ASCII.
+            .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
