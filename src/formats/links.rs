@@ -48,7 +48,7 @@ pub fn may_have_fields(xml: &[u8]) -> bool {
 /// Judges the fields and DDE links in `xml`.
 pub fn fields(xml: &str, part: &Part, location: &str, scan: &mut Scan) {
     let mut fields = Fields::default();
-    let mut text = Text::Other;
+    let (mut text, mut refreshes) = (Text::Other, false);
     for token in markup::tokens(xml) {
         match token {
             Token::Open("fldChar", attributes) => match markup::attribute(attributes, "fldCharType").as_deref() {
@@ -67,9 +67,16 @@ pub fn fields(xml: &str, part: &Part, location: &str, scan: &mut Scan) {
             // What a workbook is filled from, often as soon as it is opened (18.13.16, 18.13.13, 18.13.1).
             Token::Open("webPr", attributes) => {
                 let address = markup::attribute(attributes, "url").unwrap_or_default();
-                field::query(&address, part, location, scan);
+                // Where XML was imported from is told alike, and stands on shares of firms.
+                if refreshes && address.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("http")) {
+                    field::query(&address, part, location, scan);
+                } else {
+                    field::elsewhere(&address, "query", part, location, scan);
+                }
             }
             Token::Open("connection", attributes) => {
+                let refresh = markup::attribute(attributes, "refreshOnLoad").unwrap_or_default();
+                refreshes = matches!(refresh.trim(), "1" | "true");
                 let address = markup::attribute(attributes, "odcFile").unwrap_or_default();
                 field::elsewhere(&address, "connection", part, location, scan);
             }
@@ -169,11 +176,17 @@ mod tests {
 
     #[test]
     fn queries_and_formulas_are_judged_by_their_address() {
-        let query =
-            |address: &str| ids(&format!("<connection id='1'><webPr sourceData='1' url='{address}'/></connection>"));
+        let query = |address: &str| {
+            ids(&format!("<connection refreshOnLoad='1'><webPr sourceData='1' url='{address}'/></connection>"))
+        };
         assert_eq!(query("http://203.0.113.7/a"), ["remote-object", "odd-address"]);
         assert_eq!(query("https://rates.example/a"), ["linked-content"]);
         assert_eq!(query("http://intranet/a"), Vec::<&str>::new());
+        let share = ["linked-content", "odd-address"];
+        for share in ["\\\\files.firm.example\\users\\a\\schema.xml", "\\\\firm.ch\\users\\a\\schema.xml"] {
+            assert!(!query(share).contains(&"remote-object"), "{share}");
+        }
+        assert_eq!(ids("<connection id='1'><webPr url='http://203.0.113.7/a'/></connection>"), share);
         assert_eq!(
             ids("<textPr sourceFile='\\\\203.0.113.7\\s\\a.csv'/><connection odcFile='C:\\a.odc'/>"),
             ["linked-content", "odd-address"]
