@@ -33,7 +33,11 @@ fn a_document_beside_a_bomb_is_found_whichever_comes_first() {
             let begun = Instant::now();
             let report = look(message);
             let took = begun.elapsed();
+            eprintln!("{} {how} {took:?} {:.0}", bomb.what, crate::common::process::peak_mb(std::process::id()));
             let found = report.parts.iter().any(|part| part.sha256 == sha256(&document));
+            if judge(&report).complete {
+                wrong.push(format!("{}, {how}: nothing is told", bomb.what));
+            }
             if !found || judge(&report).level != Level::Malicious || took > Duration::from_secs(60) {
                 wrong.push(format!("{}, {how}: found {found}, {:?}, {took:?}", bomb.what, judge(&report).level));
             }

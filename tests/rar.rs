@@ -277,6 +277,25 @@ fn a_hash_alone_proves_a_member() {
     }
 }
 
+#[test]
+fn archives_of_rar_1_5_and_2_are_read() {
+    let letter = letter();
+    let mut crc = flate2::Crc::new();
+    crc.update(letter.as_bytes());
+    for unpack in [15, 20] {
+        let packed = rar::old(unpack);
+        let member = Member { name: "letter.txt", packed: Some((&packed, crc.sum(), letter.len())), ..Member::default() };
+        let report = look(rar::whole(&[member], &Written { unpack, ..FOUR }), &[]);
+        assert!(is_found(&report, letter.as_bytes()) && ids(&report).is_empty(), "{unpack}: {:?}", report.findings);
+        // Their ciphers are not known.
+        let locked = Written { unpack, password: Some(PASSWORD), ..FOUR };
+        let report = look(rar::whole(&[member], &locked), &[PASSWORD]);
+        assert!(ids(&report).contains(&"archive-encrypted"), "{unpack}: {:?}", report.findings);
+    }
+    let report = look(rar::of_one("a.txt", b"text", &Written { unpack: 77, ..FOUR }), &[]);
+    assert!(ids(&report).contains(&"container-unsupported"), "{:?}", report.findings);
+}
+
 /// Keys are derived once for each salt and password.
 #[test]
 fn many_encrypted_members_cost_one_key() {
@@ -319,7 +338,10 @@ fn what_claims_too_much_memory_is_told() {
 #[test]
 fn bsdtar_unpacks_the_same() {
     require_tool("bsdtar");
-    for (name, bytes) in archives() {
+    let document = macro_document();
+    let files = [rar::file("invoice.docm", &document), rar::file("a.txt", b"text"), rar::file("b.txt", &[0; 5000])];
+    let written = [("written5", FIVE), ("written4", FOUR)].map(|(name, how)| (name, rar::whole(&files, &how)));
+    for (name, bytes) in archives().into_iter().chain(written) {
         // It does not go on with a solid archive of RAR 4; the checksums there tell.
         if name.contains("locked") || name.contains("hidden") || name == "solid4" {
             continue;

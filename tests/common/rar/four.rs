@@ -46,8 +46,8 @@ fn file(piece: &Piece<'_>, how: &Written<'_>) -> Vec<u8> {
         flags |= 0x10;
     }
     let is_packed = how.packed || piece.member.packed.is_some();
-    let (version, method) = if is_packed { (29, 0x33) } else { (20, 0x30) };
-    let version = if how.password.is_some() { 29 } else { version };
+    let (version, method) = if is_packed { (how.unpack, 0x33) } else { (20, 0x30) };
+    let version = if how.password.is_some() { how.unpack } else { version };
     let name = piece.member.name.as_bytes();
     let is_comment = name == b"CMT";
     let service = piece.member.service.unwrap_or_default();

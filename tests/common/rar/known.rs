@@ -18,6 +18,14 @@ pub fn letter() -> String {
     (0..60).map(|i| format!("Line {i}: the quarterly figures of branch {} are attached.\r\n", i * 7 % 13)).collect()
 }
 
+/// The letter as RAR 1.5 and RAR 2 pack it (unpack versions 15 and 20), by the encoders of the `rars` crate.
+pub fn old(version: u8) -> Vec<u8> {
+    BASE64.decode((if version == 15 { PACKED15 } else { PACKED20 }).as_bytes()).unwrap()
+}
+
+const PACKED15: &str = "D4PU+u9LJk3EPPaeoEexwFZegJCl7fCAsSQLIqKJfAujQfRiII+kRB9RaAmLS0hZAxcj0mKC9Z7XoPLHkGsSO3NkcHf2yM548g2Bjt0ZHB8fIzpjyDaGO3VkcIBMjL0eQHaoAEzIQ5G0QmRmSPICdkACaAwAgF7HHaTsPAPr2iUD5AECX6pu54wQexdnjBC0HWe0PjBD7FurfDPELeDxgin8TY3UvIOseIFNR5qPIubyDsHmUS8YI3WPQU/kADHWRgU/kHWPUP6S8gl3A+MEcsEdgcm8hCGXkEu0EvIAgjsBk3kKBmXkEu03xgjGgjsMybyEfC8YIsu4OfyBMEuwU/kEu4IM/kEu0UvIA+KXaLxgjy7RBl5BLtOl5AiCOw7JvISAy8gl2kS8gAbl2D8YI0u0Y8vIJdo/GCKEEu0c/kEu0YZ/IJdwc/kCoI7EMm8iPNeMEeXaTLyB0EdhOTeQkBl5BLtIl5AkCOwjJvISCXjBGl2kS8gH45dhHj7X5cw=";
+const PACKED20: &str = "DMzRERAAAAARE74Bnh58FgyY0vTPDZ4mszKvLsDBeDKyr4Z/ykIGZdjON9pkXHi4DAbPCPMwmIPgPPhxxp4+VM9/7fXLDLPHL4/KbuHvyyx+6fO6nplhx9d/QVOd9A4Z54f0x9vDv7uvRXQNZaAVLUDYWwCFuBtL1AKXrArbw/Zp+xW0C3iH+T25N7fTIHtbeJ827cpq0xIIFx1yCDbdlZBCuW5IIdt3VkES5bYFt4VkEW28UgLjySAtvNIC49EgC0AMJIIxaAFoAWgBaAFqAWsgilqAWsgiGFgC1gDCwBagGFkEYtQC2ALYAtgC2ALaQRS2ALaQRDDQBbQBhoAtwDDyCMW4BbgFuAW4BbgFvIIpbgFvJ/XjgA==";
+
 const ARCHIVES: &[(&str, &str)] = &[
     (
         "plain5",

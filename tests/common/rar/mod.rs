@@ -6,7 +6,7 @@ mod four;
 mod known;
 pub mod pack;
 
-pub use known::{archive, archives, letter};
+pub use known::{archive, archives, letter, old};
 
 /// What is written.
 #[derive(Clone, Copy, Default)]
@@ -58,6 +58,8 @@ pub struct Written<'a> {
     pub check: bool,
     /// What proves content (RAR 5).
     pub proof: Proof,
+    /// The version of what is packed (RAR 4).
+    pub unpack: u8,
     /// In so many volumes.
     pub volumes: usize,
     /// Octets of the dictionary, as a power of two above 128 KiB (RAR 5).
@@ -73,6 +75,7 @@ pub const FIVE: Written<'_> = Written {
     hidden: false,
     check: true,
     proof: Proof::Crc,
+    unpack: 29,
     volumes: 1,
     dictionary: 0,
 };
