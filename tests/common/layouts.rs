@@ -4,6 +4,7 @@
 use std::io::{Cursor, Write};
 
 use bzip2::write::BzEncoder;
+use data_encoding::BASE64;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use lzma_rust2::{LzmaOptions, LzmaWriter, XzOptions, XzWriter};
@@ -130,6 +131,9 @@ pub const LAYOUTS: &[Layout] = &[
     row("S/MIME, a signed file", "2/1", |n, c| attached(&format!("{n}.p7m"), &wrap::signed(c, false))),
     row("S/MIME, a signed message", "2/1/2", |n, c| attached("smime.p7m", &wrap::signed(&attached_in(n, c), true))),
     row("OpenPGP, compressed", "2/1", |n, c| attached("a.gpg", &wrap::compressed(1, &wrap::literal(n, c)))),
+    row("page that hands it out", "2/1", |n, c| attached("a.html", &page(n, &format!("\"{}\"", BASE64.encode(c))))).odd(),
+    row("page that hands out a zip in pieces", "2/1/1", |n, c| attached("a.svg", &page("a.zip", &in_pieces(&zip(8, n, c))))).odd(),
+    row("page that hands out a disk image as numbers", "2/1/1", |n, c| attached("a.xhtml", &page("a.iso", &numbers(&images::iso(&[(n, c)], true))))).odd(),
     row("zip in zip in a message in winmail.dat", "2/4/2/1/1", |n, c| attached("winmail.dat", &wrap::tnef("a.eml", &attached_in("a.zip", &zip(8, "b.zip", &zip(8, n, c))), Place::Attribute, &[]))),
     row("Base64 with junk between", "2", junk),
     row("quoted-printable", "2", quoted),
@@ -155,6 +159,25 @@ fn attached(name: &str, content: &[u8]) -> Vec<u8> {
 /// A message to stand in another: with a boundary of its own.
 fn attached_in(name: &str, content: &[u8]) -> Vec<u8> {
     String::from_utf8(attached(name, content)).unwrap().replace("=_sekisho_sample", "=_sekisho_inner").into_bytes()
+}
+
+/// A page with a script that makes a file of this.
+fn page(name: &str, string: &str) -> Vec<u8> {
+    format!(
+        "<html><body><script>var data = {string};\r\nvar link = document.createElement('a');\r\n\
+         link.href = URL.createObjectURL(new Blob([bytes(data)]));\r\nlink.download = '{name}';\r\nlink.click();</script>"
+    )
+    .into_bytes()
+}
+
+fn in_pieces(content: &[u8]) -> String {
+    let coded = BASE64.encode(content);
+    let pieces = coded.as_bytes().chunks(50).map(|piece| format!("'{}'", String::from_utf8_lossy(piece)));
+    pieces.collect::<Vec<_>>().join(" +\r\n")
+}
+
+fn numbers(content: &[u8]) -> String {
+    format!("[{}]", content.iter().map(u8::to_string).collect::<Vec<_>>().join(","))
 }
 
 /// A message whose second part is this, as it stands.
