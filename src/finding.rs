@@ -572,6 +572,10 @@ table! {
     LINK_PROGRAM = "link-program", Carrier, High, None, Some("T1204.001"),
         "has a link or button that starts a program ({evidence})",
         "クリックするとプログラムが起動するリンクやボタンを含み（{evidence}）", "クリックするとプログラムが起動するリンクやボタンを含みます（{evidence}）";
+    /// A page or script that makes a file of its own text, which no gateway sees: archives and documents have other ways.
+    HTML_SMUGGLING = "html-smuggling", Carrier, High, None, Some("T1027.006"),
+        "carries a file in its text that it hands to whoever opens it ({evidence})",
+        "開いた人に渡すファイルを文字列として内部に隠し持ち（{evidence}）", "開いた人に渡すファイルを文字列として内部に隠し持っています（{evidence}）";
     /// A disk image. Medium: what is in it is looked into, and firms do mail images of discs.
     CARRIER_DISK_IMAGE = "carrier-disk-image", Carrier, Medium, None, Some("T1553.005"),
         "is a disk image ({evidence})",

@@ -11,7 +11,7 @@ use crate::common::client::{eicar, letter, send};
 use crate::common::daemon::Daemon;
 use crate::common::postfix::Postfix;
 use crate::common::sink::Sink;
-use crate::common::{require_tool, wait_for};
+use crate::common::{PATIENCE, require_tool, wait_for};
 
 const DOCS: &str = include_str!("../docs/postfix.md");
 const FROM: &str = "sender@outside.test";
@@ -216,7 +216,7 @@ fn a_held_message_is_on_disk_before_the_reply() {
     assert_eq!(reply.code, 250, "{}", reply.text);
     daemon.terminate();
     let read = || fs::read_to_string(&trace).unwrap_or_default();
-    wait_for("the end of the trace", Duration::from_secs(10), || read().contains("+++ exited"));
+    wait_for("the end of the trace", PATIENCE, || read().contains("+++ exited"));
     let order = check_order(&calls_of(&read()));
     assert_eq!(order, Ok(()), "{}", read());
 }

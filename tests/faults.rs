@@ -16,7 +16,7 @@ use crate::common::daemon::{Daemon, program};
 use crate::common::load::{Account, Kind, MIX, Sums};
 use crate::common::postfix::Postfix;
 use crate::common::sink::Sink;
-use crate::common::{require_tool, skip, wait_for};
+use crate::common::{PATIENCE, require_tool, skip, wait_for};
 use crate::wall::ordeal;
 
 const RECIPES: &str = include_str!("../docs/postfix.md");
@@ -59,8 +59,6 @@ const ORDEALS: [(&str, &str); 6] = [
 const SETTINGS: &str = "[limits]\nmax_scan_time = \"2s\"\nmax_worker_memory = \"512 MiB\"\nspool_min_free = \"0 B\"\n";
 const TIMEOUTS: &str = "[timeouts]\nreply_deadline = \"15s\"\nconnect = \"2s\"\nnext_hop_command = \"2s\"\n\
                         next_hop_data = \"2s\"\nnext_hop_content = \"2s\"\nnext_hop_end = \"2s\"\n";
-/// What has waited so long for its sign never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 macro_rules! in_each_mode {
     ($($module:ident: $cells:expr;)*) => {$(

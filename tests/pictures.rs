@@ -30,7 +30,7 @@ use crate::common::office::Compound;
 use crate::common::pictures::{HONEST, MALICIOUS, document_with, drawn, encoded, page};
 use crate::common::samples::with_file;
 use crate::common::sink::Sink;
-use crate::common::{free_port, require_tool, skip, wait_for};
+use crate::common::{PATIENCE, free_port, require_tool, skip, wait_for};
 
 fn document(pictures: &[Vec<u8>]) -> Vec<u8> {
     document_with(&HONEST, pictures)
@@ -157,17 +157,27 @@ async fn the_bounds_of_a_reader_stand() {
 async fn a_reader_that_hangs_is_ended_when_nobody_waits() {
     let fake = Fake::new("echo $$ > {}/pid; exec sleep 600");
     let reader = fake.reader(&[]);
-    assert!(timeout(Duration::from_secs(2), reader.answer(&ask(), raster()).unwrap()).await.is_err());
-    let pid = fs::read_to_string(fake.folder.path().join("pid")).unwrap();
+    let file = fake.folder.path().join("pid");
+    let pid = || fs::read_to_string(&file).unwrap_or_default();
+    let runs = async {
+        while !pid().ends_with('\n') {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let answer = reader.answer(&ask(), raster()).unwrap();
+    tokio::select! {
+        said = answer => panic!("it hangs: {said:?}"),
+        () = runs => {}
+    }
+    let pid = pid();
     let stat = PathBuf::from(format!("/proc/{}/stat", pid.trim()));
     let dead = || fs::read_to_string(&stat).map_or(true, |stat| stat.rsplit_once(')').unwrap().1.starts_with(" Z"));
-    for _ in 0..100 {
-        if dead() {
-            return;
+    let ends = async {
+        while !dead() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("it runs on");
+    };
+    assert!(timeout(PATIENCE, ends).await.is_ok(), "it runs on");
 }
 
 #[tokio::test]
@@ -396,7 +406,7 @@ fn pictures_of_malicious_documents_are_learnt_listed_and_forgotten() {
     assert_eq!(listed(&daemon).len(), 0, "from malicious documents only");
     let line = sent(&daemon, 2, &document_with(&MALICIOUS, std::slice::from_ref(&lure)));
     assert!(line.contains("malicious"), "{line}");
-    wait_for("the lesson", Duration::from_secs(10), || listed(&daemon).len() == 1);
+    wait_for("the lesson", PATIENCE, || listed(&daemon).len() == 1);
     let blank = encoded(&GrayImage::from_pixel(640, 480, Luma([200])), ImageFormat::Png);
     sent(&daemon, 3, &document_with(&MALICIOUS, &[blank, again.clone()]));
     let line = sent(&daemon, 4, &document(std::slice::from_ref(&again)));
@@ -415,7 +425,7 @@ fn pictures_of_malicious_documents_are_learnt_listed_and_forgotten() {
     assert_eq!(daemon.command(&["pictures", "forget", &id]).status.code(), Some(66));
     assert!(!sent(&daemon, 7, &document(std::slice::from_ref(&again))).contains("picture-learned"));
     sent(&daemon, 8, &document_with(&MALICIOUS, std::slice::from_ref(&lure)));
-    wait_for("the lesson", Duration::from_secs(10), || listed(&daemon).len() == 1);
+    wait_for("the lesson", PATIENCE, || listed(&daemon).len() == 1);
     assert!(daemon.command(&["pictures", "forget", "--never", &id]).status.success());
     sent(&daemon, 9, &document_with(&MALICIOUS, std::slice::from_ref(&lure)));
     assert!(!sent(&daemon, 10, &document(&[again])).contains("picture-learned"), "never again");
@@ -430,7 +440,9 @@ fn where_somebody_reads_only_requests_are_learnt() {
         let (mut daemon, _sink) = daemon(Some(&fake));
         daemon.start();
         sent(&daemon, 1, &document_with(&MALICIOUS, &[encoded(&page(1), ImageFormat::Png)]));
+        // What is not learnt soon is not learnt.
         std::thread::sleep(Duration::from_millis(500));
+        wait_for(script, PATIENCE, || listed(&daemon).len() >= learnt);
         assert_eq!(listed(&daemon).len(), learnt, "{script}");
     }
 }

@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::Duration;
 
 use super::common::client::{Client, Reply};
 use super::common::daemon::Daemon;
 use super::common::samples::{eicar, macro_document, with_file, with_files};
 use super::common::sink::{Mail, Sink};
-use super::common::{free_port, wait_for};
+use super::common::{PATIENCE, free_port, wait_for};
 
 const OUTSIDE: &str = "192.0.2.9";
 const INSIDE: &str = "10.1.2.3";
@@ -48,7 +47,7 @@ impl Checkpoint {
         let lines = self.daemon.messages().iter().filter(|line| line["from"] == sender).count();
         assert_eq!(lines, 1, "one line for one message");
         let ended = || delta(&before, &self.metrics(), "sekisho_sessions_total{result=\"completed\"") == 1.0;
-        wait_for("the session's end in the metrics", Duration::from_secs(5), ended);
+        wait_for("the session's end in the metrics", PATIENCE, ended);
         let after = self.metrics();
         let counted = after.iter().map(|(series, value)| (series.clone(), value - before.get(series).unwrap_or(&0.0)));
         let delivered = self.sink.mails().get(count).cloned();

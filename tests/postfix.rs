@@ -2,13 +2,11 @@
 
 mod milter;
 
-use std::time::Duration;
-
 use crate::common::client::{Client, eicar, letter, send};
 use crate::common::daemon::Daemon;
 use crate::common::postfix::{CLIENT, Postfix};
 use crate::common::sink::{Mail, Sink};
-use crate::common::{relay, require_tool, wait_for};
+use crate::common::{PATIENCE, relay, require_tool, wait_for};
 
 const DOCS: &str = include_str!("../docs/postfix.md");
 const FROM: &str = "sender@outside.test";
@@ -102,7 +100,7 @@ fn without_a_filter_nothing_is_lost_and_nobody_is_told_a_thousand_times() {
     }
     assert_eq!(send(postfix.next_hop_port(), FROM, &[TO], &letter("marker-1")).expect("a session").code, 250);
     sink.wait_for("marker-1");
-    postfix.drain(Duration::from_secs(10));
+    postfix.drain(PATIENCE);
     assert_eq!(sink.mails().len(), 1, "no notices to the postmaster: {:?}", sink.mails());
 }
 
@@ -135,7 +133,7 @@ fn the_eicar_test_file_is_held() {
         assert_eq!(line["disposition"], "quarantine", "{recipe}: {line}");
         assert_eq!(line["verdict"], "malicious", "{recipe}: {line}");
         assert_eq!(stage.daemon.held().len(), 1, "{recipe}");
-        stage.postfix.drain(Duration::from_secs(10));
+        stage.postfix.drain(PATIENCE);
         assert!(stage.sink.mails().is_empty(), "{recipe}: {:?}", stage.sink.mails());
         let list = stage.daemon.command(&["quarantine", "list", "--json"]);
         let list = String::from_utf8(list.stdout).expect("JSON");
@@ -162,7 +160,7 @@ fn the_log_names_the_client_that_postfix_saw() {
         if recipe != "before-queue" {
             let queue_id = line["queue_id"].as_str().expect("a queue id");
             // Postfix's log is written by a process of its own, a moment later.
-            wait_for(queue_id, Duration::from_secs(10), || stage.postfix.log().contains(&format!("{queue_id}: ")));
+            wait_for(queue_id, PATIENCE, || stage.postfix.log().contains(&format!("{queue_id}: ")));
         }
     }
 }
@@ -186,12 +184,12 @@ fn while_the_daemon_is_away_mail_waits_behind_the_queue() {
     let Some(mut stage) = stage("after-queue") else { return };
     let reply = send(stage.postfix.port(), FROM, &[TO], &letter("later-1")).expect("a session");
     assert_eq!(reply.code, 250, "{}", reply.text);
-    wait_for("a deferred delivery", Duration::from_secs(10), || stage.postfix.log().contains("status=deferred"));
+    wait_for("a deferred delivery", PATIENCE, || stage.postfix.log().contains("status=deferred"));
     assert!(stage.sink.mails().is_empty());
     stage.daemon.start();
     stage.postfix.flush();
     assert_untouched(&stage.sink.wait_for("later-1"), &letter("later-1"));
-    stage.postfix.drain(Duration::from_secs(10));
+    stage.postfix.drain(PATIENCE);
 }
 
 #[test]

@@ -3,13 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use crate::common::client::{Client, letter, send};
 use crate::common::daemon::{Daemon, program};
 use crate::common::postfix::Postfix;
 use crate::common::sink::Sink;
-use crate::common::wait_for;
+use crate::common::{PATIENCE, wait_for};
 
 const FROM: &str = "sender@outside.test";
 const TO: &str = "u@inside.test";
@@ -81,7 +80,7 @@ impl Stage {
 
     /// The public service answers again, after a reload.
     fn wait(&self) {
-        wait_for("Postfix", Duration::from_secs(10), || Client::connect(self.postfix.port()).is_ok());
+        wait_for("Postfix", PATIENCE, || Client::connect(self.postfix.port()).is_ok());
     }
 }
 
@@ -181,7 +180,7 @@ fn while_the_milter_is_away_mail_waits() {
     // Released mail comes back where no milter is asked.
     assert_eq!(send(stage.postfix.next_hop_port(), FROM, &[TO], &letter("released-1")).expect("a session").code, 250);
     stage.sink.wait_for("released-1");
-    stage.postfix.drain(Duration::from_secs(10));
+    stage.postfix.drain(PATIENCE);
     assert_eq!(stage.sink.mails().len(), 1, "no notices to the postmaster");
 }
 

@@ -10,7 +10,7 @@ use crate::common::daemon::Daemon;
 use crate::common::milter::{ALL, Frame, Mta};
 use crate::common::sink::Sink;
 use crate::common::smtp::{Act, Hop};
-use crate::common::{free_port, wait_for};
+use crate::common::{PATIENCE, free_port, wait_for};
 
 const FROM: &str = "sender@outside.test";
 const TO: &str = "u@inside.test";
@@ -60,13 +60,13 @@ fn a_reload_acts_at_the_next_mail_and_a_bad_file_changes_nothing() {
     assert_eq!(client.send(FROM, &[TO], &eicar("first")).unwrap().code, 250);
     daemon.configure("[[rule]]\nname = \"refuse\"\nwhen.verdict = \"malicious\"\naction = \"reject\"\n");
     daemon.reload();
-    wait_for("the reload", Duration::from_secs(10), || daemon.log().contains("in force"));
+    wait_for("the reload", PATIENCE, || daemon.log().contains("in force"));
     assert_eq!(client.send(FROM, &[TO], &eicar("second")).unwrap().code, 554, "in the session that was open");
 
     daemon.configure("nonsense = 1\n");
     daemon.reload();
     let result = || daemon.metric("sekisho_config_last_reload_successful");
-    wait_for("the refused reload", Duration::from_secs(10), || result() == Some(0.0));
+    wait_for("the refused reload", PATIENCE, || result() == Some(0.0));
     assert_eq!(client.send(FROM, &[TO], &eicar("third")).unwrap().code, 554, "the old one runs on");
     let log = daemon.log();
     let mistake = log.lines().find(|line| line.contains("nonsense")).expect("the mistake is in the log");
@@ -86,7 +86,7 @@ fn mail_goes_on_without_memory_and_waits_without_disk() {
 
     daemon.configure("spool_min_free = \"1000000 GiB\"\n");
     daemon.reload();
-    wait_for("the reload", Duration::from_secs(10), || daemon.log().contains("in force"));
+    wait_for("the reload", PATIENCE, || daemon.log().contains("in force"));
     let reply = client.send(FROM, &[TO], &letter).unwrap();
     assert!(reply.code == 452 && reply.text.contains("4.3.1"), "{reply:?}");
     let ready = daemon.get("/readyz");
@@ -126,7 +126,7 @@ async fn a_copy_that_was_pending_at_a_kill_is_held_and_counted() {
     let sending = std::thread::spawn(move || {
         send(port, FROM, &["all@inside.test", TO], &eicar("pending")).map(|reply| reply.code)
     });
-    wait_for("the final dot", Duration::from_secs(20), || hop.messages().len() == 1);
+    wait_for("the final dot", PATIENCE, || hop.messages().len() == 1);
     daemon.kill();
     sending.join().unwrap().expect_err("no reply: the client keeps the message");
     daemon.start();

@@ -10,7 +10,7 @@ use crate::common::client::{eicar, letter, send};
 use crate::common::daemon::Daemon;
 use crate::common::sink::Sink;
 use crate::common::smtp::{Act, Client, Hop, Proxy, config, listener, lmtp_listener};
-use crate::common::{free_port, require_tool, skip, wait_for};
+use crate::common::{PATIENCE, free_port, require_tool, skip, wait_for};
 use sekisho::config::{ClientTls, Config, Listener, ServerTls};
 use sekisho::smtp::session::SessionEnd;
 use sekisho::tls::{Connector, Identity};
@@ -418,7 +418,7 @@ fn a_reload_brings_a_new_certificate_and_a_bad_one_changes_nothing() {
     assert_eq!(shown(daemon.port()), first);
     certificates.make("a");
     daemon.reload();
-    wait_for("the reload", Duration::from_secs(10), || daemon.log().contains("in force"));
+    wait_for("the reload", PATIENCE, || daemon.log().contains("in force"));
     assert!(!daemon.log().contains("only after a restart"), "a renewed certificate is no other listener");
     let second = file(&pem);
     assert_ne!(first, second);
@@ -426,7 +426,7 @@ fn a_reload_brings_a_new_certificate_and_a_bad_one_changes_nothing() {
 
     fs::write(&key, "nonsense").unwrap();
     daemon.reload();
-    wait_for("the refusal", Duration::from_secs(10), || daemon.log().contains("the old one runs on"));
+    wait_for("the refusal", PATIENCE, || daemon.log().contains("the old one runs on"));
     assert!(daemon.log().contains("holds no private key"));
     assert_eq!(shown(daemon.port()), second);
     assert_eq!(send(daemon.port(), "a@b", &["c@d"], &letter("in-clear")).unwrap().code, 250);

@@ -12,14 +12,11 @@ use crate::common::client::{Client, letter, send};
 use crate::common::daemon::Daemon;
 use crate::common::process::children;
 use crate::common::sink::Sink;
-use crate::common::{free_port, wait_for};
+use crate::common::{PATIENCE, free_port, wait_for};
 use crate::wall::ordeal;
 
 const FROM: &str = "sender@outside.test";
 const TO: &[&str] = &["user@example.test"];
-
-/// Longer than anything here may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running daemon whose scans may take a second, and the sink behind it.
 fn started(tables: &str) -> (Daemon, Sink) {

@@ -47,6 +47,7 @@ pub mod rar;
 pub mod rtf;
 pub mod sevenz;
 pub mod shape;
+pub mod smuggling;
 pub mod sylk;
 pub mod tar;
 pub mod text;
@@ -87,6 +88,7 @@ pub const TABLE: &[Format] = &[
     mht::FORMAT,
     tnef::FORMAT,
     coded::FORMAT,
+    smuggling::FORMAT,
     cms::FORMAT,
     pgp::FORMAT,
     mbox::FORMAT,

@@ -5,11 +5,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{free_port, wait_for};
+use super::{PATIENCE, free_port, wait_for};
 
 /// The program under test. `SEKISHO_TEST_BIN` puts another in its place (an installed package).
 pub fn program() -> PathBuf {
@@ -62,7 +61,7 @@ impl Daemon {
         command.arg("serve").arg("--config").arg(self.config()).arg("--state-dir").arg(self.state());
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         self.child = Some(command.spawn().expect("to start the daemon"));
-        wait_for("the daemon", Duration::from_secs(20), || {
+        wait_for("the daemon", PATIENCE, || {
             let child = self.child.as_mut().expect("it was started");
             if let Some(status) = child.try_wait().expect("its status") {
                 panic!("the daemon ended ({status}):\n{}", self.log());
@@ -137,7 +136,7 @@ impl Daemon {
     /// The message's line in which `needle` stands, once it is there.
     pub fn message_with(&self, needle: &str) -> serde_json::Value {
         let find = || self.messages().into_iter().find(|line| line.to_string().contains(needle));
-        wait_for(&format!("a log line with {needle}"), Duration::from_secs(10), || find().is_some());
+        wait_for(&format!("a log line with {needle}"), PATIENCE, || find().is_some());
         find().expect("it was there")
     }
 

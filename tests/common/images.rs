@@ -135,3 +135,114 @@ pub fn dynamic_vhd(disk: &[u8], size: u64) -> Vec<u8> {
     }
     [footer(3, size), header, entries, blocks, footer(3, size)].concat()
 }
+
+/// A disc of UDF 1.02 alone (ECMA-167), in sectors of 2048: one file in the root.
+pub fn udf(name: &str, content: &[u8]) -> Vec<u8> {
+    const SECTOR: usize = 2048;
+    /// Where the partition starts: blocks count from here.
+    const START: usize = 260;
+    let address =
+        |length: usize, block: u32| [&(length as u32).to_le_bytes()[..], &block.to_le_bytes(), &[0; 2]].concat();
+    let identifier = |name: &str, flags: u8, block: u32| {
+        let units: Vec<u8> = name.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let name = if name.is_empty() { Vec::new() } else { [&[16][..], &units].concat() };
+        let mut out = vec![0; 38];
+        out[18..20].copy_from_slice(&[flags, name.len() as u8]);
+        out[20..30].copy_from_slice(&address(SECTOR, block));
+        out.extend(name);
+        out.resize(out.len().next_multiple_of(4), 0);
+        tagged(out, 257)
+    };
+    let entry = |kind: u8, size: usize, block: u32| {
+        let mut out = vec![0; 176];
+        out[27] = kind;
+        out[56..64].copy_from_slice(&(size as u64).to_le_bytes());
+        out[172..176].copy_from_slice(&8_u32.to_le_bytes());
+        out.extend(&address(size, block)[..8]);
+        tagged(out, 261)
+    };
+    let mut set = vec![0; 512];
+    set[400..410].copy_from_slice(&address(SECTOR, 1));
+    let mut partition = vec![0; 512];
+    partition[188..192].copy_from_slice(&(START as u32).to_le_bytes());
+    let mut logical = vec![0; 446];
+    logical[212..216].copy_from_slice(&(SECTOR as u32).to_le_bytes());
+    logical[248..258].copy_from_slice(&address(SECTOR, 0));
+    logical[264..272].copy_from_slice(&[6, 0, 0, 0, 1, 0, 0, 0]);
+    logical[440..446].copy_from_slice(&[1, 6, 1, 0, 0, 0]);
+    let mut anchor = vec![0; 512];
+    anchor[16..24].copy_from_slice(&address(3 * SECTOR, 32)[..8]);
+    let folder = [identifier("", 8 | 2, 1), identifier(name, 0, 3)].concat();
+    let mut out = Vec::new();
+    let mut put = |sector: usize, bytes: &[u8]| {
+        out.resize(out.len().max((sector * SECTOR + bytes.len()).next_multiple_of(SECTOR)), 0);
+        out[sector * SECTOR..][..bytes.len()].copy_from_slice(bytes);
+    };
+    for (number, magic) in [b"\0BEA01\x01", b"\0NSR02\x01", b"\0TEA01\x01"].into_iter().enumerate() {
+        put(16 + number, magic);
+    }
+    put(32, &tagged(partition, 5));
+    put(33, &tagged(logical, 6));
+    put(34, &tagged(vec![0; 512], 8));
+    put(256, &tagged(anchor, 2));
+    put(START, &tagged(set, 256));
+    put(START + 1, &entry(4, folder.len(), 2));
+    put(START + 2, &folder);
+    put(START + 3, &entry(5, content.len(), 4));
+    put(START + 4, content);
+    out
+}
+
+/// Gives a descriptor its number and the sum over its tag (ECMA-167 3/7.2).
+fn tagged(mut descriptor: Vec<u8>, number: u16) -> Vec<u8> {
+    descriptor[..2].copy_from_slice(&number.to_le_bytes());
+    descriptor[2] = 2;
+    descriptor[4] = descriptor[..16].iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte));
+    descriptor
+}
+
+/// A VHDX of blocks of 1 MiB ([MS-VHDX]), the last one first.
+pub fn vhdx(disk: &[u8]) -> Vec<u8> {
+    const MIB: usize = 1 << 20;
+    let guid = |text: &str| {
+        let raw = data_encoding::HEXUPPER.decode(text.replace('-', "").as_bytes()).unwrap();
+        // The first three fields are little-endian.
+        [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15].map(|at: usize| raw[at]).to_vec()
+    };
+    let count = disk.len().div_ceil(MIB);
+    let mut out = vec![0; (3 + count) * MIB];
+    let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"vhdxfile");
+    for copy in [192 << 10, 256 << 10] {
+        put(copy, b"regi");
+        put(copy + 8, &2_u32.to_le_bytes());
+        for (number, (id, at)) in
+            [("2DC27766-F623-4200-9D64-115E9BFD4A08", 2 * MIB), ("8B7CA206-4790-4B9A-B8FE-575F050F886E", MIB)]
+                .into_iter()
+                .enumerate()
+        {
+            let place = [&(at as u64).to_le_bytes()[..], &(MIB as u32).to_le_bytes()].concat();
+            put(copy + 16 + number * 32, &[guid(id), place].concat());
+        }
+    }
+    put(MIB, b"metadata");
+    put(MIB + 10, &3_u16.to_le_bytes());
+    let size = disk.len() as u64;
+    let items = [
+        ("CAA16737-FA36-4D43-B3B6-33F0AA44E76B", (MIB as u64).to_le_bytes().to_vec()),
+        ("2FA54224-CD1B-4876-B211-5DBED83BF4B8", size.to_le_bytes().to_vec()),
+        ("8141BF1D-A96F-4709-BA47-F233A8FAAB5F", 512_u32.to_le_bytes().to_vec()),
+    ];
+    for (number, (id, value)) in items.iter().enumerate() {
+        let offset = (64 << 10) + number * 16;
+        put(MIB + 32 + number * 32, &[guid(id), (offset as u32).to_le_bytes().to_vec()].concat());
+        put(MIB + offset, value);
+    }
+    for (number, block) in disk.chunks(MIB).enumerate() {
+        let place = 3 + count - 1 - number;
+        // Fully present (2.5.1.1).
+        put(2 * MIB + number * 8, &((place as u64) << 20 | 6).to_le_bytes());
+        put(place * MIB, block);
+    }
+    out
+}

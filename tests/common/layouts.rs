@@ -4,6 +4,7 @@
 use std::io::{Cursor, Write};
 
 use bzip2::write::BzEncoder;
+use data_encoding::BASE64;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use lzma_rust2::{LzmaOptions, LzmaWriter, XzOptions, XzWriter};
@@ -13,11 +14,11 @@ use sevenz_rust2::EncoderMethod;
 use zip::unstable::write::FileOptionsExt;
 use zip::write::SimpleFileOptions;
 
-use super::office::Compound;
-use super::samples::{base64_lines, with_file};
+use super::office::{Compound, with_class};
+use super::samples::{base64_lines, with_file, with_files};
 use super::sevenz::{PLAIN, Written, write};
 use super::wrappings::{self as wrap, Place};
-use super::{archives, carriers, images, ooxml, rar};
+use super::{archives, carriers, encrypt, images, ooxml, rar};
 
 /// The password of everything that is locked here.
 pub const PASSWORD: &str = "Kq7-x9Aa";
@@ -75,6 +76,18 @@ pub const LAYOUTS: &[Layout] = &[
     row("zip, AES, password in the subject", "2/1", |n, c| told("Subject: password: Kq7-x9Aa\r\n", "-\r\n", "a.zip", &locked(n, c, true))),
     row("zip, AES, password in the name", "2/1", |n, c| told("", "-\r\n", "a_Kq7-x9Aa.zip", &locked(n, c, true))),
     row("zip, AES, password on the last line", "2/1", |n, c| told("", "お世話になります。\r\n\r\nKq7-x9Aa", "a.zip", &locked(n, c, true))),
+    row("zip, AES, password in Shift_JIS", "2/1", |n, c| told_in(encoding_rs::SHIFT_JIS, "展開用パスワード：\r\n\r\nKq7-x9Aa\r\n", &locked(n, c, true))),
+    row("zip, AES, password in EUC-JP", "2/1", |n, c| told_in(encoding_rs::EUC_JP, "パスワード→Kq7-x9Aa\r\n", &locked(n, c, true))),
+    row("zip, AES, password in UTF-8", "2/1", |n, c| told_in(encoding_rs::UTF_8, "Mật khẩu giải nén: Kq7-x9Aa\r\n", &locked(n, c, true))),
+    row("zip, AES, password in Windows-1251", "2/1", |n, c| told_in(encoding_rs::WINDOWS_1251, "Пароль к архиву: Kq7-x9Aa\r\n", &locked(n, c, true))),
+    row("zip, AES, password in a quoted mail", "2/1", |n, c| told("", "ありがとうございます。\r\n\r\n> > パスワードは Kq7-x9Aa です\r\n> 田中\r\n", "a.zip", &locked(n, c, true))),
+    row("zip, AES, password in HTML", "2/1", |n, c| html("<p>解凍パスワード&#65306;<b>Kq7</b>-x9Aa</p>", &locked(n, c, true))),
+    row("zip in pieces", "5/1", |n, c| pieces("a.zip", &zip(8, n, c))),
+    row("7z in pieces", "5/1", |n, c| pieces("a.7z", &write(&[(n, c)], &PLAIN))),
+    row("zip, name in Japanese (CP932)", "2/1", |_, c| attached("a.zip", &zip_raw(8, b"\x90\xbf\x8b\x81\x8f\x91.docm", c))).nameless(),
+    row("zips in a row", "2/2", |n, c| attached("a.zip", &[zip(8, "a.txt", b"a"), zip(8, n, c)].concat())).odd(),
+    row("zip, cut off", "2/1", |n, c| attached("a.zip", &cut_off(&zip(8, n, c)))).odd(),
+    row("zip behind a picture", "2/1", |n, c| attached("a.gif", &[&b"GIF89a\x01\0\x01\0\0\0\0;"[..], &zip(8, n, c)].concat())).odd(),
     row("7z", "2/1", |n, c| attached("a.7z", &write(&[(n, c)], &PLAIN))),
     row("7z, solid", "2/2", |n, c| attached("a.7z", &write(&[("a.txt", b"a"), (n, c)], &Written { solid: true, ..PLAIN }))),
     row("7z, PPMd", "2/1", |n, c| attached("a.7z", &write(&[(n, c)], &Written { method: EncoderMethod::PPMD, ..PLAIN }))),
@@ -110,10 +123,12 @@ pub const LAYOUTS: &[Layout] = &[
     row("ARJ", "2/1", |n, c| attached("a.arj", &archives::arj(n, c))),
     row("ISO 9660", "2/1", |n, c| attached("a.iso", &images::iso(&[(n, c)], false))).nameless(),
     row("ISO 9660, Joliet", "2/1", |n, c| attached("a.iso", &images::iso(&[(n, c)], true))),
+    row("UDF", "2/1", |n, c| attached("a.iso", &images::udf(n, c))),
     row("floppy, FAT12", "2/1", |n, c| attached("a.img", &images::floppy(n, c))),
     row("disk with a partition", "2/1", |n, c| attached("a.img", &images::partitioned(&images::floppy(n, c)))),
     row("VHD, fixed", "2/1", |n, c| attached("a.vhd", &images::fixed_vhd(&images::partitioned(&images::floppy(n, c))))),
     row("VHD, dynamic", "2/1", |n, c| attached("a.vhd", &dynamic_vhd(n, c))),
+    row("VHDX", "2/1", |n, c| attached("a.vhdx", &images::vhdx(&images::partitioned(&images::floppy(n, c))))),
     row("winmail.dat", "2/1", |n, c| attached("winmail.dat", &wrap::tnef(n, c, Place::Attribute, &[]))),
     row("winmail.dat, as a property", "2/1", |n, c| attached("winmail.dat", &wrap::tnef(n, c, Place::Property, &[]))),
     row("Outlook item", "2/3", |n, c| attached("a.msg", &wrap::msg(n, c, 0))),
@@ -128,11 +143,16 @@ pub const LAYOUTS: &[Layout] = &[
     row("S/MIME, a signed file", "2/1", |n, c| attached(&format!("{n}.p7m"), &wrap::signed(c, false))),
     row("S/MIME, a signed message", "2/1/2", |n, c| attached("smime.p7m", &wrap::signed(&attached_in(n, c), true))),
     row("OpenPGP, compressed", "2/1", |n, c| attached("a.gpg", &wrap::compressed(1, &wrap::literal(n, c)))),
+    row("page that hands it out", "2/1", |n, c| attached("a.html", &page(n, &format!("\"{}\"", BASE64.encode(c))))).odd(),
+    row("page that hands out a zip in pieces", "2/1/1", |n, c| attached("a.svg", &page("a.zip", &in_pieces(&zip(8, n, c))))).odd(),
+    row("page that hands out a disk image as numbers", "2/1/1", |n, c| attached("a.xhtml", &page("a.iso", &numbers(&images::iso(&[(n, c)], true))))).odd(),
     row("zip in zip in a message in winmail.dat", "2/4/2/1/1", |n, c| attached("winmail.dat", &wrap::tnef("a.eml", &attached_in("a.zip", &zip(8, "b.zip", &zip(8, n, c))), Place::Attribute, &[]))),
     row("Base64 with junk between", "2", junk),
     row("quoted-printable", "2", quoted),
     row("name in pieces (RFC 2231)", "2", continued),
     row("compound file with a package", "2/1", |n, c| attached("a.doc", &Compound::new().stream("/WordDocument", b"x").stream("/ObjectPool/_1/\u{1}Ole10Native", &native(n, c)).finish())),
+    row("encrypted package of Office", "2/1", |_, c| told("", "パスワードは「Kq7-x9Aa」です。\r\n", "a.docm", &encrypt::agile(c, PASSWORD))).nameless(),
+    row("installer, with a cabinet", "2/1/1", |n, c| attached("a.msi", &installer(&archives::cab(n, c, true)))).odd(),
     row("object in .docx", "2/1/1", |n, c| attached("a.docx", &around("word", n, c))),
     row("object in .xlsx in .pptx", "2/1/1/1", |n, c| attached("a.pptx", &carriers::package(PPTX, &[("ppt/embeddings/a.xlsx", &around("xl", n, c))]))),
     row("document in .docx", "2/1", |n, c| attached("a.docx", &carriers::package(DOCX, &[(&format!("word/embeddings/{n}"), c)]))).nameless(),
@@ -153,6 +173,25 @@ fn attached_in(name: &str, content: &[u8]) -> Vec<u8> {
     String::from_utf8(attached(name, content)).unwrap().replace("=_sekisho_sample", "=_sekisho_inner").into_bytes()
 }
 
+/// A page with a script that makes a file of this.
+fn page(name: &str, string: &str) -> Vec<u8> {
+    format!(
+        "<html><body><script>var data = {string};\r\nvar link = document.createElement('a');\r\n\
+         link.href = URL.createObjectURL(new Blob([bytes(data)]));\r\nlink.download = '{name}';\r\nlink.click();</script>"
+    )
+    .into_bytes()
+}
+
+fn in_pieces(content: &[u8]) -> String {
+    let coded = BASE64.encode(content);
+    let pieces = coded.as_bytes().chunks(50).map(|piece| format!("'{}'", String::from_utf8_lossy(piece)));
+    pieces.collect::<Vec<_>>().join(" +\r\n")
+}
+
+fn numbers(content: &[u8]) -> String {
+    format!("[{}]", content.iter().map(u8::to_string).collect::<Vec<_>>().join(","))
+}
+
 /// A message whose second part is this, as it stands.
 fn part(kind: &str, content: &[u8]) -> Vec<u8> {
     let head = format!(
@@ -164,28 +203,47 @@ fn part(kind: &str, content: &[u8]) -> Vec<u8> {
 
 /// A letter in ISO-2022-JP with an attachment.
 fn told(fields: &str, text: &str, name: &str, content: &[u8]) -> Vec<u8> {
-    let text = encoding_rs::ISO_2022_JP.encode(text).0;
+    letter(fields, "text/plain; charset=ISO-2022-JP", &encoding_rs::ISO_2022_JP.encode(text).0, name, content)
+}
+
+/// The same in another charset.
+fn told_in(charset: &'static encoding_rs::Encoding, text: &str, content: &[u8]) -> Vec<u8> {
+    let kind = format!("text/plain; charset={}", charset.name());
+    letter("", &kind, &charset.encode(text).0, "a.zip", content)
+}
+
+/// The same in HTML alone.
+fn html(text: &str, content: &[u8]) -> Vec<u8> {
+    letter("", "text/html; charset=UTF-8", text.as_bytes(), "a.zip", content)
+}
+
+fn letter(fields: &str, kind: &str, text: &[u8], name: &str, content: &[u8]) -> Vec<u8> {
     let head = format!(
         "{fields}MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
-         Content-Type: text/plain; charset=ISO-2022-JP\r\n\r\n"
+         Content-Type: {kind}\r\n\r\n"
     );
     let file = format!(
         "\r\n--b\r\nContent-Type: application/octet-stream; name=\"{name}\"\r\nContent-Transfer-Encoding: base64\r\n\r\n{}--b--\r\n",
         base64_lines(content)
     );
-    [head.as_bytes(), &text, file.as_bytes()].concat()
+    [head.as_bytes(), text, file.as_bytes()].concat()
 }
 
 /// An archive of one member by this method (APPNOTE 4.4.5).
 pub fn zip(method: u16, name: &str, content: &[u8]) -> Vec<u8> {
+    zip_raw(method, name.as_bytes(), content)
+}
+
+/// The same with a name in any code page.
+fn zip_raw(method: u16, name: &[u8], content: &[u8]) -> Vec<u8> {
     let data = packed(method, content);
     let mut crc = flate2::Crc::new();
     crc.update(content);
     let mut fields = [20_u16, 0, method, 0, 0x21].map(u16::to_le_bytes).concat();
     fields.extend([crc.sum(), data.len() as u32, content.len() as u32].map(u32::to_le_bytes).concat());
     fields.extend([name.len() as u16, 0].map(u16::to_le_bytes).concat());
-    let local = [b"PK\x03\x04", &fields[..], name.as_bytes(), &data].concat();
-    let directory = [b"PK\x01\x02\x14\0", &fields[..], &[0; 14], name.as_bytes()].concat();
+    let local = [b"PK\x03\x04", &fields[..], name, &data].concat();
+    let directory = [b"PK\x01\x02\x14\0", &fields[..], &[0; 14], name].concat();
     let end = [
         b"PK\x05\x06\0\0\0\0\x01\0\x01\0",
         &(directory.len() as u32).to_le_bytes()[..],
@@ -243,6 +301,26 @@ fn lzma_alone(content: &[u8]) -> Vec<u8> {
 fn headless(archive: &[u8]) -> Vec<u8> {
     let directory = archive.windows(4).rposition(|four| four == b"PK\x01\x02").unwrap();
     archive[..directory].to_vec()
+}
+
+/// Without its directory and the last octet of its member.
+fn cut_off(archive: &[u8]) -> Vec<u8> {
+    let mut archive = headless(archive);
+    archive.pop();
+    archive
+}
+
+/// An archive in three files that belong together.
+fn pieces(name: &str, archive: &[u8]) -> Vec<u8> {
+    let names = [1, 2, 3].map(|number| format!("{name}.{number:03}"));
+    let pieces = names.iter().map(String::as_str).zip(archive.chunks(archive.len().div_ceil(3)));
+    with_files("x", &pieces.collect::<Vec<_>>())
+}
+
+/// A package of Windows Installer with a stream of files ([MS-CFB], CLSID of MSI).
+fn installer(cabinet: &[u8]) -> Vec<u8> {
+    const CLASS: [u8; 16] = [0x84, 0x10, 0x0c, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0x46];
+    with_class(Compound::new().stream("/disk1", cabinet).finish(), "Root Entry", &CLASS)
 }
 
 fn locked(name: &str, content: &[u8], aes: bool) -> Vec<u8> {

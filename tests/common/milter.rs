@@ -7,7 +7,6 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use sekisho::config::{Config, Endpoint};
 use sekisho::envelope::Envelope;
@@ -22,8 +21,7 @@ use tokio::sync::Semaphore;
 
 use super::wait_for;
 
-/// Nothing on loopback takes longer, even on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub use super::PATIENCE;
 /// All actions and protocol steps that Postfix 3.7 offers.
 pub const ALL: (u32, u32) = (0x1ff, 0x1f_ffff);
 /// Without SMFIP_NR_*, SKIP and HDR_LEADSPC: every event is answered.

@@ -57,6 +57,9 @@ pub fn skip(why: &str) {
     eprintln!("SKIPPED: {why}");
 }
 
+/// What takes longer on loopback never comes, even on a machine that does much else.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Waits until `done`, or fails with what was waited for.
 pub fn wait_for(what: &str, time: Duration, mut done: impl FnMut() -> bool) {
     let start = Instant::now();

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::daemon::Daemon;
 use super::sink::Sink;
-use super::{free_port, require_tool, skip, wait_for};
+use super::{PATIENCE, free_port, require_tool, skip, wait_for};
 
 /// The address that clients claim by XCLIENT where a test wants one.
 pub const CLIENT: &str = "192.0.2.7";
@@ -43,7 +43,7 @@ impl Postfix {
         postfix.written = postfix.configuration();
         let start = postfix.sh("postfix start");
         assert!(start.status.success(), "{}\n{}", text(&start), postfix.log());
-        wait_for("Postfix", Duration::from_secs(10), || super::client::Client::connect(port).is_ok());
+        wait_for("Postfix", PATIENCE, || super::client::Client::connect(port).is_ok());
         // Not before the start: without its log daemon every line of the check waits in vain.
         assert_silent("postfix check", &postfix.sh("postfix check"));
         Some(postfix)
@@ -179,10 +179,10 @@ impl Postfix {
         let reloads = || self.log().matches("reload -- version").count();
         let (before, old) = (reloads(), self.servers());
         assert_silent(what, &self.sh(&format!("set -e\n{NO_WAITING}{script}")));
-        wait_for("Postfix after its reload", Duration::from_secs(10), || {
+        wait_for("Postfix after its reload", PATIENCE, || {
             reloads() > before && self.servers().iter().all(|server| !old.contains(server))
         });
-        wait_for("Postfix", Duration::from_secs(10), || super::client::Client::connect(self.port).is_ok());
+        wait_for("Postfix", PATIENCE, || super::client::Client::connect(self.port).is_ok());
     }
 
     /// Its smtpd processes. One of before a reload takes a session yet, as it was configured then.

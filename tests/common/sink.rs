@@ -3,9 +3,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use super::wait_for;
+use super::{PATIENCE, wait_for};
 
 /// A message that was taken.
 #[derive(Clone, Debug)]
@@ -61,7 +60,7 @@ impl Sink {
     /// The first message whose content holds `needle`, once it is there.
     pub fn wait_for(&self, needle: &str) -> Mail {
         let find = || self.mails().into_iter().find(|mail| mail.text().contains(needle));
-        wait_for(&format!("a mail with {needle}"), Duration::from_secs(20), || find().is_some());
+        wait_for(&format!("a mail with {needle}"), PATIENCE, || find().is_some());
         find().expect("it was there")
     }
 }

@@ -28,8 +28,7 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-/// Nothing on loopback takes longer, even on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub use super::PATIENCE;
 
 /// What the next hop does at one point of a conversation.
 #[derive(Clone, Debug)]
