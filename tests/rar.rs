@@ -7,7 +7,8 @@ use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;
 use sekisho::scan::{Input, Report, Stop, scan};
 
-use crate::common::rar::{self, FIVE, FOUR, Member, Proof, Written, archive, archives, letter};
+use crate::common::rar::known::{archive, archives, letter, old};
+use crate::common::rar::{self, FIVE, FOUR, Member, Proof, Written};
 use crate::common::require_tool;
 use crate::common::samples::{macro_document, with_files};
 use crate::fuzz::targets::check;
@@ -178,6 +179,24 @@ fn solid_volumes_of_several_members_are_read() {
     }
 }
 
+#[test]
+fn volumes_of_which_the_first_unpacks_itself_are_joined() {
+    let document = macro_document();
+    for how in [FIVE, FOUR] {
+        let mut volumes = rar::volumes("invoice.docm", &document, &Written { volumes: 3, ..how });
+        let mut program = [b"MZ".to_vec(), vec![0; 5000]].concat();
+        program[0x3c] = 0x80;
+        program[0x80..0x84].copy_from_slice(b"PE\0\0");
+        let (name, first) = &mut volumes[0];
+        *name = name.replace(".rar", ".exe");
+        first.splice(0..0, program);
+        let files: Vec<(&str, &[u8])> = volumes.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        let message = Input::message(with_files("x", &files));
+        let report = scan(message, &Limits::default(), &Knowledge::default(), &Stop::default());
+        assert!(is_found(&report, &document), "{:?} {:?}", report.parts, report.findings);
+    }
+}
+
 /// Archives before RAR 2.9 have no record of their end.
 #[test]
 fn volumes_without_an_end_are_read() {
@@ -283,8 +302,9 @@ fn archives_of_rar_1_5_and_2_are_read() {
     let mut crc = flate2::Crc::new();
     crc.update(letter.as_bytes());
     for unpack in [15, 20] {
-        let packed = rar::old(unpack);
-        let member = Member { name: "letter.txt", packed: Some((&packed, crc.sum(), letter.len())), ..Member::default() };
+        let packed = old(unpack);
+        let member =
+            Member { name: "letter.txt", packed: Some((&packed, crc.sum(), letter.len())), ..Member::default() };
         let report = look(rar::whole(&[member], &Written { unpack, ..FOUR }), &[]);
         assert!(is_found(&report, letter.as_bytes()) && ids(&report).is_empty(), "{unpack}: {:?}", report.findings);
         // Their ciphers are not known.
@@ -321,17 +341,26 @@ fn what_claims_too_much_memory_is_told() {
         assert_eq!(told, is_told, "{:?}", report.findings);
         assert!(!ids(&report).is_empty());
     }
-    // A dictionary of 4 GiB costs nothing before it is full: what fits under the limits is read.
+    // A dictionary of 4 GiB costs nothing before it is full: what is smaller is read.
     let document = macro_document();
     let wide = Written { dictionary: 15, ..FIVE };
     assert!(is_found(&look(rar::of_one("invoice.docm", &document, &wide), &[]), &document));
-    let zeros = rar::zeros("a.bin", 200 << 20, &wide);
-    let report = look(zeros.clone(), &[]);
-    assert!(report.findings.iter().any(|found| found.evidence == "a.bin: max_file_size"), "{:?}", report.findings);
-    let limits = Limits { max_file_size: 300 << 20, ..Limits::default() };
-    let report = look_within(&limits, zeros);
-    let needs = "a.bin: needs 4096 MiB of memory to unpack";
-    assert!(report.findings.iter().any(|found| found.evidence == needs), "{:?}", report.findings);
+    for (size, is_told) in [(60 << 20, false), (70 << 20, true)] {
+        let report = look(rar::zeros("a.bin", size, &wide), &[]);
+        let needs = "a.bin: needs 4096 MiB of memory to unpack";
+        let told = report.findings.iter().any(|found| found.evidence == needs);
+        assert_eq!(told, is_told, "{:?}", report.findings);
+    }
+    // The members of a solid archive fill it together.
+    let (packed, size) = rar::pack::zeros5(40 << 20);
+    let crc = rar::crc_of_zeros(size);
+    let members =
+        ["a.bin", "b.bin"].map(|name| Member { name, packed: Some((&packed, crc, size)), ..Member::default() });
+    for (dictionary, is_told) in [(15, true), (9, false)] {
+        let report = look(rar::whole(&members, &Written { solid: true, dictionary, ..FIVE }), &[]);
+        assert_eq!(ids(&report).contains(&"container-unsupported"), is_told, "{:?}", report.findings);
+        assert!(!ids(&report).contains(&"damaged"), "{:?}", report.findings);
+    }
 }
 
 /// What libarchive unpacks is what we unpack.

@@ -122,6 +122,8 @@ struct Rar<'a> {
     part: &'a Part,
     /// The password that opened something before.
     fits: Option<String>,
+    /// Whether names are encrypted, too.
+    is_hidden: bool,
     keys: Keys,
     unpacker: Unpacker,
     /// Whether a member is missing that later ones of a solid archive stand on.
@@ -139,7 +141,7 @@ struct Opened {
 impl<'a> Rar<'a> {
     fn new(part: &'a Part) -> Self {
         let (keys, unpacker) = (Keys::default(), Unpacker::default());
-        Self { part, fits: None, keys, unpacker, is_torn: false, locked: Vec::new() }
+        Self { part, fits: None, is_hidden: false, keys, unpacker, is_torn: false, locked: Vec::new() }
     }
 
     fn is_five(&self, start: usize) -> bool {
@@ -179,6 +181,7 @@ impl<'a> Rar<'a> {
             // The archive's own header of RAR 4 is not encrypted.
             if headers.right > usize::from(!is_five) {
                 self.fits = Some(password);
+                self.is_hidden = true;
                 return Some(headers);
             }
         }
@@ -280,7 +283,7 @@ impl<'a> Rar<'a> {
             return None;
         };
         self.is_torn |= !matches!(content, Content::Whole(_));
-        let by_password = lock.is_some() || self.fits.is_some();
+        let by_password = lock.is_some() || self.is_hidden;
         Some(Opened { packed, content, by_password })
     }
 
@@ -295,7 +298,9 @@ impl<'a> Rar<'a> {
         if *lock == Lock::Unknown {
             return None;
         }
-        let before = entry.is_solid.then(|| self.unpacker.clone());
+        let has_check = matches!(lock, Lock::Five { check: Some(_), .. });
+        // A wrong password may spoil the window of what follows.
+        let before = (entry.is_solid && !has_check).then(|| self.unpacker.clone());
         for password in candidates(self.fits.as_ref(), scan) {
             if scan.stopped() || !scan.derive(self.keys.rounds(lock, &password)) {
                 scan.cut_passwords();
@@ -308,7 +313,6 @@ impl<'a> Rar<'a> {
                 clear.truncate(usize::try_from(size).unwrap_or(usize::MAX));
             }
             let content = self.content(entry, &clear.into(), Some(&cipher), scan);
-            let has_check = matches!(lock, Lock::Five { check: Some(_), .. });
             let is_proven = match content {
                 // Without a checksum, wrong octets are as good as right ones.
                 Content::Whole(_) => entry.crc.is_some() || entry.blake.is_some() || has_check,
@@ -345,10 +349,10 @@ impl<'a> Rar<'a> {
 
 /// Whether a member may be a note that is readable by itself.
 fn is_note(entry: &Entry) -> bool {
-    let stands_alone = !(entry.is_solid && entry.is_packed()) && !entry.continues && !entry.is_continued;
+    let is_torn = entry.continues || entry.is_continued || entry.is_solid && entry.is_packed();
     entry.role == Role::File
         && entry.lock.is_none()
-        && stands_alone
+        && !is_torn
         && entry.size.is_some_and(|size| size <= lure::MAX_NOTE)
 }
 

@@ -14,9 +14,12 @@ use rars::codec::rar29::Unpack29;
 use rars::codec::rar50::{DecodedChunk, Unpack50Decoder};
 
 use super::entry::{Entry, Method};
-use crate::formats::compress::{MAX_MODEL, MAX_WINDOW};
+use crate::formats::compress::{MAX_DICTIONARY, MAX_MODEL};
 use crate::formats::container::Content;
 use crate::scan::Stop;
+
+/// Octets of a window of RAR 5 and 7: those that come out fill it, whatever the header claims.
+const MAX_WINDOW: u64 = MAX_DICTIONARY as u64;
 
 /// Decoders that remember what was decoded before.
 #[derive(Clone, Default)]

@@ -11,7 +11,7 @@ struct Bits {
 impl Bits {
     fn put(&mut self, value: usize, width: usize) {
         for shift in (0..width).rev() {
-            if self.count % 8 == 0 {
+            if self.count.is_multiple_of(8) {
                 self.octets.push(0);
             }
             *self.octets.last_mut().unwrap() |= ((value >> shift & 1) << (7 - self.count % 8)) as u8;
