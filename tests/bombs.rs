@@ -22,9 +22,6 @@ fn a_document_beside_a_bomb_is_found_whichever_comes_first() {
     let mut wrong = Vec::new();
     for bomb in BOMBS {
         let bytes = (bomb.make)();
-        if let Some(dir) = std::env::var_os("BOMBS_TO") {
-            std::fs::write(std::path::Path::new(&dir).join(bomb.name), &bytes).unwrap();
-        }
         let within = archive(&[
             (bomb.name.to_owned(), 0, &bytes, bytes.len()),
             ("invoice.docm".to_owned(), 8, &packed, document.len()),

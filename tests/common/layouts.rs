@@ -86,7 +86,7 @@ pub const LAYOUTS: &[Layout] = &[
     row("zip in pieces", "5/1", |n, c| pieces("a.zip", &zip(8, n, c))),
     row("7z in pieces", "5/1", |n, c| pieces("a.7z", &write(&[(n, c)], &PLAIN))),
     row("zip, name in Japanese (CP932)", "2/1", |_, c| attached("a.zip", &zip_raw(8, b"\x90\xbf\x8b\x81\x8f\x91.docm", c))).nameless(),
-    row("zips in a row", "2/2", |n, c| attached("a.zip", &[zip(8, "a.txt", b"a"), zip(8, n, c)].concat())).odd(),
+    row("zips in a row", "2/1", |n, c| attached("a.zip", &[zip(8, "a.txt", b"a"), zip(8, n, c)].concat())).odd(),
     row("zip, cut off", "2/1", |n, c| attached("a.zip", &cut_off(&zip(8, n, c)))).odd(),
     row("zip behind a picture", "2/1", |n, c| attached("a.gif", &[&b"GIF89a\x01\0\x01\0\0\0\0;"[..], &zip(8, n, c)].concat())).odd(),
     row("7z", "2/1", |n, c| attached("a.7z", &write(&[(n, c)], &PLAIN))),

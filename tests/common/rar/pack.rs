@@ -21,31 +21,36 @@ impl Bits {
 
     /// Lengths of codes, as both versions write them: those of the codes of lengths, then runs.
     fn lengths(&mut self, lengths: &[usize]) {
-        // Each of the twenty by five bits, their number.
-        (0..20).for_each(|_| self.put(5, 4));
+        // The twelve first by four bits, the others by five.
+        (0..20).for_each(|length| self.put(if length < 12 { 4 } else { 5 }, 4));
         let mut rest = lengths;
         while let Some(first) = rest.first() {
             let run = rest.iter().take_while(|length| *length == first).count();
             let most = run.min(138);
             match (first, run) {
                 (0, 11..) => {
-                    self.put(19, 5);
+                    self.length(19);
                     self.put(most - 11, 7);
                     rest = &rest[most..];
                 }
                 (_, 12..) => {
-                    self.put(*first, 5);
+                    self.length(*first);
                     let more = (run - 1).min(138);
-                    self.put(17, 5);
+                    self.length(17);
                     self.put(more - 11, 7);
                     rest = &rest[more + 1..];
                 }
                 _ => {
-                    self.put(*first, 5);
+                    self.length(*first);
                     rest = &rest[1..];
                 }
             }
         }
+    }
+
+    /// The code of a length or a run.
+    fn length(&mut self, length: usize) {
+        if length < 12 { self.put(length, 4) } else { self.put(length + 12, 5) }
     }
 }
 
@@ -90,7 +95,7 @@ pub fn zeros5(size: usize) -> (Vec<u8>, usize) {
     let mut bits = Bits::default();
     // The literal, the last match again, and a match of the greatest length; a distance of 1.
     let main = table(306, &[(0, 2), (257, 1), (305, 2)]);
-    bits.lengths(&[main, table(64, &[(0, 1)]), vec![0; 16 + 44]].concat());
+    bits.lengths(&[main, table(64, &[(0, 1), (1, 1)]), vec![0; 16 + 44]].concat());
     bits.put(0b10, 2);
     bits.put(0b11, 2);
     bits.put(0x1ff, 9);
@@ -120,7 +125,7 @@ pub fn zeros4(size: usize) -> (Vec<u8>, usize) {
     let mut bits = Bits::default();
     bits.put(0, 2);
     let main = table(299, &[(0, 2), (256, 3), (258, 1), (298, 3)]);
-    bits.lengths(&[main, table(60, &[(0, 1)]), vec![0; 17 + 28]].concat());
+    bits.lengths(&[main, table(60, &[(0, 1), (1, 1)]), vec![0; 17 + 28]].concat());
     bits.put(0b10, 2);
     bits.put(0b111, 3);
     bits.put(0x1f, 5);
