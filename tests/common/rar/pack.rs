@@ -117,6 +117,8 @@ pub fn four(content: &[u8]) -> Vec<u8> {
     // The end of the block is that of the file, and the next has tables of its own.
     bits.put(0, 1);
     bits.put(0b01, 2);
+    // libarchive looks further than the last code.
+    bits.put(0, 8);
     bits.octets
 }
 
