@@ -128,6 +128,11 @@ impl Budget {
         true
     }
 
+    /// How many parts there may be yet, and how many octets they may have together.
+    pub fn left(&self) -> (u64, u64) {
+        (self.limits.max_files.saturating_sub(self.files), self.limits.max_scan_size.saturating_sub(self.bytes))
+    }
+
     /// How many octets the next part may have at most. Decompressors read `take(room + 1)`.
     pub fn room(&self) -> u64 {
         self.limits.max_file_size.min(self.limits.max_scan_size.saturating_sub(self.bytes))

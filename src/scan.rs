@@ -465,6 +465,11 @@ impl Scan {
         self.budget.room()
     }
 
+    /// How many parts there may be yet, and how many octets they may have together.
+    pub fn left(&self) -> (u64, u64) {
+        self.budget.left()
+    }
+
     /// Whether no further part fits: that was reported when the first did not.
     pub fn is_full(&self) -> bool {
         self.full

@@ -34,6 +34,9 @@ fn a_document_beside_a_bomb_is_found_whichever_comes_first() {
             let report = look(message);
             let took = begun.elapsed();
             let found = report.parts.iter().any(|part| part.sha256 == sha256(&document));
+            if judge(&report).complete != bomb.is_whole {
+                wrong.push(format!("{}, {how}: {:?}", bomb.what, report.findings));
+            }
             if !found || judge(&report).level != Level::Malicious || took > Duration::from_secs(60) {
                 wrong.push(format!("{}, {how}: found {found}, {:?}, {took:?}", bomb.what, judge(&report).level));
             }

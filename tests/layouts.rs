@@ -76,7 +76,10 @@ fn page() -> String {
     let unopened = FileType::ALL.iter().filter(|t| t.class() == Class::Unopened);
     let names: Vec<String> = unopened.map(|t| format!("`{}`", t.name())).collect();
     page.push_str(&names.join(", "));
-    page.push_str("; in ZIP archives the methods shrink, reduce and implode, and those for media.\n");
+    page.push_str(
+        "; in ZIP archives the methods shrink, reduce and implode, and those for media; in RAR archives\n\
+         what RAR 1.5 and 2 encrypted.\n",
+    );
     page
 }
 

@@ -281,7 +281,7 @@ pub fn deflate64(packed: &[u8], room: u64) -> Content {
 }
 
 /// Memory that PPMd may take. 7-Zip takes 16 MiB unless it is told otherwise, and no more than 64 MiB below level 9.
-const MAX_MODEL: u32 = 64 << 20;
+pub const MAX_MODEL: u32 = 64 << 20;
 
 /// PPMd of version I, revision 1, of `size` octets (`u64::MAX`: until its end mark), behind its parameters.
 pub fn ppmd(packed: &[u8], size: u64, room: u64) -> Content {

@@ -10,7 +10,7 @@ use crate::finding;
 use crate::formats::naming;
 use crate::limits::Limit;
 use crate::lure;
-use crate::part::{Name, Origin, Part};
+use crate::part::{Name, Origin, Part, extension};
 use crate::scan::{Child, Scan};
 
 /// What came out of a member.
@@ -79,6 +79,44 @@ impl Member<'_> {
     pub fn name(&self) -> &str {
         self.names.first().map_or("", |name| name.text.as_str())
     }
+}
+
+/// How soon a member is unpacked, by the most dangerous of its names, where limits may end it: the lower, the sooner. The
+/// order is that of the work list of a scan, and what starts by itself comes first.
+pub fn rank(names: &[Name]) -> u8 {
+    names.iter().map(|name| rank_of(&name.text)).min().unwrap_or(RANK_OTHER)
+}
+
+/// Documents that may have macros, other documents, messages, what has members of its own, and what only shows or sounds.
+const RANKS: [(u8, &[&str]); 5] = [
+    (
+        1,
+        &[
+            "docm", "dotm", "doc", "dot", "wbk", "xlsm", "xlsb", "xltm", "xlam", "xls", "xlt", "xla", "xlw", "xlm",
+            "pptm", "potm", "ppsm", "ppam", "ppt", "pot", "pps", "ppa", "mht", "mhtml", "one", "pub", "rtf", "slk",
+        ],
+    ),
+    (2, &["docx", "dotx", "xlsx", "xltx", "pptx", "ppsx", "potx", "xml", "pdf", "htm", "html", "csv"]),
+    (3, &["eml", "msg", "mbox", "dat"]),
+    (4, &["zip", "rar", "7z", "cab", "tar", "gz", "tgz", "bz2", "xz", "zst", "lzma", "lzh", "lha", "arj", "z", "001"]),
+    (
+        RANK_MEDIA,
+        &[
+            "jpg", "jpeg", "png", "gif", "bmp", "tif", "tiff", "webp", "ico", "mp3", "mp4", "wav", "avi", "mov", "txt",
+            "log",
+        ],
+    ),
+];
+const RANK_OTHER: u8 = 5;
+const RANK_MEDIA: u8 = 6;
+
+fn rank_of(name: &str) -> u8 {
+    if naming::carrier_by_name(name).is_some() {
+        return 0;
+    }
+    let Some(extension) = extension(name) else { return RANK_OTHER };
+    let known = RANKS.iter().find(|(_, extensions)| extensions.contains(&extension.as_str()));
+    known.map_or(RANK_OTHER, |(rank, _)| *rank)
 }
 
 /// What became of a member.

@@ -40,9 +40,9 @@ enum Cut {
     Numbered,
     /// `NAME.z01`, …, `NAME.zip`.
     Zip,
-    /// `NAME.part1.rar`, …
+    /// `NAME.part1.rar` or `NAME.part1.exe`, …
     RarParts,
-    /// `NAME.rar`, which is number 0, `NAME.r00`, …
+    /// `NAME.rar` or `NAME.exe`, which is number 0, `NAME.r00`, …
     Rar,
 }
 
@@ -66,7 +66,8 @@ fn piece(name: &str) -> Option<(Whole, Place)> {
     if ending.eq_ignore_ascii_case("zip") {
         return Some((whole(format!("{stem}.zip"), Cut::Zip), Place::Last));
     }
-    if ending.eq_ignore_ascii_case("rar") {
+    // The first volume may unpack itself.
+    if ["rar", "exe"].iter().any(|volume| ending.eq_ignore_ascii_case(volume)) {
         let part = stem.rsplit_once('.').and_then(|(name, part)| {
             let digits = part.get(..4).filter(|word| word.eq_ignore_ascii_case("part")).and(part.get(4..))?;
             let plain = (1..=5).contains(&digits.len()) && digits.bytes().all(|octet| octet.is_ascii_digit());
@@ -231,6 +232,8 @@ mod tests {
         check(&["a.zip.001", "a.zip.002", "a.zip"], &[("a.zip", "12")]);
         check(&["a.part2.rar", "a.PART1.rar"], &[("a.rar", "21")]);
         check(&["a.r01", "a.r00", "A.rar"], &[("A.rar", "321")]);
+        check(&["a.part2.rar", "a.part1.exe"], &[("a.rar", "21")]);
+        check(&["a.r00", "a.exe"], &[("a.rar", "21")]);
     }
 
     #[test]
@@ -238,6 +241,7 @@ mod tests {
         for names in [
             &["a.zip"][..],
             &["a.rar", "b.rar"],
+            &["a.rar", "a.exe"],
             &["a.part1.rar"],
             &["a.7z.001"],
             &["b.001", "c.002"],

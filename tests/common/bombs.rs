@@ -5,8 +5,8 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
-use super::layouts;
-use super::{archives, images};
+use super::rar::{FIVE, FOUR, Member, Written};
+use super::{archives, images, layouts, quine, rar};
 
 /// A bomb.
 pub struct Bomb {
@@ -16,10 +16,18 @@ pub struct Bomb {
     pub name: &'static str,
     /// Makes it.
     pub make: fn() -> Vec<u8>,
+    /// All of it is inspected, since there is less than it seems.
+    pub is_whole: bool,
+}
+
+impl Bomb {
+    const fn whole(self) -> Self {
+        Self { is_whole: true, ..self }
+    }
 }
 
 const fn bomb(what: &'static str, name: &'static str, make: fn() -> Vec<u8>) -> Bomb {
-    Bomb { what, name, make }
+    Bomb { what, name, make, is_whole: false }
 }
 
 /// All of them.
@@ -32,7 +40,7 @@ pub const BOMBS: &[Bomb] = &[
     bomb("zeros, xz", "zeros.xz", || layouts::packed(95, &vec![0; 150 << 20])),
     bomb("1,000 archives in each other", "deep.zip", deep),
     bomb("100,000 members", "many.zip", || many(100_000)),
-    bomb("a comment of 65,535 octets of end records", "comment.zip", comment),
+    bomb("a comment of 65,535 octets of end records", "comment.zip", comment).whole(),
     bomb("tar of 100,000 members", "many.tar", || archives::tar_member(b"a", b'0', b"", true).repeat(100_000)),
     bomb("tar of one member of 8 GiB", "claim.tar", || archives::tar_header(b"a", b'0', b"77777777777\0", true)),
     bomb("gzip of gzip of zeros", "z.gz", || archives::gzip(None, &archives::gzip(None, &vec![0; 200 << 20]))),
@@ -44,6 +52,18 @@ pub const BOMBS: &[Bomb] = &[
     bomb("LZMA in ZIP, noise that never ends", "l.zip", || of_one("a", 14, &[&[9, 20, 5, 0, 0x5d, 0, 0, 0, 4, 0][..], &noise(200_000)].concat(), 1 << 31)),
     bomb("LZH of 50,000 members", "many.lzh", || [archives::lzh(2, b"a.txt", b"").repeat(1).strip_suffix(&[0]).unwrap().repeat(50_000), vec![0]].concat()),
     bomb("an ISO whose 300 files are all of it", "all.iso", overlapping_disc),
+    bomb("a ZIP whose member is itself", "quine.zip", quine::zip),
+    bomb("7z that claims 1 GiB of dictionary", "d.7z", sevenz_of_a_gigabyte),
+    bomb("a cabinet of 500 files that share 1.9 GB of zeros", "zeros.cab", cabinet),
+    bomb("LZH, 16 MB of spaces for each seven octets", "zeros.lzh", lzh),
+    bomb("an ISO whose 40 folders are its root", "cycle.iso", cyclic_disc).whole(),
+    bomb("RAR 5 of 1,000 members of 100 MB", "zeros5.rar", || many_zeros(1000, &FIVE)),
+    bomb("RAR 5, solid, of 1,000 members of 100 MB", "solid5.rar", || many_zeros(1000, &Written { solid: true, ..FIVE })),
+    bomb("RAR 5, 8 GB of zeros, dictionary of 4 GiB", "claim5.rar", || rar::zeros("a", 8 << 30, &Written { dictionary: 15, ..FIVE })),
+    bomb("RAR 4 of 100 members of 100 MB", "zeros4.rar", || many_zeros(100, &FOUR)),
+    bomb("RAR 4, PPMd, noise that never ends", "n4.rar", || rar_noise(0x3f)),
+    bomb("RAR 4, PPMd, model of 256 MiB", "p4.rar", || rar_noise(0xff)),
+    bomb("RAR 5 of 20,000 empty volumes", "volumes.rar", || rar::whole(&[], &FIVE).repeat(20_000)),
     bomb("1,000 multiparts in each other", "deep.eml", mime),
     bomb("a document padded with 200 MB of zeros", "padded.zip", padded),
 ];
@@ -160,6 +180,106 @@ fn overlapping_disc() -> Vec<u8> {
     many[16 * 2048 + 156..][..34].copy_from_slice(&images::record(size / 2048, folder.len(), 2, &[0]));
     many.extend(&folder);
     many
+}
+
+/// A header of 7z (7zFormat.txt) with LZMA whose dictionary is 1 GiB.
+fn sevenz_of_a_gigabyte() -> Vec<u8> {
+    let crc = |octets: &[u8]| {
+        let mut crc = flate2::Crc::new();
+        crc.update(octets);
+        crc.sum().to_le_bytes()
+    };
+    let data = noise(5000);
+    let packed = [&[1, 4, 6, 0, 1, 9, 0x80 | (data.len() >> 8) as u8, data.len() as u8, 0][..]].concat();
+    let coder = [7, 0x0b, 1, 0, 1, 0x23, 3, 1, 1, 5, 0x5d, 0, 0, 0, 0x40];
+    // 2 GiB unpacked.
+    let size = [0x0c, 0xf0, 0, 0, 0, 0x80, 0, 8, 0, 0];
+    let name: Vec<u8> = "a.bin\0".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let files = [&[5, 1, 0x11, name.len() as u8 + 1, 0][..], &name, &[0, 0]].concat();
+    let header = [&packed[..], &coder, &size, &files].concat();
+    let start = [&(data.len() as u64).to_le_bytes()[..], &(header.len() as u64).to_le_bytes(), &crc(&header)].concat();
+    [&b"7z\xbc\xaf\x27\x1c\0\x04"[..], &crc(&start), &start, &data, &header].concat()
+}
+
+/// Files that are all of one folder of MSZIP ([MS-CAB] 2).
+fn cabinet() -> Vec<u8> {
+    const BLOCKS: u16 = 60_000;
+    let mut encoder = DeflateEncoder::new(b"CK".to_vec(), Compression::best());
+    encoder.write_all(&[0; 32_768]).unwrap();
+    let packed = encoder.finish().unwrap();
+    let block = [&[0; 4][..], &(packed.len() as u16).to_le_bytes(), &32_768_u16.to_le_bytes(), &packed].concat();
+    let size = (u32::from(BLOCKS) * 32_768).to_le_bytes();
+    let file = |number: u32| [&size[..], &[0; 10], &[0xa0, 0], format!("{number}.bin\0").as_bytes()].concat();
+    let files: Vec<u8> = (0..500).flat_map(file).collect();
+    let start = 36 + 8 + files.len() as u32;
+    let blocks = block.repeat(BLOCKS.into());
+    [
+        &b"MSCF\0\0\0\0"[..],
+        &(start + blocks.len() as u32).to_le_bytes(),
+        &[0; 4],
+        &44_u32.to_le_bytes(),
+        &[0; 4],
+        &[3, 1, 1, 0, 0xf4, 1, 0, 0, 0, 0, 0, 0],
+        &start.to_le_bytes(),
+        &BLOCKS.to_le_bytes(),
+        &[1, 0],
+        &files,
+        &blocks,
+    ]
+    .concat()
+}
+
+/// Two hundred members of `-lh5-`: blocks of 65,535 codes that take no bits, since there is one code only, for 256 octets
+/// from one back.
+fn lzh() -> Vec<u8> {
+    // The number of codes; lengths, codes and distances, each of a single one: 15 (any), 509, 0.
+    let bits = format!("{:016b}{:05b}{:05b}{:09b}{:09b}{:04b}{:04b}", 0xffff, 0, 15, 0, 509, 0, 0);
+    let bits = bits.repeat(8 * 16);
+    let octet = |eight: &[u8]| eight.iter().fold(0_u8, |octet, bit| octet << 1 | (bit - b'0'));
+    let packed: Vec<u8> = bits.as_bytes().chunks(8).map(octet).collect();
+    let size = 8 * 16 * 65_535 * 256_u32;
+    let name = b"a.bin";
+    let rest = [
+        &b"-lh5-"[..],
+        &(packed.len() as u32).to_le_bytes(),
+        &size.to_le_bytes(),
+        &[0; 4],
+        &[0x20, 0, 5],
+        name,
+        &[0; 2],
+    ]
+    .concat();
+    let sum = rest.iter().fold(0_u8, |sum, octet| sum.wrapping_add(*octet));
+    let member = [&[rest.len() as u8, sum][..], &rest, &packed].concat();
+    [member.repeat(200), vec![0]].concat()
+}
+
+/// Folders that are the folder around them.
+fn cyclic_disc() -> Vec<u8> {
+    let mut disc = images::iso(&[("a.txt", b"hello")], false);
+    let root = 19 * 2048;
+    let mut at = root + 2 * 34 + images::record(0, 0, 0, b"FILE0.TXT;1").len();
+    for number in 0..40 {
+        let entry = images::record(19, 2048, 2, format!("D{number}").as_bytes());
+        disc[at..][..entry.len()].copy_from_slice(&entry);
+        at += entry.len();
+    }
+    disc
+}
+
+fn many_zeros(count: usize, how: &Written<'_>) -> Vec<u8> {
+    let (packed, size) =
+        if how.version == FIVE.version { rar::pack::zeros5(99 << 20) } else { rar::pack::zeros4(99 << 20) };
+    let names: Vec<String> = (0..count).map(|number| format!("{number}.bin")).collect();
+    let crc = rar::crc_of_zeros(size);
+    let member = |name| Member { name, packed: Some((&packed, crc, size)), ..Member::default() };
+    rar::whole(&names.iter().map(|name| member(name)).collect::<Vec<_>>(), how)
+}
+
+/// PPMd of order 64 whose model has one more MiB than this.
+fn rar_noise(model: u8) -> Vec<u8> {
+    let packed = [&[0x9f | 0x20, model][..], &noise(200_000)].concat();
+    rar::whole(&[Member { name: "a.bin", packed: Some((&packed, 0, 1 << 31)), ..Member::default() }], &FOUR)
 }
 
 fn mime() -> Vec<u8> {

@@ -162,7 +162,8 @@ fn crypto_api(flags: u32, algorithm: u32, bits: u32, verifier: &[u8], verifier_h
     .concat()
 }
 
-fn cbc(key: &[u8], start: &[u8], octets: &[u8]) -> Vec<u8> {
+/// Encrypts blocks of AES, each combined with the one before it; the last is filled up with zeros.
+pub fn cbc(key: &[u8], start: &[u8], octets: &[u8]) -> Vec<u8> {
     let mut before = start.to_vec();
     let mut encrypted = Vec::new();
     for block in octets.chunks(16) {

@@ -15,6 +15,7 @@ use zip::unstable::write::FileOptionsExt;
 use zip::write::SimpleFileOptions;
 
 use super::office::{Compound, with_class};
+use super::rar::{FIVE, FOUR, Written as Rar};
 use super::samples::{base64_lines, with_file, with_files};
 use super::sevenz::{PLAIN, Written, write};
 use super::wrappings::{self as wrap, Place};
@@ -85,7 +86,7 @@ pub const LAYOUTS: &[Layout] = &[
     row("zip in pieces", "5/1", |n, c| pieces("a.zip", &zip(8, n, c))),
     row("7z in pieces", "5/1", |n, c| pieces("a.7z", &write(&[(n, c)], &PLAIN))),
     row("zip, name in Japanese (CP932)", "2/1", |_, c| attached("a.zip", &zip_raw(8, b"\x90\xbf\x8b\x81\x8f\x91.docm", c))).nameless(),
-    row("zips in a row", "2/2", |n, c| attached("a.zip", &[zip(8, "a.txt", b"a"), zip(8, n, c)].concat())).odd(),
+    row("zips in a row", "2/1", |n, c| attached("a.zip", &[zip(8, "a.txt", b"a"), zip(8, n, c)].concat())).odd(),
     row("zip, cut off", "2/1", |n, c| attached("a.zip", &cut_off(&zip(8, n, c)))).odd(),
     row("zip behind a picture", "2/1", |n, c| attached("a.gif", &[&b"GIF89a\x01\0\x01\0\0\0\0;"[..], &zip(8, n, c)].concat())).odd(),
     row("7z", "2/1", |n, c| attached("a.7z", &write(&[(n, c)], &PLAIN))),
@@ -95,6 +96,18 @@ pub const LAYOUTS: &[Layout] = &[
     row("7z, names encrypted", "2/1", |n, c| told("", "PW: Kq7-x9Aa\r\n", "a.7z", &write(&[(n, c)], &Written { password: Some(PASSWORD), encrypt_names: true, ..PLAIN }))),
     row("RAR 5, stored", "2/1", |n, c| attached("a.rar", &rar::stored5(n, c))),
     row("RAR 4, stored", "2/1", |n, c| attached("a.rar", &rar::stored4(n, c))),
+    row("RAR 5", "2/1", |n, c| attached("a.rar", &rar::of_one(n, c, &FIVE))),
+    row("RAR 4", "2/1", |n, c| attached("a.rar", &rar::of_one(n, c, &FOUR))),
+    row("RAR 5, solid", "2/1|2/2", |n, c| attached("a.rar", &rar::whole(&[rar::file("a.txt", b"a"), rar::file(n, c)], &Rar { solid: true, ..FIVE }))),
+    row("RAR 5, encrypted", "2/1", |n, c| told("", "PW: Kq7-x9Aa\r\n", "a.rar", &rar::of_one(n, c, &Rar { password: Some(PASSWORD), ..FIVE }))),
+    row("RAR 4, encrypted", "2/1", |n, c| told("", "PW: Kq7-x9Aa\r\n", "a.rar", &rar::of_one(n, c, &Rar { password: Some(PASSWORD), ..FOUR }))),
+    row("RAR 5, names encrypted", "2/1", |n, c| told("", "PW: Kq7-x9Aa\r\n", "a.rar", &rar::of_one(n, c, &Rar { password: Some(PASSWORD), hidden: true, ..FIVE }))),
+    row("RAR 4, names encrypted", "2/1", |n, c| told("", "PW: Kq7-x9Aa\r\n", "a.rar", &rar::of_one(n, c, &Rar { password: Some(PASSWORD), hidden: true, ..FOUR }))),
+    row("RAR 5, password in the comment", "2/1", |n, c| attached("a.rar", &rar::whole_with_comment(&[rar::file(n, c)], b"Password: Kq7-x9Aa", false, &Rar { password: Some(PASSWORD), ..FIVE }))),
+    row("RAR 5, a stream of NTFS", "2/1|2/2", |n, c| attached("a.rar", &rar::whole(&[rar::file("a.txt", b"a"), rar::stream(&format!(":{n}"), c)], &FIVE))).nameless(),
+    row("RAR 5 in volumes", "5/1", |n, c| in_volumes(n, c, &FIVE)),
+    row("RAR 4 in volumes (.rar, .r00)", "5/1", |n, c| in_volumes(n, c, &FOUR)),
+    row("RAR 5 in volumes, names encrypted", "5/1", |n, c| in_volumes(n, c, &Rar { password: Some(PASSWORD), hidden: true, ..FIVE })),
     row("tar", "2/1", |n, c| attached("a.tar", &archives::tar(n, c))),
     row("tar.gz", "2/1/1", |n, c| attached("a.tar.gz", &archives::gzip(None, &archives::tar(n, c)))),
     row("tar.bz2", "2/1/1", |n, c| attached("a.tar.bz2", &packed(12, &archives::tar(n, c)))),
@@ -303,6 +316,14 @@ fn pieces(name: &str, archive: &[u8]) -> Vec<u8> {
     let names = [1, 2, 3].map(|number| format!("{name}.{number:03}"));
     let pieces = names.iter().map(String::as_str).zip(archive.chunks(archive.len().div_ceil(3)));
     with_files("x", &pieces.collect::<Vec<_>>())
+}
+
+/// An archive of RAR in three volumes; its password, if it has one, is told in the subject.
+fn in_volumes(name: &str, content: &[u8], how: &Rar<'_>) -> Vec<u8> {
+    let volumes = rar::volumes(name, content, &Rar { volumes: 3, ..*how });
+    let volumes: Vec<(&str, &[u8])> = volumes.iter().map(|(name, octets)| (name.as_str(), octets.as_slice())).collect();
+    let subject = how.password.map_or_else(|| "x".to_owned(), |password| format!("Password: {password}"));
+    with_files(&subject, &volumes)
 }
 
 /// A package of Windows Installer with a stream of files ([MS-CFB], CLSID of MSI).

@@ -25,6 +25,7 @@ pub mod ovba;
 pub mod pictures;
 pub mod postfix;
 pub mod process;
+pub mod quine;
 pub mod rar;
 pub mod relay;
 pub mod samples;

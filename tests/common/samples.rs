@@ -9,6 +9,7 @@ use super::objects;
 use super::office;
 use super::ooxml::{self, Member};
 use super::ovba::ModuleKind;
+use super::rar;
 use super::wrappings::{self, Place};
 
 /// A message and its expectations.
@@ -116,6 +117,38 @@ pub fn all() -> Vec<Sample> {
             verdict: "malicious",
             complete: true,
             findings: &["vba-autoexec", "vba-run-program"],
+            action: "quarantine",
+        },
+        Sample {
+            name: "rar-docm",
+            about: "the macro document in a RAR 5 archive",
+            message: with_file(
+                "Invoice in an archive",
+                "invoice.rar",
+                "application/vnd.rar",
+                &rar::of_one("invoice.docm", &macro_document(), &rar::FIVE),
+            ),
+            verdict: "malicious",
+            complete: true,
+            findings: &["vba-autoexec", "vba-run-program", "lure-enable-content"],
+            action: "quarantine",
+        },
+        Sample {
+            name: "rar-told",
+            about: "the macro document in an encrypted RAR 4 archive, its password told in the subject",
+            message: with_file(
+                "Invoice, password: Kq7-x9Aa",
+                "invoice.rar",
+                "application/vnd.rar",
+                &rar::of_one(
+                    "invoice.docm",
+                    &macro_document(),
+                    &rar::Written { password: Some("Kq7-x9Aa"), ..rar::FOUR },
+                ),
+            ),
+            verdict: "malicious",
+            complete: true,
+            findings: &["password-told", "vba-autoexec", "vba-run-program"],
             action: "quarantine",
         },
         Sample {

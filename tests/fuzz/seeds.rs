@@ -146,7 +146,7 @@ fn pictures() -> Vec<Vec<u8>> {
 
 /// Archives of RAR behind their signature, which tells the kind.
 fn rars() -> Vec<Vec<u8>> {
-    let small = rar::archives().into_iter().map(|(_, archive)| archive).filter(|archive| archive.len() < 2000);
+    let small = rar::known::archives().into_iter().map(|(_, archive)| archive).filter(|archive| archive.len() < 2000);
     let stored = [rar::stored4("a.txt", b"text"), rar::stored5("a.txt", b"text")];
     let behind = |archive: Vec<u8>| match archive.strip_prefix(b"Rar!\x1a\x07\x01\0") {
         Some(five) => [&[0], five].concat(),

@@ -41,6 +41,8 @@ const MESSAGES: &[(&str, &[u8])] = embedded![
     "docx-lure",
     "forwarded-docm",
     "zip-docm",
+    "rar-docm",
+    "rar-told",
     "encrypted-docm",
     "encrypted-told",
     "protected-workbook",

@@ -1,5 +1,7 @@
 //! Keys and ciphers: PBKDF2 and AES-256 of RAR 5, the SHA-1 of RAR 3 and 4 and AES-128.
 
+use std::collections::VecDeque;
+
 use sha2::{Digest, Sha256};
 
 use crate::formats::cfb::encryption::aes::Aes;
@@ -21,6 +23,49 @@ pub enum Lock {
     Unknown,
 }
 
+/// What comes of a password: all that takes rounds of hashing.
+#[derive(Clone)]
+struct Key {
+    octets: Vec<u8>,
+    /// Where chains begin, if the lock does not say.
+    start: Option<[u8; 16]>,
+    tweak: Option<[u8; 32]>,
+}
+
+/// Keys that are remembered: an archive has one salt, or a few.
+const MAX_KEYS: usize = 16;
+
+/// Keys that were derived lately.
+#[derive(Default)]
+pub struct Keys(VecDeque<(Lock, String, Option<Key>)>);
+
+impl Keys {
+    /// Rounds of hashing that [`Keys::open`] costs: none, if the key is remembered.
+    pub fn rounds(&self, lock: &Lock, password: &str) -> u64 {
+        let lock = lock.seed();
+        let is_known = self.0.iter().any(|(of, word, _)| *of == lock && word == password);
+        if is_known { 0 } else { lock.rounds() }
+    }
+
+    /// The cipher; `None` if the password is certainly wrong.
+    pub fn open(&mut self, lock: &Lock, password: &str) -> Option<Cipher> {
+        let seed = lock.seed();
+        let known = self.0.iter().find(|(of, word, _)| *of == seed && word == password).map(|(_, _, key)| key.clone());
+        let key = known.unwrap_or_else(|| {
+            let key = seed.key(password);
+            self.0.truncate(MAX_KEYS.saturating_sub(1));
+            self.0.push_front((seed, password.to_owned(), key.clone()));
+            key
+        });
+        let Key { octets, start, tweak } = key?;
+        let start = match lock {
+            Lock::Five { start, .. } => *start,
+            Lock::Four { .. } | Lock::Unknown => start?,
+        };
+        Some(Cipher { aes: Aes::new(&octets)?, start, tweak })
+    }
+}
+
 /// A key that was derived.
 pub struct Cipher {
     aes: Aes,
@@ -30,7 +75,7 @@ pub struct Cipher {
 
 impl Lock {
     /// Rounds of hashing that a try costs.
-    pub fn rounds(&self) -> u64 {
+    fn rounds(&self) -> u64 {
         match self {
             Lock::Five { power, .. } => 1_u64.checked_shl((*power).into()).unwrap_or(u64::MAX).saturating_add(32),
             Lock::Four { .. } => ROUNDS.into(),
@@ -38,24 +83,30 @@ impl Lock {
         }
     }
 
-    /// The key; `None` if the password is certainly wrong.
-    pub fn open(&self, password: &str) -> Option<Cipher> {
+    /// What the key depends on.
+    fn seed(&self) -> Lock {
+        let mut seed = self.clone();
+        if let Lock::Five { start, .. } = &mut seed {
+            *start = [0; 16];
+        }
+        seed
+    }
+
+    fn key(&self, password: &str) -> Option<Key> {
         let password: String = password.chars().take(MAX_PASSWORD).collect();
         match self {
-            Lock::Five { power, salt, start, check, is_tweaked } => {
+            Lock::Five { power, salt, check, is_tweaked, .. } => {
                 let [key, tweak, proof] = pbkdf2(password.as_bytes(), salt, 1_u32.checked_shl((*power).into())?);
                 let mut folded = [0_u8; 8];
                 for chunk in proof.chunks(8) {
                     folded.iter_mut().zip(chunk).for_each(|(octet, other)| *octet ^= other);
                 }
-                if check.is_some_and(|check| check != folded) {
-                    return None;
-                }
-                Some(Cipher { aes: Aes::new(&key)?, start: *start, tweak: is_tweaked.then_some(tweak) })
+                let is_wrong = check.is_some_and(|check| check != folded);
+                (!is_wrong).then(|| Key { octets: key.to_vec(), start: None, tweak: is_tweaked.then_some(tweak) })
             }
             Lock::Four { salt } => {
                 let (key, start) = sha1_key(&password, salt.as_ref().map_or(&[][..], |salt| salt));
-                Some(Cipher { aes: Aes::new(&key)?, start, tweak: None })
+                Some(Key { octets: key.to_vec(), start: Some(start), tweak: None })
             }
             Lock::Unknown => None,
         }
@@ -73,7 +124,12 @@ impl Cipher {
         self.aes.cbc(&self.start, octets);
     }
 
-    /// The checksum as it is written: it may depend on the key.
+    /// The hash as it is written: it may depend on the key.
+    pub fn hash(&self, hash: [u8; 32]) -> [u8; 32] {
+        self.tweak.as_ref().map_or(hash, |key| Hmac::new(key).of(&hash))
+    }
+
+    /// The checksum as it is written: it may depend on the key, too.
     pub fn checksum(&self, crc: u32) -> u32 {
         let Some(key) = &self.tweak else { return crc };
         let digest = Hmac::new(key).of(&crc.to_le_bytes());

@@ -1,20 +1,29 @@
-//! Headers of RAR 2 to 4.
+//! Headers of RAR 1.5 to 4.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::crypt::{Cipher, Lock};
-use super::{Entry, Headers, Method, crc32};
+use super::entry::{Entry, Headers, Method, Role};
+use super::{FOUR, crc32};
 use crate::formats::zip::names;
 use crate::part::Name;
 use crate::reader::Reader;
 
 const ARCHIVE: u8 = 0x73;
 const FILE: u8 = 0x74;
+const COMMENT: u8 = 0x75;
+const OLD_SERVICE: u8 = 0x77;
+const SERVICE: u8 = 0x7a;
 const END: u8 = 0x7b;
 /// Of the archive's header: the others are encrypted.
 const LOCKED: u16 = 0x80;
+/// Of headers that have a comment in them, which their checksum leaves out: of the archive's, and of a file's.
+const COMMENTED: u16 = 2;
+const FILE_COMMENTED: u16 = 8;
+/// What an old record of a service says of a stream.
+const OLD_STREAM: u16 = 0x105;
 
 /// The lock of an archive whose headers are encrypted.
 pub fn lock(bytes: &[u8], at: usize) -> Option<Lock> {
@@ -29,6 +38,12 @@ pub fn read(bytes: &Bytes, mut at: usize, key: &mut dyn FnMut([u8; 8]) -> Option
     let mut cipher: Option<([u8; 8], Cipher)> = None;
     let mut is_locked = false;
     while at < bytes.len() {
+        // Archives of old have no record of their end.
+        if !is_locked && bytes.get(at..).is_some_and(|rest| rest.starts_with(FOUR)) {
+            (headers.is_ended, headers.end) = (true, at);
+            headers.seen = headers.seen.saturating_add(1);
+            return headers;
+        }
         if headers.seen >= most {
             headers.is_cut = true;
             return headers;
@@ -60,11 +75,24 @@ pub fn read(bytes: &Bytes, mut at: usize, key: &mut dyn FnMut([u8; 8]) -> Option
         let data = block.next.min(bytes.len())..end.unwrap_or(usize::MAX).min(bytes.len());
         let is_short = end.is_none_or(|end| end > bytes.len());
         match block.kind {
-            ARCHIVE => is_locked |= block.flags & LOCKED != 0,
-            FILE => match entry(&block, data, is_short) {
-                Some(entry) => headers.entries.push(entry),
-                None => headers.is_broken = true,
-            },
+            ARCHIVE => {
+                is_locked |= block.flags & LOCKED != 0;
+                headers.comments.extend(block.comment(bytes, at));
+            }
+            FILE | SERVICE => {
+                match entry(&block, data, is_short) {
+                    Some(entry) => headers.push(entry),
+                    None => headers.is_broken |= block.kind == FILE,
+                }
+                if !is_locked {
+                    headers.comments.extend(block.comment(bytes, at));
+                }
+            }
+            COMMENT if !is_locked => headers.comments.extend(comment(&block)),
+            OLD_SERVICE => {
+                let kind = Reader::at(block.fields, 4).and_then(|mut fields| fields.u16());
+                headers.has_old_streams |= kind == Some(OLD_STREAM);
+            }
             END => {
                 headers.is_ended = true;
                 headers.end = end.unwrap_or(usize::MAX);
@@ -89,22 +117,75 @@ struct Block<'a> {
 fn block(bytes: &[u8], at: usize) -> Option<Block<'_>> {
     let mut reader = Reader::at(bytes, at)?;
     let (crc, kind, flags, length) = (reader.u16()?, reader.u8()?, reader.u16()?, reader.u16()?);
-    // Blocks of RAR 2 and later, from the archive's header to its end.
+    // Blocks from the archive's header to its end.
     if !(0x72..=0x7b).contains(&kind) {
         return None;
     }
     let fields = reader.take(usize::from(length).checked_sub(7)?)?;
     let next = reader.position();
     let [low, high, ..] = crc32(bytes.get(at.checked_add(2)?..next)?).to_le_bytes();
-    let is_right = u16::from_le_bytes([low, high]) == crc;
+    let is_right = u16::from_le_bytes([low, high]) == crc || without_comment(bytes, at, kind, flags) == Some(crc);
     let mut inner = Reader::new(fields);
-    let mut size = if flags & 0x8000 == 0 && !matches!(kind, FILE | 0x7a) { 0 } else { u64::from(inner.u32()?) };
+    let mut size = if flags & 0x8000 == 0 && !matches!(kind, FILE | SERVICE) { 0 } else { u64::from(inner.u32()?) };
     // High halves of the sizes.
-    if matches!(kind, FILE | 0x7a) && flags & 0x100 != 0 {
+    if matches!(kind, FILE | SERVICE) && flags & 0x100 != 0 {
         inner.skip(21)?;
         size |= u64::from(inner.u32()?) << 32;
     }
     Some(Block { kind, flags, is_right, fields, size, next })
+}
+
+impl Block<'_> {
+    /// The comment in the header at `at`, as RAR 1.5 and 2 wrote it.
+    fn comment(&self, bytes: &[u8], at: usize) -> Option<Entry> {
+        let inner = block(bytes, at.checked_add(own_size(bytes, at, self.kind, self.flags)?)?)?;
+        (inner.kind == COMMENT && inner.next <= self.next).then(|| comment(&inner))?
+    }
+}
+
+/// Octets of a header before the comment in it, if there is one.
+fn own_size(bytes: &[u8], at: usize, kind: u8, flags: u16) -> Option<usize> {
+    match kind {
+        ARCHIVE if flags & COMMENTED != 0 => Some(13),
+        FILE if flags & FILE_COMMENTED != 0 => {
+            let name = Reader::at(bytes, at.checked_add(26)?)?.u16()?;
+            // High halves of the sizes, a salt.
+            let more = [0x100, 0x400].iter().filter(|flag| flags & **flag != 0).count().saturating_mul(8);
+            Some(usize::from(name).saturating_add(32).saturating_add(more))
+        }
+        _ => None,
+    }
+}
+
+/// The checksum of a header that has a comment in it.
+fn without_comment(bytes: &[u8], at: usize, kind: u8, flags: u16) -> Option<u16> {
+    let end = at.checked_add(own_size(bytes, at, kind, flags)?)?;
+    let [low, high, ..] = crc32(bytes.get(at.checked_add(2)?..end)?).to_le_bytes();
+    Some(u16::from_le_bytes([low, high]))
+}
+
+/// A comment as RAR 1.5 and 2 wrote it.
+fn comment(block: &Block<'_>) -> Option<Entry> {
+    let mut fields = Reader::new(block.fields);
+    let (size, version, method) = (fields.u16()?, fields.u8()?, fields.u8()?);
+    fields.skip(2)?;
+    Some(Entry {
+        role: Role::Comment,
+        names: Vec::new(),
+        data: block.next.checked_sub(fields.left())?..block.next,
+        is_short: false,
+        size: Some(size.into()),
+        crc: None,
+        blake: None,
+        method: Method::of_old(version, method),
+        is_solid: false,
+        continues: false,
+        is_continued: false,
+        rest: Vec::new(),
+        is_link: false,
+        is_wide: false,
+        lock: None,
+    })
 }
 
 /// An encrypted header: whole blocks of the cipher, chained from the key's own start.
@@ -118,6 +199,7 @@ fn decrypt(bytes: &[u8], at: usize, cipher: &Cipher) -> Option<(Vec<u8>, usize)>
     Some((octets, next))
 }
 
+/// A file, a comment or a stream; `None` if it is neither, or broken.
 fn entry(block: &Block<'_>, data: Range<usize>, is_short: bool) -> Option<Entry> {
     let mut fields = Reader::new(block.fields);
     fields.skip(4)?;
@@ -127,36 +209,48 @@ fn entry(block: &Block<'_>, data: Range<usize>, is_short: bool) -> Option<Entry>
     fields.skip(4)?;
     let (version, method) = (fields.u8()?, fields.u8()?);
     let length = fields.u16()?;
-    fields.skip(4)?;
+    let attributes = fields.u32()?;
     if block.flags & 0x100 != 0 {
         fields.skip(4)?;
         size |= u64::from(fields.u32()?) << 32;
     }
     let name = fields.take(length.into())?;
-    let salt = if block.flags & 0x400 == 0 { None } else { Some(fields.take(8)?.try_into().ok()?) };
-    let method = match (version, method) {
-        (_, 0x30) => Method::Stored,
-        (20 | 26, 0x31..=0x35) => Method::Two,
-        (29 | 36, 0x31..=0x35) => Method::Three,
-        (version, method) => Method::Unknown(format!("rar version {version} method {method}")),
+    let role = match (block.kind, name) {
+        (SERVICE, b"CMT") => Role::Comment,
+        (SERVICE, b"STM") => Role::Stream,
+        // Recovery records, rights.
+        (SERVICE, _) => return None,
+        _ if block.flags & 0xe0 == 0xe0 || version < 20 && attributes & 0x10 != 0 => Role::Folder,
+        _ => Role::File,
     };
-    let is_known = version >= 29;
-    let lock = if is_known { Lock::Four { salt } } else { Lock::Unknown };
+    let has_salt = block.flags & 0x400 != 0;
+    // The name of a stream stands before the salt, in UTF-16.
+    let names = if role == Role::Stream {
+        let units = fields.take(fields.left().checked_sub(if has_salt { 8 } else { 0 })?)?.chunks_exact(2);
+        let units: Vec<u16> = units.filter_map(|two| Some(u16::from_le_bytes(two.try_into().ok()?))).collect();
+        vec![Name::plain(String::from_utf16_lossy(&units))]
+    } else {
+        name_of(name, block.flags & 0x200 != 0)
+    };
+    let salt = if has_salt { Some(fields.take(8)?.try_into().ok()?) } else { None };
+    let lock = if version >= 29 { Lock::Four { salt } } else { Lock::Unknown };
     Some(Entry {
-        names: name_of(name, block.flags & 0x200 != 0),
+        role,
+        names,
         data,
         is_short,
         // All ones: not known.
         size: (size != u64::MAX && size != u64::from(u32::MAX)).then_some(size),
         crc: Some(crc),
-        method,
+        blake: None,
+        method: Method::of_old(version, method),
         is_solid: block.flags & 0x10 != 0,
-        is_folder: block.flags & 0xe0 == 0xe0,
         continues: block.flags & 1 != 0,
         is_continued: block.flags & 2 != 0,
         rest: Vec::new(),
-        lock: (block.flags & 4 != 0).then_some(lock),
         is_link: false,
+        is_wide: attributes & 1 != 0,
+        lock: (block.flags & 4 != 0).then_some(lock),
     })
 }
 

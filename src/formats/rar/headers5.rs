@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::crc32;
 use super::crypt::{Cipher, Lock};
-use super::{Entry, Headers, Method, crc32};
+use super::entry::{Entry, Headers, Method, Role};
 use crate::formats::zip::names;
 use crate::reader::Reader;
 
@@ -13,6 +14,7 @@ use crate::reader::Reader;
 const MAX_HEADER: u64 = 2 << 20;
 const ENCRYPTION: u64 = 4;
 const FILE: u64 = 2;
+const SERVICE: u64 = 3;
 const END: u64 = 5;
 /// Rounds of hashing, as a power of two, that are written at most.
 const MAX_POWER: u8 = 24;
@@ -57,9 +59,9 @@ pub fn read(bytes: &Bytes, mut at: usize, cipher: Option<&Cipher>, most: usize) 
         let data = block.next.min(bytes.len())..end.unwrap_or(usize::MAX).min(bytes.len());
         let is_short = end.is_none_or(|end| end > bytes.len());
         match block.kind {
-            FILE => match entry(&block, data, is_short) {
-                Some(entry) => headers.entries.push(entry),
-                None => headers.is_broken = true,
+            FILE | SERVICE => match entry(&block, data, is_short) {
+                Some(entry) => headers.push(entry),
+                None => headers.is_broken |= block.kind == FILE,
             },
             // An archive with encrypted headers where a plain one began.
             ENCRYPTION => headers.is_broken = true,
@@ -121,6 +123,7 @@ fn decrypt(bytes: &[u8], at: usize, cipher: &Cipher) -> Option<(Vec<u8>, usize)>
     Some((octets, next))
 }
 
+/// A file, a comment or a stream; `None` if it is neither, or broken.
 fn entry(block: &Block<'_>, data: Range<usize>, is_short: bool) -> Option<Entry> {
     let mut fields = Reader::new(block.fields);
     let flags = vint(&mut fields)?;
@@ -149,26 +152,36 @@ fn entry(block: &Block<'_>, data: Range<usize>, is_short: bool) -> Option<Entry>
         }
         (version, method) => Method::Unknown(format!("rar version {version} method {method}")),
     };
+    let role = match (block.kind, name) {
+        (SERVICE, b"CMT") => Role::Comment,
+        (SERVICE, b"STM") => Role::Stream,
+        // Recovery records, rights, a copy of the headers.
+        (SERVICE, _) => return None,
+        _ if flags & 1 != 0 => Role::Folder,
+        _ => Role::File,
+    };
     let mut entry = Entry {
+        role,
         names: vec![names::decode(name, true)],
         data,
         is_short,
         size: (flags & 8 == 0).then_some(size),
         crc,
+        blake: None,
         method,
         is_solid: how & 0x40 != 0,
-        is_folder: flags & 1 != 0,
         continues: block.flags & 0x08 != 0,
         is_continued: block.flags & 0x10 != 0,
         rest: Vec::new(),
         lock: None,
         is_link: false,
+        is_wide: false,
     };
     records(&mut entry, block.extra);
     Some(entry)
 }
 
-/// The extra records of a file: its lock, and whether it only names another file.
+/// The extra records of a file: its lock, its hash, whether it only names another file, and the name of a stream.
 fn records(entry: &mut Entry, extra: &[u8]) {
     let mut reader = Reader::new(extra);
     while reader.left() > 0 {
@@ -176,7 +189,12 @@ fn records(entry: &mut Entry, extra: &[u8]) {
         let Some(mut record) = record.map(Reader::new) else { return };
         match vint(&mut record) {
             Some(1) => entry.lock = Some(lock_of(&mut record, true).unwrap_or(Lock::Unknown)),
+            // Type 0 is BLAKE2sp.
+            Some(2) if vint(&mut record) == Some(0) => {
+                entry.blake = record.take(32).and_then(|hash| hash.try_into().ok());
+            }
             Some(5) => entry.is_link = true,
+            Some(7) if entry.role == Role::Stream => entry.names = vec![names::decode(record.rest(), true)],
             _ => {}
         }
     }

@@ -68,14 +68,17 @@ fn flag_lies(part: &Part, member: &Member, scan: &mut Scan) {
     scan.finding(finding::ZIP_VIEWS_DIFFER, part, "", &evidence);
 }
 
-/// Every member becomes a part.
+/// Every member becomes a part, those first that their names tell to be the most dangerous.
 fn extract(part: &Part, archive: &Archive, scan: &mut Scan) {
     if archive.members.iter().any(|member| member.encrypted) {
         listen(part, archive, scan);
     }
     let mut locked = Vec::new();
     let mut passwords = Passwords::default();
-    for member in archive.members.iter().filter(|member| !member.is_folder()) {
+    let mut members: Vec<&Member> = archive.members.iter().filter(|member| !member.is_folder()).collect();
+    // Stable: those of one rank in their order.
+    members.sort_by_key(|member| container::rank(&member.names));
+    for member in members {
         if scan.stopped() {
             return;
         }

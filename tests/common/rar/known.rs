@@ -18,73 +18,13 @@ pub fn letter() -> String {
     (0..60).map(|i| format!("Line {i}: the quarterly figures of branch {} are attached.\r\n", i * 7 % 13)).collect()
 }
 
-/// A number as RAR 5 writes it: seven bits an octet, the low ones first.
-fn vint(mut number: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    while number > 0x7F {
-        out.push(0x80 | (number & 0x7F) as u8);
-        number >>= 7;
-    }
-    out.push(number as u8);
-    out
+/// The letter as RAR 1.5 and RAR 2 pack it (unpack versions 15 and 20), by the encoders of the `rars` crate.
+pub fn old(version: u8) -> Vec<u8> {
+    BASE64.decode((if version == 15 { PACKED15 } else { PACKED20 }).as_bytes()).unwrap()
 }
 
-fn header(fields: &[u8]) -> Vec<u8> {
-    let sized = [vint(fields.len()), fields.to_vec()].concat();
-    [&crc32(&sized).to_le_bytes()[..], &sized].concat()
-}
-
-fn crc32(octets: &[u8]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    crc.update(octets);
-    crc.sum()
-}
-
-/// RAR 5 with this file, stored.
-pub fn stored5(name: &str, content: &[u8]) -> Vec<u8> {
-    // A file with data behind it, a checksum, no time; stored; made on Windows.
-    let size = vint(content.len());
-    let start = [&[2, 2][..], &size, &[4], &size, &[0x20], &crc32(content).to_le_bytes(), &[0, 0]].concat();
-    let file = [start, vint(name.len()), name.as_bytes().to_vec()].concat();
-    [&b"Rar!\x1a\x07\x01\0"[..], &header(&[1, 0, 0]), &header(&file), content, &header(&[5, 0, 0])].concat()
-}
-
-/// The same in so many volumes.
-pub fn volumes5(name: &str, content: &[u8], count: usize) -> Vec<Vec<u8>> {
-    let pieces: Vec<&[u8]> = content.chunks(content.len().div_ceil(count)).collect();
-    let volume = |(n, piece): (usize, &&[u8])| {
-        let (is_first, is_last) = (n == 0, n + 1 == pieces.len());
-        let flags = 2 | if is_first { 0 } else { 8 } | if is_last { 0 } else { 16 };
-        // The last one has the checksum of all, the others that of what they hold.
-        let crc = crc32(if is_last { content } else { piece }).to_le_bytes();
-        let size = vint(content.len());
-        let start = [&[2, flags][..], &vint(piece.len()), &[4], &size, &[0x20], &crc, &[0, 0]].concat();
-        let file = [start, vint(name.len()), name.as_bytes().to_vec()].concat();
-        // Volumes are told by a flag, and by their number behind the first.
-        let main = if is_first { vec![1, 0, 1] } else { vec![1, 0, 3, n as u8] };
-        let end = header(&[5, 0, u8::from(!is_last)]);
-        [&b"Rar!\x1a\x07\x01\0"[..], &header(&main), &header(&file), piece, &end].concat()
-    };
-    pieces.iter().enumerate().map(volume).collect()
-}
-
-/// RAR 4 with this file, stored.
-pub fn stored4(name: &str, content: &[u8]) -> Vec<u8> {
-    let block = |kind: u8, flags: u16, fields: &[u8]| {
-        let size = (7 + fields.len()) as u16;
-        let body = [&[kind][..], &flags.to_le_bytes(), &size.to_le_bytes(), fields].concat();
-        [&(crc32(&body) as u16).to_le_bytes()[..], &body].concat()
-    };
-    let size = (content.len() as u32).to_le_bytes();
-    let times = [2, 0, 0, 0x21, 0x5B];
-    let crc = crc32(content).to_le_bytes();
-    let name_size = (name.len() as u16).to_le_bytes();
-    // Sizes, Windows, checksum, time; version 2.0, stored; attributes.
-    let file =
-        [&size[..], &size, &times[..1], &crc, &times[1..], &[20, 0x30], &name_size, &[32, 0, 0, 0], name.as_bytes()];
-    let file = block(0x74, 0x8000, &file.concat());
-    [&b"Rar!\x1a\x07\0"[..], &block(0x73, 0, &[0; 6]), &file, content, &block(0x7B, 0x4000, &[])].concat()
-}
+const PACKED15: &str = "D4PU+u9LJk3EPPaeoEexwFZegJCl7fCAsSQLIqKJfAujQfRiII+kRB9RaAmLS0hZAxcj0mKC9Z7XoPLHkGsSO3NkcHf2yM548g2Bjt0ZHB8fIzpjyDaGO3VkcIBMjL0eQHaoAEzIQ5G0QmRmSPICdkACaAwAgF7HHaTsPAPr2iUD5AECX6pu54wQexdnjBC0HWe0PjBD7FurfDPELeDxgin8TY3UvIOseIFNR5qPIubyDsHmUS8YI3WPQU/kADHWRgU/kHWPUP6S8gl3A+MEcsEdgcm8hCGXkEu0EvIAgjsBk3kKBmXkEu03xgjGgjsMybyEfC8YIsu4OfyBMEuwU/kEu4IM/kEu0UvIA+KXaLxgjy7RBl5BLtOl5AiCOw7JvISAy8gl2kS8gAbl2D8YI0u0Y8vIJdo/GCKEEu0c/kEu0YZ/IJdwc/kCoI7EMm8iPNeMEeXaTLyB0EdhOTeQkBl5BLtIl5AkCOwjJvISCXjBGl2kS8gH45dhHj7X5cw=";
+const PACKED20: &str = "DMzRERAAAAARE74Bnh58FgyY0vTPDZ4mszKvLsDBeDKyr4Z/ykIGZdjON9pkXHi4DAbPCPMwmIPgPPhxxp4+VM9/7fXLDLPHL4/KbuHvyyx+6fO6nplhx9d/QVOd9A4Z54f0x9vDv7uvRXQNZaAVLUDYWwCFuBtL1AKXrArbw/Zp+xW0C3iH+T25N7fTIHtbeJ827cpq0xIIFx1yCDbdlZBCuW5IIdt3VkES5bYFt4VkEW28UgLjySAtvNIC49EgC0AMJIIxaAFoAWgBaAFqAWsgilqAWsgiGFgC1gDCwBagGFkEYtQC2ALYAtgC2ALaQRS2ALaQRDDQBbQBhoAtwDDyCMW4BbgFuAW4BbgFvIIpbgFvJ/XjgA==";
 
 const ARCHIVES: &[(&str, &str)] = &[
     (
