@@ -2,7 +2,6 @@
 
 mod milter;
 
-
 use crate::common::client::{Client, eicar, letter, send};
 use crate::common::daemon::Daemon;
 use crate::common::postfix::{CLIENT, Postfix};

@@ -76,6 +76,7 @@ fn new_entry() -> NewEntry {
         from: Some("A <a@example.com>".to_owned()),
         listener: "127.0.0.1:10025".to_owned(),
         mode: "before-queue".to_owned(),
+        in_mta: false,
         next_hop: "127.0.0.1:10026".to_owned(),
     }
 }
