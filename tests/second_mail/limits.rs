@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{FROM, HOLD, SOON, TO, harmless, office, password};
+use super::{FROM, HOLD, SOON, TO, archive, harmless, office, password};
 use crate::common::client::Client;
+use crate::common::samples::with_file;
 use crate::common::wait_for;
 
 #[test]
@@ -45,4 +46,22 @@ fn what_waited_longer_than_the_window_is_forgotten() {
     assert_eq!(office.delivered("Subject: archive"), 0);
     let states: Vec<_> = office.daemon.entries().iter().map(|entry| entry["state"].clone()).collect();
     assert_eq!(states[0], "held");
+}
+
+#[test]
+fn copies_of_many_networks_stay_within_the_quota_of_all() {
+    let office = office("[second_mail]\nquota = \"1 MiB\"\n\n");
+    let noise: Vec<u8> =
+        (0..200_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).take(200_000).collect();
+    let content = with_file("closed", "a.zip", "application/zip", &archive("noise.bin", &noise, "Kx-77aQ"));
+    // Some 270 kB as Base64: one of each network fits into its half, and three into all.
+    for network in 1..=5 {
+        let mut client = Client::connect(office.daemon.port()).unwrap();
+        let address = format!("198.51.{network}.1");
+        assert_eq!(client.send_for(Some(&address), FROM, &[TO], &content).unwrap().code, 250);
+    }
+    wait_for("no room for two", SOON, || office.counted("full") == 2.0);
+    assert_eq!((office.copies(), office.delivered("Subject: closed")), (3, 5), "mail does not wait for that");
+    let octets = || office.daemon.metric("sekisho_second_mail_copies_size_bytes").unwrap_or_default();
+    assert!(octets() <= f64::from(1 << 20));
 }
