@@ -491,7 +491,7 @@ fn content_that_somebody_removed_by_hand_makes_room() {
 fn a_release_cut_off_before_its_final_dot_is_held_again() {
     let folder = folder();
     let quarantine = open(folder.path());
-    for (step, unknown) in [(KillAt::Rcpt, false), (KillAt::Dot, true)] {
+    for (step, unknown) in [(KillAt::Recipient, false), (KillAt::DotRefused, true)] {
         let hop = NextHop::start();
         let id = put(&quarantine, State::Held);
         hop.kill_client_at(step);

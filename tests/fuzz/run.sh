@@ -51,7 +51,7 @@ case $target in
     header | message | mime) words=mail ;;
     vba_* | commands) words=vba ;;
     strings | metafile | cells) words=excel4 ;;
-    flat) words=markup ;;
+    flat | smuggling) words=markup ;;
     links) words=rtf ;;
     milter_*) words=milter ;;
     smtp_*) words=smtp ;;

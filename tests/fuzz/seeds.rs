@@ -54,6 +54,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "smtp_next_hop" => next_hops(),
         "smtp_session" | "smtp_wire" => smtp_dialogs(),
         "signed_code" => signatures(),
+        "smuggling" => smuggled(),
         "strings" => vec![b"\x13\x09\0\x02\0\0\0a\0b\0".to_vec(), DDE_LINK.to_vec()],
         "tnef" => items(),
         "uu" => coded(),
@@ -107,6 +108,13 @@ const LINKS: &[&str] = &[
     "DDEAUTO c:\\\\windows\\\\system32\\\\cmd.exe \"/k x\"",
     "file:///C:/Users/a/AppData/%52oaming/x.dot",
 ];
+/// A page as it may be, and archives for the other forms.
+fn smuggled() -> Vec<Vec<u8>> {
+    let archive = layouts::zip(8, "a.txt", &[b'a'; 200]);
+    let page = b"\0\x55\"UEsDBBQAAAAIAAAAIQAAAAAAAAAAAAAAAAAFAAAAYS50eHQ=\"+\n\"AAAA\"; [80,75,3,4] \\x50\\x4b %50%4b 0x50,0x4b".to_vec();
+    [vec![page], [1, 2, 61].map(|kind| [&[kind], &archive[..]].concat()).to_vec()].concat()
+}
+
 /// Records of text: wide, narrow, small, the end.
 const DRAWN: &[u8] = b"\x01aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\x04\0\0\x02bcde";
 /// A supporting book that is a link by DDE.

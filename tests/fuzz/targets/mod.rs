@@ -25,7 +25,7 @@ pub use code::{vba_code, vba_project};
 pub use containers::{
     arj, cab, cfb, compress, encryption, excel4, image, lzh, onenote, ooxml, rar, rtf, sevenz, tar, zip,
 };
-pub use documents::{cells, commands, flat, links, metafile, signed_code, strings};
+pub use documents::{cells, commands, flat, links, metafile, signed_code, smuggling, strings};
 pub use mail::{header, message, mime};
 pub use milter::{milter_codec, milter_session};
 pub use pictures::picture;
@@ -73,6 +73,7 @@ pub const ALL: &[(&str, Body)] = &[
     ("smtp_next_hop", smtp_next_hop),
     ("smtp_session", smtp_session),
     ("smtp_wire", smtp_wire),
+    ("smuggling", smuggling),
     ("strings", strings),
     ("tar", tar),
     ("tnef", tnef),

@@ -1,0 +1,5 @@
+//! The target `smuggling`.
+
+#![no_main]
+
+sekisho_fuzz::program!(smuggling);
