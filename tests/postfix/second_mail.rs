@@ -2,10 +2,14 @@
 
 use std::fs;
 
-use super::{PATIENCE, Stage, running};
+use super::{DOCS, PATIENCE, Stage, running};
+use crate::common::bridge::{Break, Bridge};
 use crate::common::client::send;
+use crate::common::daemon::Daemon;
 use crate::common::ooxml;
+use crate::common::postfix::Postfix;
 use crate::common::samples::{macro_document, with_file};
+use crate::common::sink::Sink;
 use crate::common::wait_for;
 use crate::second_mail::archive;
 
@@ -178,6 +182,45 @@ fn the_second_mail_with_the_milter() {
 #[test]
 fn the_second_mail_with_the_milter_and_behind_the_queue() {
     through("milter+after-queue");
+}
+
+#[test]
+fn killed_while_it_hands_a_release_to_postfix_the_daemon_ends_it_after_its_start() {
+    let sink = Sink::start();
+    let Some(postfix) = Postfix::start(&sink) else { return };
+    postfix.prepare(DOCS, "milter");
+    // Of a milter's mail only releases go this way.
+    let bridge = Bridge::start(postfix.next_hop_port());
+    let socket = postfix.config_dir().parent().expect("its folder").join("spool/sekisho/milter.sock");
+    let listener = format!(
+        "[[listener]]\nkind = \"milter\"\nlisten = \"unix:{}\"\nsocket_group = \"postfix\"\n\
+         release_to = \"127.0.0.1:{}\"\n\n",
+        socket.display(),
+        bridge.port()
+    );
+    let mut daemon = Daemon::of(0, &listener, TABLES);
+    daemon.start();
+    postfix.apply(DOCS, "milter");
+    let mut stage = Stage { daemon, postfix, sink };
+    for (number, step) in ["CONNECT", "RCPT", "DATA", "DOT", "REPLY"].into_iter().enumerate() {
+        let (from, marker) = (format!("{number}@partner.test"), format!("at-{step}"));
+        stage.mail(&from, &["u@held.test"], honest(&marker));
+        wait_for("the confirmation", PATIENCE, || stage.held_as(&marker)["state"] == "held");
+        let before = bridge.broken();
+        bridge.set_at(step, Break::Stall);
+        stage.password(&from, &["u@held.test"], "told");
+        wait_for("the release to hang", PATIENCE, || bridge.broken() > before);
+        assert_eq!(stage.held_as(&marker)["state"], "releasing", "{step}");
+        stage.daemon.kill();
+        bridge.set(None);
+        stage.daemon.start();
+        stage.becomes(&marker, "released", "clean");
+        stage.postfix.drain(PATIENCE);
+        let taken_before = usize::from(step == "REPLY");
+        wait_for("all copies", PATIENCE, || stage.arrived(&marker) == 1 + taken_before);
+        let repeated = stage.show_of(&marker).contains("it may arrive twice");
+        assert_eq!(repeated, ["DOT", "REPLY"].contains(&step), "{step}");
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Copies of delivered mail, and of mail in an MTA's hold queue, that wait for their password, and what waits when the daemon starts.
+//! Copies of mail that was delivered, or is in an MTA's hold queue, and waits for its password; and what waits when the
+//! daemon starts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

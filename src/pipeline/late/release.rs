@@ -114,7 +114,8 @@ impl Pipeline {
 
     /// Tries the releases that are due.
     pub(super) fn go_on_releasing(self: &Arc<Self>) {
-        for (id, taken) in lock(&self.late.releases).start(Moment::now()) {
+        let due = lock(&self.late.releases).start(Moment::now());
+        for (id, taken) in due {
             let (pipeline, quarantine) = (Arc::clone(self), Arc::clone(&self.quarantine));
             let config = self.config.load_full();
             tokio::spawn(async move {
