@@ -350,3 +350,22 @@ fn is_closed(findings: &[Finding]) -> bool {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mail_of_one_network_has_a_quarter_of_the_waiting_looks() {
+        let folder = tempfile::tempdir().unwrap();
+        let late = Late::open(folder.path(), &Config::default()).unwrap();
+        let network = |last: u8| Client::of(Some([192, 0, last, 1].into()), false);
+        let mut ledger = Ledger::default();
+        let pair = pairs("a@x.example", &[], ["b@x.example".to_owned()]);
+        let number = ledger.note(pair, network(1), Moment::now(), ()).unwrap();
+        let look = |network| Job::Look(Look { number, network, passwords: Vec::new(), repeats: 0 });
+        let queued = |last| (0..100).filter(|_| late.queue(network(last), look(network(last)))).count();
+        assert_eq!([1, 2, 3, 4, 5].map(queued), [MAX_JOBS_OF_ONE, 64, 64, 64, 0]);
+        assert_eq!(lock(&late.queued).len(), 4, "who has none is not remembered");
+    }
+}
