@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
 use super::layouts;
-use super::{archives, images};
+use super::{archives, images, pdf};
 
 /// A bomb.
 pub struct Bomb {
@@ -45,6 +45,11 @@ pub const BOMBS: &[Bomb] = &[
     bomb("LZH of 50,000 members", "many.lzh", || [archives::lzh(2, b"a.txt", b"").repeat(1).strip_suffix(&[0]).unwrap().repeat(50_000), vec![0]].concat()),
     bomb("an ISO whose 300 files are all of it", "all.iso", overlapping_disc),
     bomb("1,000 multiparts in each other", "deep.eml", mime),
+    bomb("500 MB of zeros in a PDF", "zeros.pdf", || zeros_in_pdf("/Type/EmbeddedFile/Filter/FlateDecode", &wrapped(deflated_zeros(500)))),
+    bomb("500 MB of zeros as objects of a PDF", "objects.pdf", || zeros_in_pdf("/Type/ObjStm/N 9/First 99/Filter/FlateDecode", &wrapped(deflated_zeros(500)))),
+    bomb("ten filters in a PDF", "filters.pdf", || zeros_in_pdf(&format!("/Type/EmbeddedFile/Filter[{}]", "/FlateDecode".repeat(10)), &(0..9).fold(pdf::zlib(&vec![0; 100 << 20]), |inner, _| pdf::zlib(&inner)))),
+    bomb("a PDF of objects that are open", "open.pdf", || [&b"%PDF-1.7 /EF "[..], &b"1 0 obj(".repeat(1 << 20)].concat()),
+    bomb("a PDF of streams in each other", "nested.pdf", || [&b"%PDF-1.7\n"[..], &b"1 0 obj<</Type/EmbeddedFile/Filter/AHx>>stream\n".repeat(200_000)].concat()),
     bomb("a document padded with 200 MB of zeros", "padded.zip", padded),
 ];
 
@@ -53,6 +58,18 @@ fn deflated_zeros(megabytes: usize) -> Vec<u8> {
     let piece = vec![0; 1 << 20];
     (0..megabytes).for_each(|_| encoder.write_all(&piece).unwrap());
     encoder.finish().unwrap()
+}
+
+/// Behind the header of zlib, without its checksum.
+fn wrapped(deflated: Vec<u8>) -> Vec<u8> {
+    [&b"\x78\xda"[..], &deflated].concat()
+}
+
+fn zeros_in_pdf(entries: &str, packed: &[u8]) -> Vec<u8> {
+    let mut document = pdf::Pdf::new(None);
+    document.page();
+    document.stream(10, entries, packed);
+    document.finish()
 }
 
 fn fields(name: &str, method: u16, packed: u32, size: u32) -> Vec<u8> {
