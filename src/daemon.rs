@@ -337,6 +337,7 @@ fn open_quarantine(folder: &Path, config: &Config, metrics: &Metrics) -> Result<
     if !recovery.pending.is_empty() {
         tracing::warn!(messages = recovery.pending.len(), "messages that were pending at a crash are held now");
     }
+    count(metrics, QuarantineOperation::Recover, recovery.unsent.len());
     for id in &recovery.unknown {
         tracing::warn!(%id, "a release was cut off after its final dot may have been sent: see `sekisho quarantine show`");
     }

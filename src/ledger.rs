@@ -52,6 +52,8 @@ pub struct Ledger<T> {
     next: u64,
     pairs: usize,
     most: usize,
+    /// How many went for others since [`Ledger::pushed_out`].
+    pushed_out: u64,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,7 @@ impl<T> Default for Ledger<T> {
             next: 0,
             pairs: 0,
             most: MAX_PAIRS,
+            pushed_out: 0,
         }
     }
 }
@@ -107,8 +110,14 @@ impl<T> Ledger<T> {
             let largest = self.by_network.values().max_by_key(|share| share.pairs);
             let Some(oldest) = largest.and_then(|share| share.items.first().copied()) else { break };
             self.take(Number(oldest));
+            self.pushed_out = self.pushed_out.saturating_add(1);
         }
         Some(Number(number))
+    }
+
+    /// How many had to go for others since this was asked last.
+    pub fn pushed_out(&mut self) -> u64 {
+        std::mem::take(&mut self.pushed_out)
     }
 
     /// What there is under any of the pairs: the newest of each network, then the second newest, and so on. Whoever takes
@@ -246,7 +255,7 @@ mod tests {
         for n in 0..1000 {
             ledger.note(some(&format!("{n}@y"), "b@x"), network(1), now, "flood");
         }
-        assert_eq!(ledger.len(), 100);
+        assert_eq!((ledger.len(), ledger.pushed_out(), ledger.pushed_out()), (100, 901, 0));
         assert_eq!(things(&ledger, &some("a@x", "b@x")), ["honest"]);
         assert_eq!(things(&ledger, &some("999@y", "b@x")), ["flood"], "the newest of the flood");
         assert!(things(&ledger, &some("1@y", "b@x")).is_empty());

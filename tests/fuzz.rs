@@ -58,7 +58,7 @@ macro_rules! replays {
 
 replays! {
     arj cab cells cfb cms commands compress config encryption entry excel4 file flat header image links lzh markup
-    message metafile milter_codec milter_session mime onenote ooxml picture rar rtf sevenz signed_code smtp_next_hop
+    message metafile milter_codec milter_session mime onenote ooxml pdf picture rar rtf sevenz signed_code smtp_next_hop
     smtp_session smtp_wire smuggling strings tar tnef uu vba_code vba_project worker zip
 }
 

@@ -1,6 +1,7 @@
 //! With a real Postfix: the commands of docs/postfix.md, and the daemon between them.
 
 mod milter;
+mod second_mail;
 
 use crate::common::client::{Client, eicar, letter, send};
 use crate::common::daemon::Daemon;

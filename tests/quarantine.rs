@@ -76,6 +76,7 @@ fn new_entry() -> NewEntry {
         from: Some("A <a@example.com>".to_owned()),
         listener: "127.0.0.1:10025".to_owned(),
         mode: "before-queue".to_owned(),
+        in_mta: false,
         next_hop: "127.0.0.1:10026".to_owned(),
     }
 }
@@ -484,6 +485,35 @@ fn content_that_somebody_removed_by_hand_makes_room() {
     quarantine.maintain(Timestamp::now()).unwrap();
     put_size(&quarantine, 100).unwrap();
     assert!(matches!(quarantine.list(None).unwrap()[0], Listed::Damaged { .. }));
+}
+
+#[test]
+fn a_release_cut_off_before_its_final_dot_is_held_again() {
+    let folder = folder();
+    let quarantine = open(folder.path());
+    for (step, unknown) in [(KillAt::Recipient, false), (KillAt::DotRefused, true)] {
+        let hop = NextHop::start();
+        let id = put(&quarantine, State::Held);
+        hop.kill_client_at(step);
+        let mut child = releasing(folder.path(), id, &hop);
+        hop.client_is(child.id());
+        assert!(!child.wait().unwrap().success(), "{step:?}: it was not killed");
+        assert_eq!(state(&quarantine, id), State::Releasing, "{step:?}");
+        let recovery = quarantine.recover().unwrap();
+        if unknown {
+            assert_eq!((recovery.unsent, recovery.unknown), (vec![], vec![id]));
+            // Who asks for it otherwise than the one that was cut off does not send it again.
+            let other = ReleaseRequest { by: "somebody else".to_owned(), ..request(Repeat::CutOff) };
+            let refused = quarantine.release(id, &other, &mut Never);
+            assert!(matches!(refused, Err(ReleaseError::OutcomeUnknown { .. })), "{refused:?}");
+        } else {
+            assert_eq!((recovery.unsent, recovery.unknown), (vec![id], vec![]));
+            assert_eq!(state(&quarantine, id), State::Held);
+            let note = quarantine.entry(id).unwrap().notes.last().unwrap().text.clone();
+            assert!(note.contains("nothing was sent"), "{note}");
+        }
+        quarantine.delete(id, "the test").unwrap();
+    }
 }
 
 #[test]

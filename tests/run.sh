@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # Program, and the package it is in.
-NEEDED="cc:gcc postfix:postfix swaks:swaks miltertest:miltertest strace:strace systemd-analyze:systemd systemctl:systemd unshare:util-linux systemd-sysusers:systemd systemd-tmpfiles:systemd faketime:faketime mount:mount 7z:p7zip-full openssl:openssl python3:python3 gpg:gnupg gzip:gzip bzip2:bzip2 xz:xz-utils zstd:zstd tar:tar jlha:jlha-utils arj:arj gcab:gcab genisoimage:genisoimage qemu-img:qemu-utils tesseract:tesseract-ocr bsdtar:libarchive-tools unzip:unzip"
+NEEDED="cc:gcc postfix:postfix swaks:swaks miltertest:miltertest strace:strace systemd-analyze:systemd systemctl:systemd unshare:util-linux systemd-sysusers:systemd systemd-tmpfiles:systemd faketime:faketime mount:mount 7z:p7zip-full openssl:openssl python3:python3 gpg:gnupg gzip:gzip bzip2:bzip2 xz:xz-utils zstd:zstd tar:tar jlha:jlha-utils arj:arj gcab:gcab genisoimage:genisoimage qemu-img:qemu-utils tesseract:tesseract-ocr bsdtar:libarchive-tools unzip:unzip qpdf:qpdf"
 
 missing() {
     for pair in $NEEDED; do

@@ -52,6 +52,8 @@ mod objects;
 mod oracles;
 /// Where a mail may tell a password.
 mod passwords;
+/// Files in PDF documents, closed or not.
+mod pdf;
 /// Text in pictures, read by a program.
 mod pictures;
 /// Rules and decisions.

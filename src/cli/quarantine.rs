@@ -250,6 +250,9 @@ fn describe(entry: &Entry, out: &mut dyn Write) -> io::Result<()> {
     .collect();
     field(out, "Id", entry.id.as_str())?;
     field(out, "State", entry.state.name())?;
+    if entry.to_release {
+        field(out, "", "opened with the password of a later mail; the daemon releases it when its next hop takes it")?;
+    }
     field(out, "Received", &seconds(entry.received_at))?;
     field(out, "Verdict", &format!("{}{complete}", entry.verdict.name()))?;
     field(out, "Rule", &format!("{}{line}", entry.rule))?;

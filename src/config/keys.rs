@@ -410,7 +410,7 @@ pub const SECTIONS: &[Section] = &[
                 name: "quota",
                 wants: "a size like \"1 GiB\"",
                 default: "\"1 GiB\"",
-                doc: "All copies of delivered mail that wait for their password. When it is full, no more are kept; mail does not wait for that.",
+                doc: "All copies of mail that was delivered, or is held by the MTA, and waits for its password. When it is full, no more are kept; mail does not wait for that.",
                 read: |walk, field, config| walk.size(field, MIB..=TIB, &mut config.second_mail.quota),
             },
             Key {
@@ -427,7 +427,7 @@ pub const SECTIONS: &[Section] = &[
                 name: "notify",
                 wants: "addresses like \"soc@example.jp\"",
                 default: "[]",
-                doc: "Who gets a notice when an attachment that was delivered turns out malicious.",
+                doc: "Who gets a notice when an attachment that was delivered turns out malicious, or when a message that the MTA holds (`hold_in`) was opened.",
                 read: |walk, field, config| config.second_mail.notify = walk.list(field, rules::mailbox),
             },
         ],

@@ -328,7 +328,7 @@ pub struct SecondMail {
     pub quota: u64,
     /// What becomes of a held message that a password opened.
     pub held: Opened,
-    /// Who is told that a delivered attachment turned out malicious.
+    /// Who is told that a delivered attachment turned out malicious, or that one was opened that the MTA holds.
     pub notify: Vec<Path>,
 }
 

@@ -39,6 +39,7 @@ pub mod naming;
 pub mod onenote;
 pub mod ooxml;
 pub mod payload;
+pub mod pdf;
 pub mod pe;
 pub mod pgp;
 pub mod picture;
@@ -83,6 +84,7 @@ pub const TABLE: &[Format] = &[
     arj::FORMAT,
     image::FORMAT,
     cfb::FORMAT,
+    pdf::FORMAT,
     bare::FORMAT,
     flat::FORMAT,
     mht::FORMAT,

@@ -262,8 +262,16 @@ pub enum SecondMail {
     Kept,
     /// It was delivered, and was opened afterwards.
     Late,
+    /// Its MTA holds it, and it was opened.
+    Mta,
+    /// It was sent once more, since nobody knows whether it was taken before: it may arrive twice.
+    Repeated,
     /// No password opened it.
     Closed,
+    /// Passwords were not tried: it was looked at as often as the mail of one network, or of all, may cause.
+    Untried,
+    /// Passwords, or something that waited for one, were pushed out by others of the network that had most.
+    Forgotten,
     /// There was no room for it: for its copy, or in the queue.
     Full,
     /// It could not be looked at, or not be released.
@@ -272,11 +280,15 @@ pub enum SecondMail {
 
 impl SecondMail {
     /// Every result.
-    pub const ALL: [SecondMail; 6] = [
+    pub const ALL: [SecondMail; 10] = [
         SecondMail::Released,
         SecondMail::Kept,
         SecondMail::Late,
+        SecondMail::Mta,
+        SecondMail::Repeated,
         SecondMail::Closed,
+        SecondMail::Untried,
+        SecondMail::Forgotten,
         SecondMail::Full,
         SecondMail::Failed,
     ];
@@ -287,7 +299,11 @@ impl SecondMail {
             SecondMail::Released => "released",
             SecondMail::Kept => "kept",
             SecondMail::Late => "late",
+            SecondMail::Mta => "mta",
+            SecondMail::Repeated => "repeated",
             SecondMail::Closed => "closed",
+            SecondMail::Untried => "untried",
+            SecondMail::Forgotten => "forgotten",
             SecondMail::Full => "full",
             SecondMail::Failed => "failed",
         }

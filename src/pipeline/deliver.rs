@@ -25,6 +25,8 @@ pub(super) struct Outcome {
     pub answer: Answer,
     /// One per recipient, in the envelope's order.
     pub dispositions: Vec<Disposition>,
+    /// The MTA of a milter holds it, in its own queue.
+    pub in_mta: bool,
     pub stages: Vec<(Stage, Duration)>,
 }
 
@@ -45,6 +47,7 @@ impl Pipeline {
             // Whoever lets it go there delivers it: without forged fields, and with ours.
             let changes = marks::changes(&judged.head, &judged.verdict, &id.to_string(), "", &Marks::default());
             if onward.hold(&judged.verdict.explanation.en, &changes) {
+                outcome.in_mta = true;
                 return outcome;
             }
         }
@@ -242,7 +245,7 @@ impl Outcome {
         };
         let dispositions =
             plan.fates.iter().zip(decisions).map(|(fate, decision)| disposition(fate, decision)).collect();
-        Self { answer, dispositions, stages: Vec::new() }
+        Self { answer, dispositions, in_mta: false, stages: Vec::new() }
     }
 
     /// The next hop has spoken: its word goes to the client.
@@ -272,7 +275,7 @@ impl Outcome {
     pub(super) fn refused(mail: &Mail, reply: Reply) -> Self {
         let disposition = if reply.class() == 5 { Disposition::Reject } else { Disposition::Defer };
         let dispositions = vec![disposition; mail.envelope.recipients.len()];
-        Self { answer: Answer::All(reply), dispositions, stages: Vec::new() }
+        Self { answer: Answer::All(reply), dispositions, in_mta: false, stages: Vec::new() }
     }
 
     pub(super) fn deferred(mail: &Mail, id: QuarantineId, enhanced: &str) -> Self {
@@ -358,5 +361,6 @@ pub(super) fn entry(mail: &Mail, id: QuarantineId, judged: &Judged, hold: &[usiz
         listener: mail.listener.listen.to_string(),
         mode: mail.transport.name().to_owned(),
         next_hop: mail.listener.next_hop.to_string(),
+        in_mta: false,
     }
 }

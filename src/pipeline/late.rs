@@ -8,6 +8,7 @@
 mod again;
 mod copies;
 mod notice;
+mod release;
 
 use std::collections::HashMap;
 use std::path::Path as FolderPath;
@@ -20,7 +21,9 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-use self::notice::Notices;
+use self::again::{next_hop_of, passes};
+use self::notice::{Kind, Notices};
+use self::release::Releases;
 use crate::config::Config;
 use crate::envelope::Path;
 use crate::finding::{self, Finding};
@@ -55,7 +58,9 @@ pub struct Late {
     waiting: Mutex<Ledger<Waiting>>,
     /// Of mail that was delivered closed.
     copies: Arc<Quarantine>,
-    notices: Mutex<Notices>,
+    /// Of what was delivered, and of what an MTA holds.
+    notices: [Mutex<Notices>; 2],
+    releases: Mutex<Releases>,
     queue: mpsc::Sender<Job>,
     /// Until somebody works on it.
     jobs: Mutex<Option<mpsc::Receiver<Job>>>,
@@ -81,6 +86,8 @@ struct Waiting {
 enum Place {
     Held,
     Delivered,
+    /// In the MTA's own queue; a copy is here.
+    Mta,
 }
 
 /// What is done behind the reply.
@@ -110,8 +117,9 @@ impl Late {
         let copies = Arc::new(Quarantine::open(folder, second.window, second.quota)?);
         let (queue, jobs) = mpsc::channel(MAX_JOBS);
         let jobs = Mutex::new(Some(jobs));
-        let (told, waiting, notices, queued) = Default::default();
-        Ok(Self { told, waiting, copies, notices, queue, jobs, queued })
+        let (told, waiting, releases, queued) = Default::default();
+        let notices = [Kind::Delivered, Kind::Mta].map(|kind| Mutex::new(Notices::new(kind)));
+        Ok(Self { told, waiting, copies, notices, releases, queue, jobs, queued })
     }
 
     /// Queues a job, unless there are too many for mail of this network.
@@ -139,7 +147,7 @@ impl Late {
     /// Octets of the copies of one network's mail.
     fn copied(&self, network: Client) -> u64 {
         let waiting = lock(&self.waiting);
-        let of_it = waiting.iter().filter(|one| one.place == Place::Delivered && one.network == network);
+        let of_it = waiting.iter().filter(|one| one.place != Place::Held && one.network == network);
         of_it.map(|one| one.size).fold(0, u64::saturating_add)
     }
 
@@ -157,18 +165,21 @@ impl Late {
         passwords
     }
 
-    /// The look that these passwords are worth, if they are new to what waits.
-    fn look(&self, number: Number, network: Client, told: &[String]) -> Option<Look> {
+    /// The look that these passwords are worth, if they are new to what waits; `Err` if it was looked at too often.
+    fn look(&self, number: Number, network: Client, told: &[String]) -> Result<Option<Look>, SecondMail> {
         let mut waiting = lock(&self.waiting);
-        let one = waiting.get_mut(number)?;
+        let Some(one) = waiting.get_mut(number) else { return Ok(None) };
         let new: Vec<String> = told.iter().filter(|password| !one.tried.contains(password)).cloned().collect();
         let of_one = one.looks.iter().filter(|cause| **cause == network).count();
-        if new.is_empty() || of_one >= MAX_LOOKS_OF_ONE || one.looks.len() >= MAX_LOOKS {
-            return None;
+        if new.is_empty() {
+            return Ok(None);
+        }
+        if of_one >= MAX_LOOKS_OF_ONE || one.looks.len() >= MAX_LOOKS {
+            return Err(SecondMail::Untried);
         }
         one.looks.push(network);
         one.tried.extend(new.iter().cloned());
-        Some(Look { number, network, passwords: new, repeats: 0 })
+        Ok(Some(Look { number, network, passwords: new, repeats: 0 }))
     }
 
     fn forget(&self, number: Number) {
@@ -212,14 +223,17 @@ impl Pipeline {
             return;
         }
         let tried: Vec<String> = judged.heard.iter().chain(told).cloned().collect();
-        if !held.is_empty() {
+        // What the MTA holds is judged from a copy, as what was delivered.
+        let copied = if outcome.in_mta { held.clone() } else { delivered };
+        if !held.is_empty() && !outcome.in_mta {
             let (place, size, looks) = (Place::Held, mail.message.size(), Vec::new());
             let waiting = Waiting { id, place, size, network, tried: tried.clone(), looks };
             self.wait(pairs(&held), network, Moment::now(), waiting);
         }
-        if !delivered.is_empty() {
-            let new = Box::new(entry(mail, id, judged, &delivered));
-            let (message, pairs) = (Arc::clone(&mail.message), pairs(&delivered));
+        if !copied.is_empty() {
+            let mut new = Box::new(entry(mail, id, judged, &copied));
+            new.in_mta = outcome.in_mta;
+            let (message, pairs) = (Arc::clone(&mail.message), pairs(&copied));
             if !self.late.queue(network, Job::Keep { new, message, pairs, network, tried }) {
                 self.metrics.second_mail(SecondMail::Full);
             }
@@ -229,7 +243,12 @@ impl Pipeline {
     /// Notes passwords, and has looked at what waits for them.
     fn tell(&self, pairs: Vec<Pair>, network: Client, told: &[String]) {
         // First noted, then looked for: whatever is noted as waiting in between looks here itself.
-        lock(&self.late.told).note(pairs.clone(), network, Moment::now(), told.to_vec());
+        let pushed_out = {
+            let mut all = lock(&self.late.told);
+            all.note(pairs.clone(), network, Moment::now(), told.to_vec());
+            all.pushed_out()
+        };
+        self.forgotten(pushed_out);
         let waiting: Vec<Number> = lock(&self.late.waiting).find(&pairs).into_iter().map(|(n, _)| n).collect();
         for number in waiting {
             self.look_again(number, network, told);
@@ -238,15 +257,27 @@ impl Pipeline {
 
     /// Notes a message that waits. What was told while it was on its way is tried at once.
     fn wait(&self, pairs: Vec<Pair>, network: Client, since: Moment, waiting: Waiting) {
-        let number = lock(&self.late.waiting).note(pairs.clone(), network, since, waiting);
+        let (number, pushed_out) = {
+            let mut all = lock(&self.late.waiting);
+            (all.note(pairs.clone(), network, since, waiting), all.pushed_out())
+        };
+        self.forgotten(pushed_out);
         let told = self.late.passwords(&pairs);
         if let Some(number) = number.filter(|_| !told.is_empty()) {
             self.look_again(number, network, &told);
         }
     }
 
+    fn forgotten(&self, pushed_out: u64) {
+        (0..pushed_out).for_each(|_| self.metrics.second_mail(SecondMail::Forgotten));
+    }
+
     fn look_again(&self, number: Number, network: Client, told: &[String]) {
-        let Some(look) = self.late.look(number, network, told) else { return };
+        let look = match self.late.look(number, network, told) {
+            Ok(Some(look)) => look,
+            Ok(None) => return,
+            Err(refused) => return self.metrics.second_mail(refused),
+        };
         if !self.late.queue(look.network, Job::Look(look)) {
             self.metrics.second_mail(SecondMail::Full);
         }
@@ -260,6 +291,7 @@ impl Pipeline {
         if !matches!(noted, Ok(Ok(()))) {
             tracing::error!("what waits for a password could not be read from the disk; held messages stay held");
         }
+        self.go_on_releasing();
         let (mut ticks, mut count, mut running) = (interval(TICK), 0_u64, JoinSet::new());
         loop {
             tokio::select! {
@@ -317,4 +349,23 @@ fn is_closed(findings: &[Finding]) -> bool {
 /// Locks a mutex. What these guard is whole at any time, so a panic elsewhere does not matter.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mail_of_one_network_has_a_quarter_of_the_waiting_looks() {
+        let folder = tempfile::tempdir().unwrap();
+        let late = Late::open(folder.path(), &Config::default()).unwrap();
+        let network = |last: u8| Client::of(Some([192, 0, last, 1].into()), false);
+        let mut ledger = Ledger::default();
+        let pair = pairs("a@x.example", &[], ["b@x.example".to_owned()]);
+        let number = ledger.note(pair, network(1), Moment::now(), ()).unwrap();
+        let look = |network| Job::Look(Look { number, network, passwords: Vec::new(), repeats: 0 });
+        let queued = |last| (0..100).filter(|_| late.queue(network(last), look(network(last)))).count();
+        assert_eq!([1, 2, 3, 4, 5].map(queued), [MAX_JOBS_OF_ONE, 64, 64, 64, 0]);
+        assert_eq!(lock(&late.queued).len(), 4, "who has none is not remembered");
+    }
 }

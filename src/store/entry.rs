@@ -109,6 +109,8 @@ pub struct NewEntry {
     pub mode: String,
     /// Where released mail goes: `127.0.0.1:10026`, `unix:/path`.
     pub next_hop: String,
+    /// The MTA of a milter holds the message in its own queue, and this is a copy of it.
+    pub in_mta: bool,
 }
 
 /// What a second look at a held message told.
@@ -124,6 +126,8 @@ pub struct JudgedAgain {
     pub explanation: Explanation,
     /// Why it was looked at, and what follows: for the notes.
     pub note: String,
+    /// Whether it goes to its recipients now: see [`Entry::to_release`].
+    pub goes: bool,
 }
 
 /// A held message's entry: `ID.json` in the folder.
@@ -177,6 +181,12 @@ pub struct Entry {
     /// When a second look took the place of the first one ([`JudgedAgain`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judged_again_at: Option<Timestamp>,
+    /// A second look found that it may go, and it has not gone yet: the daemon releases it, also after a restart.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub to_release: bool,
+    /// The MTA of a milter holds the message in its own queue, and this is a copy of it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub in_mta: bool,
     /// What happened, oldest first.
     #[serde(default)]
     pub notes: Vec<Note>,
@@ -251,6 +261,8 @@ impl Entry {
             next_hop: new.next_hop,
             release: None,
             judged_again_at: None,
+            to_release: false,
+            in_mta: new.in_mta,
             notes: Vec::new(),
             // Facts are plain data: strings, numbers, lists. Should that ever fail, hold the message all the same.
             facts: serde_json::to_value(&new.facts).unwrap_or(Value::Null),
@@ -286,6 +298,7 @@ impl Entry {
             self.facts = facts;
         }
         self.judged_again_at = Some(at);
+        self.to_release = again.goes;
         self.note(at, &again.note);
     }
 
@@ -328,6 +341,14 @@ pub struct Summary {
     pub size: u64,
     /// Of the message, lower-case hex.
     pub sha256: String,
+    /// The daemon is to release it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub to_release: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl From<&Entry> for Summary {
@@ -347,6 +368,7 @@ impl From<&Entry> for Summary {
             subject: entry.subject.clone(),
             size: entry.size,
             sha256: entry.sha256.clone(),
+            to_release: entry.to_release,
         }
     }
 }

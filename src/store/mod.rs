@@ -203,6 +203,23 @@ impl Quarantine {
         }
     }
 
+    /// What the daemon was to release stays held, for a reason.
+    ///
+    /// # Errors
+    /// There is no such message, another process works on it, or the folder cannot be written.
+    pub fn stays_held(&self, id: QuarantineId, why: &str) -> Result<(), StoreError> {
+        self.change(id, |entry| match entry.state {
+            State::Released | State::Deleted => Err(StoreError::State { id, state: entry.state }),
+            State::Pending | State::Unconfirmed | State::Held | State::Releasing => {
+                let maybe = entry.outcome_unknown().map(|at| format!("; it may have been taken at {at}"));
+                entry.state = State::Held;
+                entry.to_release = false;
+                entry.note(Timestamp::now(), &format!("{why}: it stays held{}", maybe.unwrap_or_default()));
+                Ok(())
+            }
+        })
+    }
+
     /// Deletes a message that nobody wants: its content goes, its entry stays for a while.
     /// One whose release was cut off can be deleted too. Deleting twice is the same as once.
     ///
@@ -421,6 +438,7 @@ pub(crate) mod tests {
             listener: "127.0.0.1:10025".to_owned(),
             mode: "before-queue".to_owned(),
             next_hop: "127.0.0.1:10026".to_owned(),
+            in_mta: false,
         }
     }
 

@@ -80,6 +80,9 @@ pub enum Repeat {
     Never,
     /// Send it once more.
     Again,
+    /// Send it once more if a release of the same `by` was cut off, since nobody looks after those: better twice than
+    /// never (RFC 1047). Else as `Never`.
+    CutOff,
     /// It was taken: mark it released and send nothing.
     Done,
 }
@@ -166,7 +169,7 @@ impl Quarantine {
     ) -> Result<Released, ReleaseError> {
         let mut locked = self.folder.lock(id)?;
         let mut entry = self.folder.read_entry(id)?;
-        match may_send(&entry, request.repeat)? {
+        match may_send(&entry, request)? {
             Step::Send => self.send(&mut locked, &mut entry, request, delivery),
             Step::Stop => Ok(Released::Already { at: entry.ended_at }),
             Step::Mark => {
@@ -189,6 +192,11 @@ impl Quarantine {
     ) -> Result<Released, ReleaseError> {
         let message = self.sound_content(entry)?;
         let envelope = entry.release_envelope();
+        if let Some(at) = entry.outcome_unknown().filter(|_| request.repeat == Repeat::CutOff) {
+            tracing::warn!(id = %entry.id, %at, "sent once more, since nobody knows whether it was taken: it may arrive twice");
+            let note = format!("sent once more, since nobody knows whether it was taken at {at}: it may arrive twice");
+            entry.note(Timestamp::now(), &note);
+        }
         entry.state = State::Releasing;
         entry.ended_at = None;
         entry.release = Some(Release {
@@ -246,6 +254,7 @@ impl Quarantine {
         for Refusal { recipient, reply } in refused {
             entry.note(now, &format!("the next hop refused {}, whose copy stays held: {reply}", recipient.path.text()));
         }
+        entry.to_release = false;
         if refused.is_empty() {
             entry.state = State::Released;
             entry.ended_at = Some(now);
@@ -330,12 +339,14 @@ enum Step {
 }
 
 /// What a release has to do, by the entry's state and what was asked for.
-fn may_send(entry: &Entry, repeat: Repeat) -> Result<Step, ReleaseError> {
+fn may_send(entry: &Entry, request: &ReleaseRequest) -> Result<Step, ReleaseError> {
     let id = entry.id;
-    match (entry.state, entry.outcome_unknown(), repeat) {
+    let is_own = entry.release.as_ref().is_some_and(|release| release.by == request.by);
+    match (entry.state, entry.outcome_unknown(), request.repeat) {
         (State::Deleted, _, _) => Err(StoreError::State { id, state: State::Deleted }.into()),
-        (State::Released, _, Repeat::Never | Repeat::Done) => Ok(Step::Stop),
+        (State::Released, _, Repeat::Never | Repeat::Done | Repeat::CutOff) => Ok(Step::Stop),
         (State::Releasing, Some(at), Repeat::Never) => Err(outcome_unknown(entry, at)),
+        (State::Releasing, Some(at), Repeat::CutOff) if !is_own => Err(outcome_unknown(entry, at)),
         (State::Releasing, Some(_), Repeat::Done) => Ok(Step::Mark),
         (_, None, Repeat::Done) => Err(ReleaseError::NothingSent(id)),
         // Pending: we have the lock, so the process that stored it is gone, and it counts as held.

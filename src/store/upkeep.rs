@@ -19,7 +19,7 @@ pub struct Maintenance {
     pub expired: usize,
     /// Files that a crash had left.
     pub swept: usize,
-    /// Pending messages that nobody worked on and that are held now.
+    /// Messages that were pending or being released, that nobody worked on, and that are held now.
     pub recovered: usize,
 }
 
@@ -28,12 +28,22 @@ pub struct Maintenance {
 pub struct Recovery {
     /// Pending messages of processes that ended: they are held now.
     pub pending: Vec<QuarantineId>,
+    /// Releases that were cut off before the final dot: nothing was sent, and they are held again.
+    pub unsent: Vec<QuarantineId>,
     /// Releases that ended between the final dot and the reply: a person has to look.
     pub unknown: Vec<QuarantineId>,
 }
 
+/// Where a release was cut off.
+enum CutOff {
+    BeforeDot,
+    /// It may have been taken.
+    AtDot,
+}
+
 impl Quarantine {
-    /// Makes pending messages held whose process has ended. For the daemon, at start.
+    /// Makes messages held that were pending, or being released and not sent yet, when their process ended. For the
+    /// daemon, at start and now and then.
     ///
     /// # Errors
     /// The folder cannot be read or written.
@@ -42,15 +52,12 @@ impl Quarantine {
         for summary in self.summaries()? {
             match summary.state {
                 State::Pending if self.recover_pending(summary.id)? => recovery.pending.push(summary.id),
-                State::Releasing if self.entry(summary.id).is_ok_and(|entry| entry.outcome_unknown().is_some()) => {
-                    recovery.unknown.push(summary.id);
-                }
-                State::Pending
-                | State::Unconfirmed
-                | State::Held
-                | State::Releasing
-                | State::Released
-                | State::Deleted => {}
+                State::Releasing => match self.recover_release(summary.id)? {
+                    Some(CutOff::BeforeDot) => recovery.unsent.push(summary.id),
+                    Some(CutOff::AtDot) => recovery.unknown.push(summary.id),
+                    None => {}
+                },
+                State::Pending | State::Unconfirmed | State::Held | State::Released | State::Deleted => {}
             }
         }
         Ok(recovery)
@@ -64,7 +71,8 @@ impl Quarantine {
     pub fn maintain(&self, now: Timestamp) -> Result<Maintenance, StoreError> {
         let mut done = Maintenance { swept: self.folder.sweep()?, ..Maintenance::default() };
         self.give_up_pending(now);
-        done.recovered = self.recover()?.pending.len();
+        let recovery = self.recover()?;
+        done.recovered = recovery.pending.len().saturating_add(recovery.unsent.len());
         for summary in self.summaries()? {
             if is_older(ends_from(&summary), self.keep, now) && self.expire(summary.id, now)? {
                 done.expired = done.expired.saturating_add(1);
@@ -110,6 +118,21 @@ impl Quarantine {
         self.index.record(&self.folder, &entry);
         tracing::warn!(%id, "a message was pending when its process ended: it is held");
         Ok(true)
+    }
+
+    /// Makes a message held whose release was cut off before its final dot, unless a living process works on it.
+    fn recover_release(&self, id: QuarantineId) -> Result<Option<CutOff>, StoreError> {
+        let is_cut_off = |(_, entry): &(Locked, Entry)| entry.state == State::Releasing;
+        let Some((mut locked, mut entry)) = self.lock_entry(id)?.filter(is_cut_off) else { return Ok(None) };
+        if entry.outcome_unknown().is_some() {
+            return Ok(Some(CutOff::AtDot));
+        }
+        entry.state = State::Held;
+        entry.note(Timestamp::now(), "its release was cut off before the final dot: nothing was sent, it is held");
+        self.folder.replace(&mut locked, &entry)?;
+        self.index.record(&self.folder, &entry);
+        tracing::warn!(%id, "a release was cut off before the final dot: nothing was sent, it is held");
+        Ok(Some(CutOff::BeforeDot))
     }
 
     /// Removes a message that is too old, looking at it again under its lock.

@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
 use super::rar::{FIVE, FOUR, Member, Written};
-use super::{archives, images, layouts, quine, rar};
+use super::{archives, images, layouts, pdf, quine, rar};
 
 /// A bomb.
 pub struct Bomb {
@@ -65,6 +65,11 @@ pub const BOMBS: &[Bomb] = &[
     bomb("RAR 4, PPMd, model of 256 MiB", "p4.rar", || rar_noise(0xff)),
     bomb("RAR 5 of 20,000 empty volumes", "volumes.rar", || rar::whole(&[], &FIVE).repeat(20_000)),
     bomb("1,000 multiparts in each other", "deep.eml", mime),
+    bomb("500 MB of zeros in a PDF", "zeros.pdf", || zeros_in_pdf("/Type/EmbeddedFile/Filter/FlateDecode", &wrapped(deflated_zeros(500)))),
+    bomb("500 MB of zeros as objects of a PDF", "objects.pdf", || zeros_in_pdf("/Type/ObjStm/N 9/First 99/Filter/FlateDecode", &wrapped(deflated_zeros(500)))),
+    bomb("ten filters in a PDF", "filters.pdf", || zeros_in_pdf(&format!("/Type/EmbeddedFile/Filter[{}]", "/FlateDecode".repeat(10)), &(0..9).fold(pdf::zlib(&vec![0; 100 << 20]), |inner, _| pdf::zlib(&inner)))),
+    bomb("a PDF of objects that are open", "open.pdf", || [&b"%PDF-1.7 /EF "[..], &b"1 0 obj(".repeat(1 << 20)].concat()),
+    bomb("a PDF of streams in each other", "nested.pdf", || [&b"%PDF-1.7\n"[..], &b"1 0 obj<</Type/EmbeddedFile/Filter/AHx>>stream\n".repeat(200_000)].concat()),
     bomb("a document padded with 200 MB of zeros", "padded.zip", padded),
 ];
 
@@ -73,6 +78,18 @@ fn deflated_zeros(megabytes: usize) -> Vec<u8> {
     let piece = vec![0; 1 << 20];
     (0..megabytes).for_each(|_| encoder.write_all(&piece).unwrap());
     encoder.finish().unwrap()
+}
+
+/// Behind the header of zlib, without its checksum.
+fn wrapped(deflated: Vec<u8>) -> Vec<u8> {
+    [&b"\x78\xda"[..], &deflated].concat()
+}
+
+fn zeros_in_pdf(entries: &str, packed: &[u8]) -> Vec<u8> {
+    let mut document = pdf::Pdf::new(None);
+    document.page();
+    document.stream(10, entries, packed);
+    document.finish()
 }
 
 fn fields(name: &str, method: u16, packed: u32, size: u32) -> Vec<u8> {

@@ -20,7 +20,7 @@ pub enum Break {
 
 /// Where a conversation is broken: before the next hop sees this, or (the last) before its reply to the final
 /// dot is seen, so that the message is there and nobody knows.
-const STEPS: [&str; 8] = ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "CONTENT", "DOT", "REPLY"];
+pub const STEPS: [&str; 8] = ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "CONTENT", "DOT", "REPLY"];
 
 /// The bridge. Its threads end with the test program.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub struct Bridge {
 #[derive(Default)]
 struct Shared {
     fault: Mutex<Option<Break>>,
+    /// The step at which every connection is broken; otherwise each at the next one.
+    only: Mutex<Option<usize>>,
     connections: AtomicUsize,
     /// How often a connection was broken at each step.
     broken: [AtomicU64; STEPS.len()],
@@ -73,6 +75,18 @@ impl Bridge {
         *self.shared.fault.lock().expect("the fault") = fault;
     }
 
+    /// Breaks every connection from now on at this step.
+    pub fn set_at(&self, step: &str, fault: Break) {
+        let step = STEPS.iter().position(|name| *name == step).expect("a step");
+        *self.shared.only.lock().expect("the step") = Some(step);
+        self.set(Some(fault));
+    }
+
+    /// How many connections were broken.
+    pub fn broken(&self) -> u64 {
+        self.shared.broken.iter().map(|count| count.load(Ordering::SeqCst)).sum()
+    }
+
     /// Whether each step was hit.
     pub fn was_everywhere(&self) -> bool {
         self.shared.broken.iter().all(|count| count.load(Ordering::SeqCst) > 0)
@@ -94,7 +108,9 @@ impl Shared {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         // A connection from before the fault is not broken.
-        let step = self.fault().map(|_| self.connections.fetch_add(1, Ordering::SeqCst) % STEPS.len());
+        let only = *self.only.lock().expect("the step");
+        let next = || self.connections.fetch_add(1, Ordering::SeqCst) % STEPS.len();
+        let step = self.fault().map(|_| only.unwrap_or_else(next));
         if step == Some(0) {
             self.act(0, &client, &server, &Talk::default());
             return Ok(());

@@ -262,7 +262,8 @@ impl Binary {
     }
 }
 
-fn rc4(key: &[u8], octets: &mut [u8]) {
+/// The cipher.
+pub fn rc4(key: &[u8], octets: &mut [u8]) {
     let mut state: Vec<u8> = (0..=255).collect();
     let mut j = 0_usize;
     for i in 0..256 {

@@ -19,7 +19,7 @@ use super::rar::{FIVE, FOUR, Written as Rar};
 use super::samples::{base64_lines, with_file, with_files};
 use super::sevenz::{PLAIN, Written, write};
 use super::wrappings::{self as wrap, Place};
-use super::{archives, carriers, encrypt, images, ooxml, rar};
+use super::{archives, carriers, encrypt, images, ooxml, pdf, rar};
 
 /// The password of everything that is locked here.
 pub const PASSWORD: &str = "Kq7-x9Aa";
@@ -153,6 +153,11 @@ pub const LAYOUTS: &[Layout] = &[
     row("name in pieces (RFC 2231)", "2", continued),
     row("compound file with a package", "2/1", |n, c| attached("a.doc", &Compound::new().stream("/WordDocument", b"x").stream("/ObjectPool/_1/\u{1}Ole10Native", &native(n, c)).finish())),
     row("encrypted package of Office", "2/1", |_, c| told("", "パスワードは「Kq7-x9Aa」です。\r\n", "a.docm", &encrypt::agile(c, PASSWORD))).nameless(),
+    row("PDF attachment", "2/1", |n, c| attached("a.pdf", &pdf::with_file(n, c, None))),
+    row("PDF attachment, told in an object stream", "2/1", |n, c| attached("a.pdf", &pdf::in_object_stream(n, c, None))),
+    row("PDF, encrypted (AES-256)", "2/1", |n, c| told("", "パスワードは「Kq7-x9Aa」です。\r\n", "a.pdf", &pdf::in_object_stream(n, c, locked_pdf(pdf::Cipher::R6, PASSWORD)))),
+    row("PDF, encrypted (RC4)", "2/1", |n, c| told("", "The password is Kq7-x9Aa.\r\n", "a.pdf", &pdf::with_file(n, c, locked_pdf(pdf::Cipher::R3, PASSWORD)))),
+    row("PDF, protected against changes", "2/1", |n, c| attached("a.pdf", &pdf::with_file(n, c, locked_pdf(pdf::Cipher::R4Aes, "")))),
     row("installer, with a cabinet", "2/1/1", |n, c| attached("a.msi", &installer(&archives::cab(n, c, true)))).odd(),
     row("object in .docx", "2/1/1", |n, c| attached("a.docx", &around("word", n, c))),
     row("object in .xlsx in .pptx", "2/1/1/1", |n, c| attached("a.pptx", &carriers::package(PPTX, &[("ppt/embeddings/a.xlsx", &around("xl", n, c))]))),
@@ -343,6 +348,10 @@ fn locked(name: &str, content: &[u8], aes: bool) -> Vec<u8> {
     writer.start_file(name, options).unwrap();
     writer.write_all(content).unwrap();
     writer.finish().unwrap().into_inner()
+}
+
+fn locked_pdf(cipher: pdf::Cipher, user: &'static str) -> Option<pdf::Lock<'static>> {
+    Some(pdf::Lock { cipher, user, owner: "of the owner" })
 }
 
 fn dynamic_vhd(name: &str, content: &[u8]) -> Vec<u8> {

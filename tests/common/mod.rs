@@ -21,6 +21,8 @@ pub mod objects;
 pub mod office;
 pub mod ooxml;
 pub mod ovba;
+/// PDF documents with files in them, encrypted or not.
+pub mod pdf;
 /// Pictures, and documents that show them.
 pub mod pictures;
 pub mod postfix;

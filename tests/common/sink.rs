@@ -28,28 +28,39 @@ impl Mail {
 pub struct Sink {
     port: u16,
     mails: Arc<Mutex<Vec<Mail>>>,
+    refusal: Arc<Mutex<Option<String>>>,
 }
 
 impl Sink {
     /// Starts it on a free port.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::on(0)
+    }
+
+    /// Starts it on this port.
+    pub fn on(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port");
         let port = listener.local_addr().expect("its address").port();
-        let mails = Arc::<Mutex<Vec<Mail>>>::default();
-        let taken = Arc::clone(&mails);
+        let (mails, refusal) = (Arc::<Mutex<Vec<Mail>>>::default(), Arc::<Mutex<Option<String>>>::default());
+        let (taken, refusing) = (Arc::clone(&mails), Arc::clone(&refusal));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let taken = Arc::clone(&taken);
+                let (taken, refusing) = (Arc::clone(&taken), Arc::clone(&refusing));
                 // A client that goes away ends its session and nothing else.
-                std::thread::spawn(move || drop(serve(&stream, &taken)));
+                std::thread::spawn(move || drop(serve(&stream, &taken, &refusing)));
             }
         });
-        Self { port, mails }
+        Self { port, mails, refusal }
     }
 
     /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Answers every final dot with this, and takes nothing; or takes all again.
+    pub fn refuse(&self, reply: Option<&str>) {
+        *self.refusal.lock().expect("the refusal") = reply.map(str::to_owned);
     }
 
     /// What has come so far.
@@ -65,7 +76,7 @@ impl Sink {
     }
 }
 
-fn serve(stream: &TcpStream, taken: &Mutex<Vec<Mail>>) -> std::io::Result<()> {
+fn serve(stream: &TcpStream, taken: &Mutex<Vec<Mail>>, refusing: &Mutex<Option<String>>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut input, mut output) = (BufReader::new(stream), stream);
     let (mut from, mut to) = (String::new(), Vec::new());
@@ -91,6 +102,11 @@ fn serve(stream: &TcpStream, taken: &Mutex<Vec<Mail>>) -> std::io::Result<()> {
                 output.write_all(b"354 go on\r\n")?;
                 let data = read_data(&mut input)?;
                 let mail = Mail { from: std::mem::take(&mut from), to: std::mem::take(&mut to), data };
+                let refusal = refusing.lock().expect("the refusal").clone();
+                if let Some(refusal) = refusal {
+                    output.write_all(format!("{refusal}\r\n").as_bytes())?;
+                    continue;
+                }
                 taken.lock().expect("the mails").push(mail);
                 "250 2.0.0 Ok: taken\r\n"
             }

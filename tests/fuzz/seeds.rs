@@ -17,7 +17,7 @@ use crate::common::office::{self, ModuleKind};
 use crate::common::ooxml::{self, Member};
 use crate::common::pictures as drawings;
 use crate::common::wrappings as wrap;
-use crate::common::{archives, awkward, excel4, images, layouts, milter, objects, ovba, rar, samples, sevenz};
+use crate::common::{archives, awkward, excel4, images, layouts, milter, objects, ovba, pdf, rar, samples, sevenz};
 
 /// The seeds of a target.
 pub fn of(name: &str) -> Vec<Vec<u8>> {
@@ -46,6 +46,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
             vec![vec![0; 64], b"\xe7\x16\xe3\xbd\x65\x26\x11\x45\xa4\xc4\x8d\x4d\x0b\x7a\x9e\xac\x01".to_vec()]
         }
         "ooxml" => packages(),
+        "pdf" => pdf::kinds().into_iter().map(|file| file[9..].to_vec()).collect(),
         "picture" => pictures(),
         "rar" => rars(),
         "rtf" => [&b"1{\\object{\\*\\objdata 0105000002000000}}"[..], b"1{\\field{\\*\\fldinst DDE a b}}"]

@@ -1,12 +1,12 @@
 //! Strings in a text that can be files: Base64, forwards and backwards, hexadecimal digits, and lists of numbers, each in
 //! one piece or in the pieces that a script joins.
 //!
-//! Every octet is decoded at most three times, whatever the text.
+//! Every octet is decoded at most twice, whatever the text.
 
 use std::iter;
 use std::ops::Range;
 
-use crate::filetype::{self, Class, TypeSet};
+use crate::filetype::{self, TypeSet};
 use crate::mime::decode;
 
 /// Octets of the smallest file that is looked for: a shortcut, a script of a few lines.
@@ -55,11 +55,6 @@ impl Found {
     fn new(bytes: Vec<u8>) -> Option<Self> {
         (bytes.len() >= MIN_OCTETS).then(|| Self { types: filetype::detect(&bytes), bytes })
     }
-
-    /// Whether it is something that has a structure.
-    fn is_known(&self) -> bool {
-        self.types.iter().any(|known| known.class() != Class::Other)
-    }
 }
 
 /// Everything in the text that decodes to something that can be a file.
@@ -74,13 +69,16 @@ fn decoded(mut digits: Vec<u8>) -> Option<Found> {
         let (pairs, _) = digits.as_chunks::<2>();
         return Found::new(pairs.iter().filter_map(|[high, low]| Some((hex(*high)? << 4) | hex(*low)?)).collect());
     }
-    let forwards = Found::new(decode::base64_runs(&digits))?;
-    if forwards.is_known() {
-        return Some(forwards);
+    let last: Vec<u8> = digits.iter().rev().take(16).copied().collect();
+    if starts_file(&last) {
+        digits.reverse();
     }
-    digits.reverse();
-    let backwards = Found::new(decode::base64_runs(&digits)).filter(Found::is_known);
-    Some(backwards.unwrap_or(forwards))
+    Found::new(decode::base64_runs(&digits))
+}
+
+/// Whether these digits of Base64 are how a file begins.
+fn starts_file(digits: &[u8]) -> bool {
+    STARTS.iter().any(|start| digits.starts_with(start))
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -195,8 +193,7 @@ impl Strings<'_> {
     }
 
     fn starts_file(&self, run: &Range<usize>) -> bool {
-        let digits = self.text.get(run.clone()).unwrap_or_default();
-        STARTS.iter().any(|start| digits.starts_with(start))
+        self.text.get(run.clone()).is_some_and(starts_file)
     }
 
     fn next_is(&self, end: usize, run: &Range<usize>, pieces: usize) -> Next {
@@ -283,6 +280,7 @@ fn number(text: &[u8]) -> Option<(u8, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filetype::Class;
     use data_encoding::{BASE64, HEXLOWER};
 
     fn file() -> Vec<u8> {
@@ -340,7 +338,13 @@ mod tests {
         let text = "The quick brown fox, \"jumps\" + 'over' the lazy dog 1234567890\r\n".repeat(200);
         assert_eq!(files(text.as_bytes()).count(), 0);
         for text in ["", "=", "\\n", "\\", "%", "%4", "\\x", "0x", "1", "999,", "++++", "\"\"", "A=", "AAAA"] {
-            assert_eq!(files(text.repeat(300).as_bytes()).filter(Found::is_known).count(), 0, "{text}");
+            assert_eq!(
+                files(text.repeat(300).as_bytes())
+                    .filter(|found| found.types.iter().any(|known| known.class() != Class::Other))
+                    .count(),
+                0,
+                "{text}"
+            );
         }
     }
 }

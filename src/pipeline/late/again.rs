@@ -7,6 +7,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::notice::{Kind, Notices};
 use super::{Job, Look, Place, is_closed, lock};
 use crate::config::{Config, Endpoint, Listener, Opened};
 use crate::faults::Faults;
@@ -15,7 +16,7 @@ use crate::metrics::SecondMail;
 use crate::pipeline::{Concluded, Pipeline, Trouble, conclude};
 use crate::policy::decision::{Action, Decision};
 use crate::smtp::delivery::NextHop;
-use crate::store::{Entry, JudgedAgain, ReleaseError, ReleaseRequest, Released, Repeat, State, StoreError};
+use crate::store::{Entry, JudgedAgain, State, StoreError};
 use crate::transaction::Mail;
 use crate::transport::Transport;
 use crate::verdict::Level;
@@ -24,8 +25,6 @@ use crate::verdict::Level;
 const MAX_REPEATS: u32 = 4;
 /// After which time first; then four times as long.
 const REPEAT_AFTER: Duration = Duration::from_secs(2);
-/// Who releases, in the entry and in the log.
-const BY: &str = "sekisho (opened with the password of a later mail)";
 
 impl Pipeline {
     /// Looks once more; what came of it, if it is over.
@@ -37,12 +36,12 @@ impl Pipeline {
         };
         let store = match place {
             Place::Held => Arc::clone(&self.quarantine),
-            Place::Delivered => Arc::clone(&self.late.copies),
+            Place::Delivered | Place::Mta => Arc::clone(&self.late.copies),
         };
         let read = spawn_blocking(move || Ok((store.entry(id)?, store.content(id)?))).await;
         let (entry, content) = match read {
             Ok(Ok(read)) => read,
-            // In the MTA's queue, expired, or removed by hand.
+            // Expired, or removed by hand.
             Ok(Err(StoreError::NotFound(_))) => {
                 self.late.forget(look.number);
                 return None;
@@ -82,6 +81,7 @@ impl Pipeline {
         match place {
             Place::Held => self.judge_held(look, &entry, &mail.config, &concluded).await,
             Place::Delivered => self.judge_delivered(&look, &entry, &concluded).await,
+            Place::Mta => self.judge_in_mta(&look, &entry, &concluded).await,
         }
     }
 
@@ -111,12 +111,8 @@ impl Pipeline {
         concluded: &Concluded,
     ) -> Option<SecondMail> {
         let id = entry.id;
-        let decisions: Vec<&Decision> = (entry.envelope.recipients.iter().zip(&concluded.decisions))
-            .filter(|(recipient, _)| entry.held.contains(recipient))
-            .map(|(_, decision)| decision)
-            .collect();
-        let first = *decisions.iter().find(|decision| !passes(decision)).or(decisions.first())?;
-        let may_go = decisions.iter().all(|decision| passes(decision));
+        let first = decisive(entry, concluded)?;
+        let may_go = passes(first);
         let goes = may_go && config.second_mail.held == Opened::Judge;
         let verdict = &concluded.verdict;
         let follows = match (may_go, goes) {
@@ -134,6 +130,7 @@ impl Pipeline {
                 verdict.level.name(),
                 first.rule
             ),
+            goes,
         };
         let quarantine = Arc::clone(&self.quarantine);
         match spawn_blocking(move || quarantine.judged_again(id, &again)).await {
@@ -161,28 +158,9 @@ impl Pipeline {
             }
             return Some(SecondMail::Kept);
         }
-        let (quarantine, config, next_hop) = (Arc::clone(&self.quarantine), Arc::clone(config), entry.next_hop.clone());
-        let released = spawn_blocking(move || {
-            let mut delivery = next_hop_of(&next_hop, &config).map_err(Unreleased::For)?;
-            let request = ReleaseRequest { next_hop, by: BY.to_owned(), repeat: Repeat::Never };
-            quarantine.release(id, &request, &mut delivery).map_err(|error| match error {
-                ReleaseError::NotSent { .. } | ReleaseError::Store(StoreError::Busy(_)) => Unreleased::Later,
-                other => Unreleased::For(other.to_string()),
-            })
-        });
-        match released.await {
-            Ok(Ok(Released::Sent { .. } | Released::Already { .. } | Released::Marked)) => {
-                self.late.forget(look.number);
-                Some(SecondMail::Released)
-            }
-            // The store has logged why.
-            Ok(Err(Unreleased::Later)) => self.later(look),
-            Ok(Err(Unreleased::For(error))) => {
-                tracing::warn!(%id, error, "a held message that was opened was not released");
-                Some(SecondMail::Failed)
-            }
-            Err(_) => Some(SecondMail::Failed),
-        }
+        lock(&self.late.waiting).take(look.number);
+        self.to_release(id);
+        None
     }
 
     /// What was delivered cannot be called back: it is told of.
@@ -200,13 +178,45 @@ impl Pipeline {
         }
         self.metrics.late_verdict(verdict.level);
         if verdict.level == Level::Malicious {
-            lock(&self.late.notices).add(entry, &verdict.explanation);
+            self.notice(Kind::Delivered, |notices| notices.add(entry, verdict, None));
         }
-        if verdict.level == Level::Malicious || !is_closed(&concluded.facts.findings) {
-            self.late.forget(look.number);
-            self.drop_copy(id).await;
-        }
+        self.end_copy(look, entry, concluded).await;
         Some(SecondMail::Late)
+    }
+
+    /// What the MTA holds, only an admin can release there: they are told.
+    async fn judge_in_mta(&self, look: &Look, entry: &Entry, concluded: &Concluded) -> Option<SecondMail> {
+        let (id, verdict) = (entry.id, &concluded.verdict);
+        let first = decisive(entry, concluded)?;
+        let may_go = passes(first);
+        let follows = if may_go { "the rules would deliver it now" } else { "the rules would not deliver it" };
+        let (from, to) = (entry.envelope.sender.address(), addresses(entry));
+        let (queue_id, why) = (queue_id(entry).unwrap_or("-"), verdict.explanation.en.as_str());
+        tracing::warn!(
+            %id, queue_id, from, to, verdict = verdict.level.name(), rule = first.rule, why,
+            "a message in the MTA's hold queue was opened with the password of a later mail: {follows}; \
+             `postsuper -H` and its queue id release it there, `postsuper -d` deletes it"
+        );
+        self.notice(Kind::Mta, |notices| notices.add(entry, verdict, Some(may_go)));
+        self.end_copy(look, entry, concluded).await;
+        Some(SecondMail::Mta)
+    }
+
+    fn notice(&self, kind: Kind, add: impl FnOnce(&mut Notices)) {
+        for notices in &self.late.notices {
+            let mut notices = lock(notices);
+            if notices.kind == kind {
+                return add(&mut notices);
+            }
+        }
+    }
+
+    /// A copy that tells nothing more goes.
+    async fn end_copy(&self, look: &Look, entry: &Entry, concluded: &Concluded) {
+        if concluded.verdict.level == Level::Malicious || !is_closed(&concluded.facts.findings) {
+            self.late.forget(look.number);
+            self.drop_copy(entry.id).await;
+        }
     }
 
     /// What is to be done every second: what waited too long goes, and notices that are due are sent.
@@ -215,35 +225,58 @@ impl Pipeline {
         if count.is_multiple_of(60) {
             self.sweep().await;
         }
+        self.go_on_releasing();
         let config = self.config.load_full();
-        let to = config.second_mail.notify.clone();
-        let Some((notice, next_hop)) = lock(&self.late.notices).due(&to, Moment::now()) else { return };
-        let pipeline = Arc::clone(self);
-        // A next hop that hangs holds up nothing else.
-        tokio::spawn(async move {
-            let sent = spawn_blocking(move || notice.send(&next_hop, &config)).await;
-            let error = match sent {
-                Ok(Ok(())) => return,
-                Ok(Err((error, notice))) => {
-                    lock(&pipeline.late.notices).put_back(notice);
-                    error
-                }
-                Err(panic) => panic.to_string(),
+        for (index, notices) in self.late.notices.iter().enumerate() {
+            let Some((notice, next_hop)) = lock(notices).due(&config.second_mail.notify, Moment::now()) else {
+                continue;
             };
-            tracing::warn!(error, "the notice of a malicious delivered message could not be sent; it is tried again");
-        });
+            let (pipeline, config) = (Arc::clone(self), Arc::clone(&config));
+            // A next hop that hangs holds up nothing else.
+            tokio::spawn(async move {
+                let sent = spawn_blocking(move || notice.send(&next_hop, &config)).await;
+                let error = match sent {
+                    Ok(Ok(())) => return,
+                    Ok(Err((error, notice))) => {
+                        pipeline.late.notices.get(index).into_iter().for_each(|all| lock(all).put_back(notice.clone()));
+                        error
+                    }
+                    Err(panic) => panic.to_string(),
+                };
+                tracing::warn!(
+                    error,
+                    "the notice of a message that was opened late could not be sent; it is tried again"
+                );
+            });
+        }
     }
 }
 
-/// Why a message was not released.
-enum Unreleased {
-    /// It is held as before, and it may be tried again.
-    Later,
-    For(String),
+/// Of the decisions about those who have not got it, the one that keeps it; else the first.
+fn decisive<'a>(entry: &Entry, concluded: &'a Concluded) -> Option<&'a Decision> {
+    let mut first = None;
+    for (recipient, decision) in entry.envelope.recipients.iter().zip(&concluded.decisions) {
+        if !entry.held.contains(recipient) {
+            continue;
+        }
+        if !passes(decision) {
+            return Some(decision);
+        }
+        first = first.or(Some(decision));
+    }
+    first
+}
+
+/// The MTA's name of a message, if it is one that can be shown: letters and digits.
+pub(super) fn queue_id(entry: &Entry) -> Option<&str> {
+    let queue_id = entry.envelope.queue_id.as_deref()?;
+    let is_one =
+        !queue_id.is_empty() && queue_id.len() <= 64 && queue_id.bytes().all(|octet| octet.is_ascii_alphanumeric());
+    is_one.then_some(queue_id)
 }
 
 /// Whether a copy would be delivered as it is: a release adds nothing and sends to nobody else.
-fn passes(decision: &Decision) -> bool {
+pub(super) fn passes(decision: &Decision) -> bool {
     matches!(decision.action, Action::Pass | Action::Tag) && decision.marks.is_empty() && decision.copy_to.is_empty()
 }
 

@@ -1,4 +1,5 @@
-//! Copies of delivered mail that wait for their password, and what waits when the daemon starts.
+//! Copies of mail that was delivered, or is in an MTA's hold queue, and waits for its password; and what waits when the
+//! daemon starts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ impl Pipeline {
         tried: Vec<String>,
     ) {
         let (id, size) = (new.id, message.size());
+        let place = if new.in_mta { Place::Mta } else { Place::Delivered };
         let half = self.config.load().second_mail.quota / 2;
         if self.late.copied(network).saturating_add(size) > half {
             return self.metrics.second_mail(SecondMail::Full);
@@ -41,7 +43,7 @@ impl Pipeline {
         match put {
             Ok(Ok(_)) => {
                 let looks = Vec::new();
-                let waiting = Waiting { id, place: Place::Delivered, size, network, tried, looks };
+                let waiting = Waiting { id, place, size, network, tried, looks };
                 self.wait(pairs, network, Instant::now(), waiting);
             }
             Ok(Err(StoreError::Full { .. })) => self.metrics.second_mail(SecondMail::Full),
@@ -69,7 +71,7 @@ impl Pipeline {
         let window = self.config.load().second_mail.window;
         lock(&self.late.told).expire(window, Instant::now());
         let expired = lock(&self.late.waiting).expire(window, Instant::now());
-        for one in expired.into_iter().filter(|one| one.place == Place::Delivered) {
+        for one in expired.into_iter().filter(|one| one.place != Place::Held) {
             self.drop_copy(one.id).await;
         }
     }
@@ -101,19 +103,28 @@ impl Pipeline {
         for copy in self.late.copies.list(None)? {
             let id = copy.id();
             match self.late.copies.entry(id) {
-                Ok(entry) if age(entry.held_at) < window => self.note_entry(&entry, Place::Delivered),
+                Ok(entry) if age(entry.held_at) < window => {
+                    self.note_entry(&entry, if entry.in_mta { Place::Mta } else { Place::Delivered });
+                }
                 _ => remove(&self.late.copies, id),
             }
         }
-        let is_recent = |listed: Listed| match listed {
-            Listed::Entry(summary) => is_waiting(&summary, window).then_some(summary.id),
+        let undelivered = self.quarantine.list(None)?.into_iter().filter_map(|listed| match listed {
+            Listed::Entry(summary) => summary.state.is_undelivered().then_some(*summary),
             Listed::Damaged { .. } => None,
+        });
+        // What was opened goes on its way; what stayed closed waits on.
+        let (opened, held): (Vec<Summary>, Vec<Summary>) = undelivered.partition(|summary| summary.to_release);
+        let all_noted = {
+            let mut releases = lock(&self.late.releases);
+            opened.iter().all(|summary| releases.add(summary.id))
         };
-        let held: Vec<QuarantineId> = self.quarantine.list(None)?.into_iter().filter_map(is_recent).collect();
-        for id in held.into_iter().rev().take(MAX_NOTED) {
-            // One that was opened before may have been about to be released when the daemon ended.
-            if let Ok(entry) = self.quarantine.entry(id)
-                && (entry.judged_again_at.is_some() || entry.facts().is_some_and(|facts| is_closed(&facts.findings)))
+        if !all_noted {
+            tracing::error!("too many releases wait for their next hop; some are tried after the next start");
+        }
+        for summary in held.iter().rev().filter(|summary| is_waiting(summary, window)).take(MAX_NOTED) {
+            if let Ok(entry) = self.quarantine.entry(summary.id)
+                && entry.facts().is_some_and(|facts| is_closed(&facts.findings))
             {
                 self.note_entry(&entry, Place::Held);
             }
@@ -126,7 +137,7 @@ impl Pipeline {
         let network = Client::of_envelope(&entry.envelope, &config.mail);
         let content = match place {
             Place::Held => self.quarantine.content(entry.id),
-            Place::Delivered => self.late.copies.content(entry.id),
+            Place::Delivered | Place::Mta => self.late.copies.content(entry.id),
         };
         let head = content.ok().and_then(|content| content.head().ok());
         let from = head.map(|head| mime::header_from(&head.octets)).unwrap_or_default();

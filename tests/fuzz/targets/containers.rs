@@ -55,6 +55,11 @@ pub fn rar(data: &[u8]) {
     examine(Input::file([start, data].concat(), "a.rar"));
 }
 
+/// A PDF, behind its header.
+pub fn pdf(data: &[u8]) {
+    examine(Input::file([b"%PDF-1.7\n", data].concat(), "a.pdf"));
+}
+
 /// A 7z archive.
 pub fn sevenz(data: &[u8]) {
     examine(Input::file(data.to_vec(), "a.7z"));

@@ -23,7 +23,7 @@ use sekisho::verdict;
 
 pub use code::{vba_code, vba_project};
 pub use containers::{
-    arj, cab, cfb, compress, encryption, excel4, image, lzh, onenote, ooxml, rar, rtf, sevenz, tar, zip,
+    arj, cab, cfb, compress, encryption, excel4, image, lzh, onenote, ooxml, pdf, rar, rtf, sevenz, tar, zip,
 };
 pub use documents::{cells, commands, flat, links, metafile, signed_code, smuggling, strings};
 pub use mail::{header, message, mime};
@@ -65,6 +65,7 @@ pub const ALL: &[(&str, Body)] = &[
     ("mime", mime),
     ("onenote", onenote),
     ("ooxml", ooxml),
+    ("pdf", pdf),
     ("picture", picture),
     ("rar", rar),
     ("rtf", rtf),

@@ -13,11 +13,11 @@ pub(in crate::formats) mod aes;
 mod agile;
 mod crypto_api;
 mod excel;
-mod hash;
+pub(in crate::formats) mod hash;
 mod package;
 mod powerpoint;
 mod protection;
-mod rc4;
+pub(in crate::formats) mod rc4;
 mod word;
 mod xor;
 
@@ -171,10 +171,10 @@ impl From<Read<Scheme>> for Lock {
 }
 
 /// What was read of how something is encrypted.
-type Read<T> = Result<T, Trouble>;
+pub(in crate::formats) type Read<T> = Result<T, Trouble>;
 
 /// Why no password can be tried.
-enum Trouble {
+pub(in crate::formats) enum Trouble {
     /// A cipher or a hash that is not known here.
     Unknown(String),
     /// Fields are missing, or contradict each other.

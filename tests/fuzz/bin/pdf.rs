@@ -1,0 +1,5 @@
+//! The target `pdf`.
+
+#![no_main]
+
+sekisho_fuzz::program!(pdf);
