@@ -204,7 +204,10 @@ fn other_handlers_and_versions_are_told() {
         ("<</Filter/MicrosoftIRMServices>>", ("document-encrypted", "Encrypt: MicrosoftIRMServices")),
         ("<</Filter/Standard/V 3/R 3>>", ("container-unsupported", "Encrypt: version 3, revision 3")),
         ("<</Filter/Standard/V 9/R 9>>", ("container-unsupported", "Encrypt: version 9, revision 9")),
-        ("<</Filter/Standard/V 4/R 4/StmF/No>>", ("container-unsupported", "Encrypt: a crypt filter that is not known")),
+        (
+            "<</Filter/Standard/V 4/R 4/StmF/No>>",
+            ("container-unsupported", "Encrypt: a crypt filter that is not known"),
+        ),
         ("<</Filter/Standard/V 1/R 2/O(short)/U(short)>>", ("document-encrypted", "Encrypt")),
         ("<<>>", ("document-encrypted", "Encrypt")),
     ] {
@@ -289,7 +292,11 @@ fn names_are_told_as_they_are() {
         ("<</UF<2e2e2f2e2e2f6574632f706173737764>/EF<</F 11 0 R>>>>", "../../etc/passwd", None),
         ("<</F(C:\\\\a\\\\b.txt)/EF<</F 11 0 R>>>>", "C:\\a\\b.txt", None),
         ("<</UF(a\\000b.txt)/EF<</F 11 0 R>>>>", "a\0b.txt", None),
-        ("<</UF<FEFF0061202E006600640070002E006500780065>/EF<</F 11 0 R>>>>", "a\u{202e}fdp.exe", Some("name-deceptive")),
+        (
+            "<</UF<FEFF0061202E006600640070002E006500780065>/EF<</F 11 0 R>>>>",
+            "a\u{202e}fdp.exe",
+            Some("name-deceptive"),
+        ),
         ("<</UF 12 0 R/EF 13 0 R>>", "indirect.txt", None),
         ("[[<</Subtype/FileAttachment/FS<</F(note.txt)/EF<</UF 11 0 R>>>>>>]]", "note.txt", None),
         ("<</EF<</F 11 0 R>>>>", "", None),
@@ -324,7 +331,11 @@ fn honest_documents_have_no_findings() {
     portfolio.object(1, "<</Type/Catalog/Collection<</View/T>>/Names<</EmbeddedFiles<</Names[(a)10 0 R]>>>>>>");
     portfolio.specification(10, &utf16("報告.pdf"), 11);
     let inner = pdf::honest(None);
-    portfolio.stream(11, &format!("/Type/EmbeddedFile/Subtype/application#2Fpdf/Params<</Size {}>>", inner.len()), &inner);
+    portfolio.stream(
+        11,
+        &format!("/Type/EmbeddedFile/Subtype/application#2Fpdf/Params<</Size {}>>", inner.len()),
+        &inner,
+    );
     for file in [pdf::honest(None), portfolio.finish(), with_file("a.txt", b"Hello", None)] {
         let report = look(file);
         assert_eq!(ids(&report), [""; 0]);
@@ -400,7 +411,8 @@ fn what_qpdf_writes_is_read() {
                 &["256", "--force-R5"],
                 &["256"],
             ] {
-                let arguments = [&[streams, "--allow-weak-crypto", "--encrypt", user, owner][..], how, &["--"]].concat();
+                let arguments =
+                    [&[streams, "--allow-weak-crypto", "--encrypt", user, owner][..], how, &["--"]].concat();
                 let Some(file) = by_qpdf(&arguments) else { return };
                 for password in [PASSWORD, "of-owner"] {
                     let report = look_with(file.clone(), &["wrong", password]);

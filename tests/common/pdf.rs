@@ -160,12 +160,8 @@ pub fn lzw(content: &[u8]) -> Vec<u8> {
 impl<'a> Pdf<'a> {
     /// Begins one.
     pub fn new(lock: Option<Lock<'a>>) -> Self {
-        let mut pdf = Self {
-            bytes: b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n".to_vec(),
-            lock,
-            key: Vec::new(),
-            dictionary: String::new(),
-        };
+        let mut pdf =
+            Self { bytes: b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n".to_vec(), lock, key: Vec::new(), dictionary: String::new() };
         if let Some(lock) = lock {
             (pdf.key, pdf.dictionary) = locked(lock);
         }
@@ -226,7 +222,8 @@ impl<'a> Pdf<'a> {
         };
         let id = hex(ID);
         self.bytes.extend(
-            format!("xref\n0 0\ntrailer\n<</Size 100/Root 1 0 R{encrypt}/ID[{id}{id}]>>\nstartxref\n9\n%%EOF\n").bytes(),
+            format!("xref\n0 0\ntrailer\n<</Size 100/Root 1 0 R{encrypt}/ID[{id}{id}]>>\nstartxref\n9\n%%EOF\n")
+                .bytes(),
         );
         self.bytes
     }

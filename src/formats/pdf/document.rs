@@ -340,7 +340,8 @@ mod tests {
 
     #[test]
     fn the_last_definition_counts_and_all_are_there() {
-        let (document, seen) = document("1 0 obj 5 endobj 2 0 obj(x)endobj\n1 1 obj<</A 1>>endobj 3 0\nobj 1 0 R endobj");
+        let (document, seen) =
+            document("1 0 obj 5 endobj 2 0 obj(x)endobj\n1 1 obj<</A 1>>endobj 3 0\nobj 1 0 R endobj");
         assert_eq!(seen.len(), 4);
         assert!(document.value(&Object::Reference(1)).dictionary().is_some());
         assert_eq!(document.definitions(1).count(), 2);
@@ -349,7 +350,9 @@ mod tests {
 
     #[test]
     fn streams_end_where_their_length_says_if_it_holds() {
-        let text = |length: &str| format!("1 0 obj<</Length {length}>>stream\r\nab endstream c\nendstream endobj 2 0 obj 14 endobj");
+        let text = |length: &str| {
+            format!("1 0 obj<</Length {length}>>stream\r\nab endstream c\nendstream endobj 2 0 obj 14 endobj")
+        };
         let all = vec![("ab endstream c".to_owned(), true)];
         assert_eq!(contents(&text("14")), all);
         assert_eq!(contents(&text("2 0 R")), all);
@@ -375,8 +378,21 @@ mod tests {
         let begun = std::time::Instant::now();
         let size = 10 << 20;
         for word in [
-            "1 0 obj", "1 0 obj<<", "1 0 obj(", "1 0 obj[", "1 0 obj<", "1 0 obj<<>>stream ", "1 0 obj<</Length 1 0 R>>stream\n",
-            "trailer<<", "endstream ", "obj", "    obj", "1 0 obj/", "1 1 1 1 obj%", "1 0 obj 1 0 R ", "trailer<</Encrypt(",
+            "1 0 obj",
+            "1 0 obj<<",
+            "1 0 obj(",
+            "1 0 obj[",
+            "1 0 obj<",
+            "1 0 obj<<>>stream ",
+            "1 0 obj<</Length 1 0 R>>stream\n",
+            "trailer<<",
+            "endstream ",
+            "obj",
+            "    obj",
+            "1 0 obj/",
+            "1 1 1 1 obj%",
+            "1 0 obj 1 0 R ",
+            "trailer<</Encrypt(",
         ] {
             let text = word.repeat(size / word.len());
             let bytes = Bytes::from(text);

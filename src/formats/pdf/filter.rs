@@ -38,7 +38,9 @@ pub enum Filter {
 pub fn of(stream: &Dictionary, document: &Document) -> Vec<Filter> {
     let list = |keys: &[&str]| match keys.iter().find_map(|key| stream.get(key)).map(|value| document.value(value)) {
         None | Some(Object::Null) => Vec::new(),
-        Some(Object::Array(items)) => items.iter().take(MAX_FILTERS.saturating_add(1)).map(|item| document.value(item)).collect(),
+        Some(Object::Array(items)) => {
+            items.iter().take(MAX_FILTERS.saturating_add(1)).map(|item| document.value(item)).collect()
+        }
         Some(one) => vec![one],
     };
     // Abbreviations are for images in pages (8.9.7), and readers take them anywhere.
@@ -53,7 +55,8 @@ pub fn of(stream: &Dictionary, document: &Document) -> Vec<Filter> {
 
 fn filter(name: &Object, parameters: Option<&Dictionary>, document: &Document) -> Filter {
     let Object::Name(name) = name else { return Filter::Other("a filter without a name".to_owned()) };
-    let number = |key: &str, usual: usize| match parameters.and_then(|p| p.get(key)).map(|value| document.value(value)) {
+    let number = |key: &str, usual: usize| match parameters.and_then(|p| p.get(key)).map(|value| document.value(value))
+    {
         Some(Object::Integer(number)) => usize::try_from(number).unwrap_or(usual),
         _ => usual,
     };

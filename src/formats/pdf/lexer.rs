@@ -248,10 +248,6 @@ mod tests {
         assert_eq!(tokens(b"<41"), [Token::String(b"A".to_vec())]);
         assert_eq!(tokens(b"/"), [Token::Name(Vec::new())]);
         assert_eq!(tokens(b"}{)>"), []);
-        assert_eq!(tokens(b"99999999999999999999 --1 +"), [
-            Token::Integer(0),
-            Token::Integer(0),
-            Token::Keyword(b"+")
-        ]);
+        assert_eq!(tokens(b"99999999999999999999 --1 +"), [Token::Integer(0), Token::Integer(0), Token::Keyword(b"+")]);
     }
 }

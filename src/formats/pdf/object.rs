@@ -249,13 +249,7 @@ mod tests {
         assert_eq!(files.get("F"), Some(&Object::Reference(12)));
         let Some(Object::Array(items)) = dictionary.get("A") else { panic!("no array") };
         let string = Object::String(b"x".to_vec());
-        assert_eq!(*items, [
-            Object::Integer(1),
-            Object::Reference(2),
-            string,
-            Object::Null,
-            Object::Boolean(true)
-        ]);
+        assert_eq!(*items, [Object::Integer(1), Object::Reference(2), string, Object::Null, Object::Boolean(true)]);
         assert_eq!(object.dictionaries().count(), 2);
         assert_eq!(read("5 0 R endobj"), Object::Reference(5));
         assert_eq!(read("5 endobj"), Object::Integer(5));

@@ -19,7 +19,8 @@ pub fn secret(scheme: &Scheme, password: &str) -> Option<Vec<u8>> {
         spellings.push(encoding_rs::SHIFT_JIS.encode(password).0.into_owned());
     }
     spellings.dedup();
-    let mut tries = spellings.iter().flat_map(|spelling| scheme.sizes.iter().map(move |size| (filled(spelling), *size)));
+    let mut tries =
+        spellings.iter().flat_map(|spelling| scheme.sizes.iter().map(move |size| (filled(spelling), *size)));
     tries.find_map(|(password, size)| {
         of_user(scheme, &password, size).or_else(|| of_user(scheme, &of_owner(scheme, &password, size), size))
     })
