@@ -70,7 +70,9 @@ fn page() -> String {
     }
     page.push_str(
         "\nOpened with a password that the mail tells anywhere (subject, text, quoted text, names, comments and notes in the\n\
-         archive), that `passwords` in `config.toml` lists, or that a word of the mail happens to be.\n\n\
+         archive), that `passwords` in `config.toml` lists, or that a word of the mail happens to be: ZIP, 7z and RAR archives,\n\
+         documents of Office (but not with words that merely happen to be there) and PDF. A PDF that only needs a password to be\n\
+         changed is open.\n\n\
          Recognised and told as `container-unsupported`, but not opened: ",
     );
     let unopened = FileType::ALL.iter().filter(|t| t.class() == Class::Unopened);

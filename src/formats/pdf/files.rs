@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::crypt::{Key, What};
 use super::document::{Document, Indirect, Place};
 use super::object::{Dictionary, Object};
-use super::stream::{Nothing, Reader};
+use super::stream::{Nothing, Reader, Reading};
 use super::text;
 use crate::finding;
 use crate::formats::container::{self, Content, Member, Outcome};
@@ -61,8 +61,8 @@ impl Found {
             if scan.stopped() {
                 break;
             }
-            let reading = match reader.read(&stream, What::File, document, scan) {
-                Ok(reading) => reading,
+            let readings = match reader.read(&stream, What::File, document, scan) {
+                Ok(readings) => readings,
                 Err(Nothing::Closed) => {
                     locked.extend(names.first().map(|name| name.text.clone()));
                     continue;
@@ -73,13 +73,7 @@ impl Found {
                     break;
                 }
             };
-            let bytes = reading.content.bytes().cloned().unwrap_or_default();
-            if !bytes.is_empty() {
-                payload::embedded(&names, &bytes, part, &format!("object {}", place.number), scan);
-            }
-            let is_empty = reading.content == Content::Whole(bytes.slice(..0));
-            let member = Member { names: &names, packed: Some(&reading.packed), is_empty };
-            if container::give(part, member, reading.content, reading.opened_by_password, scan) == Outcome::Full {
+            if !readings.into_iter().all(|reading| give(part, &place, &names, reading, scan)) {
                 break;
             }
         }
@@ -113,6 +107,17 @@ impl Found {
         }
         streams
     }
+}
+
+/// Puts a file on the work list; `false` if a limit forbids more.
+fn give(part: &Part, place: &Place, names: &[Name], reading: Reading, scan: &mut Scan) -> bool {
+    let bytes = reading.content.bytes().cloned().unwrap_or_default();
+    if !bytes.is_empty() {
+        payload::embedded(names, &bytes, part, &format!("object {}", place.number), scan);
+    }
+    let is_empty = bytes.is_empty() && matches!(reading.content, Content::Whole(_));
+    let member = Member { names, packed: Some(&reading.packed), is_empty };
+    container::give(part, member, reading.content, reading.opened_by_password, scan) == Outcome::Given
 }
 
 fn push<T: Clone>(list: &mut Vec<T>, item: &T, most: usize) -> bool {

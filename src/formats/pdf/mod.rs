@@ -16,11 +16,12 @@ mod text;
 use self::crypt::{Attempt, Lock, Scheme, What};
 use self::document::Document;
 use self::files::Found;
-use self::stream::{Nothing, Reader};
+use self::stream::{Nothing, Reader, Reading};
 use crate::filetype::FileType;
 use crate::finding;
-use crate::formats::container::{self, Content};
+use crate::formats::container;
 use crate::formats::{Format, naming};
+use crate::limits::Limit;
 use crate::part::Part;
 use crate::scan::Scan;
 
@@ -80,25 +81,27 @@ fn examine(part: &Part, scan: &mut Scan) {
 fn unfold(document: &mut Document, found: &mut Found, reader: &mut Reader, part: &Part, scan: &mut Scan) {
     for container in std::mem::take(&mut found.containers) {
         if scan.stopped() {
-            return;
+            break;
         }
         let name = format!("object stream {}", container.place.number);
-        let reading = match reader.read(&container, What::Stream, document, scan) {
-            Ok(reading) => reading,
+        let readings = match reader.read(&container, What::Stream, document, scan) {
+            Ok(readings) => readings,
             Err(Nothing::Closed) => continue,
             Err(Nothing::Spent) => {
                 let evidence = "streams of a PDF that stand within each other";
                 scan.finding(finding::LIMIT_EXCEEDED, part, &name, evidence);
-                return;
+                break;
             }
         };
-        container::missing(part, &name, &reading.content, scan);
-        scan.spend(reading.content.size());
-        let is_full = matches!(&reading.content, Content::Head(bytes) if bytes.is_empty());
-        if let Some(bytes) = reading.content.bytes() {
-            document.unfold(&container, bytes.clone(), &mut |indirect| found.see(indirect));
+        for Reading { content, .. } in readings {
+            container::missing(part, &name, &content, scan);
+            scan.spend(content.size());
+            if let Some(bytes) = content.bytes().filter(|bytes| !bytes.is_empty()) {
+                document.unfold(&container, bytes.clone(), &mut |indirect| found.see(indirect));
+            }
         }
-        if is_full {
+        if scan.room() == 0 {
+            scan.limit(part, Limit::ScanSize);
             break;
         }
     }

@@ -32,6 +32,7 @@ pub struct Reading {
     pub content: Content,
     /// A password that is known opened it.
     pub opened_by_password: bool,
+    is_decrypted: bool,
     /// As it stands in the file.
     pub packed: Bytes,
 }
@@ -52,14 +53,14 @@ impl Reader {
         Self { keys: Vec::new(), is_closed: false, work }
     }
 
-    /// Reads a stream; `what` it is unless it has a crypt filter of its own.
+    /// Reads a stream in every way that makes sense, one as a rule; `what` it is unless it has a crypt filter of its own.
     pub fn read(
         &mut self,
         stream: &Indirect,
         what: What<'_>,
         document: &Document,
         scan: &mut Scan,
-    ) -> Result<Reading, Nothing> {
+    ) -> Result<Vec<Reading>, Nothing> {
         let (packed, is_ended) = document.content(stream);
         let filters = stream.stream().map(|dictionary| filter::of(dictionary, document)).unwrap_or_default();
         let own = filters.iter().find_map(|filter| match filter {
@@ -68,15 +69,16 @@ impl Reader {
         });
         let what = own.map_or(what, What::Named);
         let is_packed = filters.iter().any(|filter| !matches!(filter, Filter::Crypt(_)));
-        let keys = self.keys.iter().map(Some).chain([None]);
-        let count = self.keys.len().saturating_add(1);
-        let mut first = None;
-        for (number, key) in keys.enumerate() {
+        let (mut readings, mut first) = (Vec::new(), None);
+        for key in self.keys.iter().map(Some).chain([None]) {
+            // As it stands it is read only where no key makes sense of it.
+            if key.is_none() && !readings.is_empty() {
+                break;
+            }
             let clear = match key {
                 None => Some(packed.clone()),
                 Some((key, _)) => key.decrypt(what, &stream.place, &packed).map(Bytes::from),
             };
-            // What a key leaves as it is comes last.
             let Some(clear) = clear else { continue };
             self.work = self.work.checked_sub(clear.len()).ok_or(Nothing::Spent)?;
             let unpacked = filter::unpack(&clear, &filters, scan.room());
@@ -90,19 +92,22 @@ impl Reader {
                 Content::Damaged(_) | Content::Unsupported(_) => false,
             };
             let opened_by_password = key.is_some_and(|(_, is_told)| *is_told);
-            let reading = Reading { content, opened_by_password, packed: packed.clone() };
-            let is_only = count == 1 && !self.is_closed;
-            if makes_sense || is_only {
-                return Ok(reading);
+            let is_decrypted = key.is_some();
+            let reading = Reading { content, opened_by_password, is_decrypted, packed: packed.clone() };
+            if makes_sense {
+                readings.push(reading);
+            } else if first.is_none() && (key.is_some() || !self.is_closed) {
+                first = Some(reading);
+            } else {
+                scan.spend(reading.content.size());
             }
-            let is_plain = number.saturating_add(1) == count;
-            if is_plain && self.is_closed {
-                break;
-            }
-            scan.spend(if first.is_some() { reading.content.size() } else { 0 });
-            first.get_or_insert(reading);
         }
-        if self.is_closed { Err(Nothing::Closed) } else { first.ok_or(Nothing::Closed) }
+        // A key that makes no sense of it may be the right one all the same.
+        let has_key_made_sense = readings.iter().any(|reading| reading.is_decrypted);
+        if let Some(reading) = first.filter(|reading| !has_key_made_sense) {
+            readings.insert(0, reading);
+        }
+        if readings.is_empty() { Err(Nothing::Closed) } else { Ok(readings) }
     }
 }
 
