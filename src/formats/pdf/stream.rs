@@ -104,7 +104,7 @@ impl Reader {
         }
         // A key that makes no sense of it may be the right one all the same.
         let has_key_made_sense = readings.iter().any(|reading| reading.is_decrypted);
-        if let Some(reading) = first.filter(|reading| !has_key_made_sense) {
+        if let Some(reading) = first.filter(|_| !has_key_made_sense) {
             readings.insert(0, reading);
         }
         if readings.is_empty() { Err(Nothing::Closed) } else { Ok(readings) }
