@@ -301,8 +301,11 @@ fn locked(lock: Lock<'_>) -> (Vec<u8>, String) {
 /// Algorithm 2.B.
 fn hash(revision: u8, password: &[u8], salt: &[u8], more: &[u8]) -> Vec<u8> {
     let mut hash = Sha256::digest([password, salt, more].concat()).to_vec();
+    if revision != 6 {
+        return hash;
+    }
     let mut round = 0;
-    while revision == 6 {
+    loop {
         let octets = cbc(&hash[..16], &hash[16..32], &[password, &hash, more].concat().repeat(64));
         let number = octets[..16].iter().fold(0, |rest, octet| (rest * 256 + u32::from(*octet)) % 3);
         hash = match number {
@@ -359,10 +362,11 @@ pub fn kinds() -> Vec<Vec<u8>> {
     let mut kinds = vec![with_file("a.txt", b"text", None), in_object_stream("a.txt", b"text", None), honest(None)];
     kinds.extend(Cipher::ALL.map(|cipher| in_object_stream("a.txt", b"text", lock(cipher))));
     let mut pdf = Pdf::new(None);
-    let filters: [(&str, fn(&[u8]) -> Vec<u8>); 4] =
-        [("AHx", ascii_hex), ("A85", ascii_85), ("LZW", lzw), ("RL", runs)];
-    for (number, (name, pack)) in (20..).zip(filters) {
-        pdf.stream(number, &format!("/Type/EmbeddedFile/Filter[/{name}/Fl]"), &pack(&zlib(b"text")));
+    let packed = zlib(b"text");
+    let filters =
+        [("AHx", ascii_hex(&packed)), ("A85", ascii_85(&packed)), ("LZW", lzw(&packed)), ("RL", runs(&packed))];
+    for (number, (name, content)) in (20..).zip(filters) {
+        pdf.stream(number, &format!("/Type/EmbeddedFile/Filter[/{name}/Fl]"), &content);
     }
     kinds.push(pdf.finish());
     kinds
