@@ -298,7 +298,7 @@ impl Key {
 /// AES with CBC behind its start, filled up to whole blocks (7.6.3.1). What is no block at the end is left out.
 fn cbc(key: &[u8], octets: &[u8]) -> Vec<u8> {
     let (Some((start, rest)), Some(aes)) = (octets.split_at_checked(BLOCK), Aes::new(key)) else { return Vec::new() };
-    let mut plain = rest.get(..rest.len() / BLOCK * BLOCK).unwrap_or_default().to_vec();
+    let mut plain = rest.get(..rest.len().saturating_sub(rest.len() % BLOCK)).unwrap_or_default().to_vec();
     aes.cbc(start, &mut plain);
     // RFC 8018 6.1.1. Where it is wrong, all of it is content.
     if let Some(filled) = plain.last().copied().map(usize::from).filter(|filled| (1..=BLOCK).contains(filled)) {

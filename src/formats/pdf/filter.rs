@@ -195,7 +195,7 @@ fn runs(bytes: &[u8], room: u64) -> Content {
                 behind.get(size..).unwrap_or_default()
             }
             (_, [octet, behind @ ..]) => {
-                is_full = !out.push(&[*octet; 257].get(count..).unwrap_or_default());
+                is_full = !out.push([*octet; 257].get(count..).unwrap_or_default());
                 behind
             }
             (_, []) => {
