@@ -301,8 +301,10 @@ fn locked(lock: Lock<'_>) -> (Vec<u8>, String) {
 /// Algorithm 2.B.
 fn hash(revision: u8, password: &[u8], salt: &[u8], more: &[u8]) -> Vec<u8> {
     let mut hash = Sha256::digest([password, salt, more].concat()).to_vec();
-    let mut round = 0;
-    while revision == 6 {
+    for round in 1.. {
+        if revision < 6 {
+            break;
+        }
         let octets = cbc(&hash[..16], &hash[16..32], &[password, &hash, more].concat().repeat(64));
         let number = octets[..16].iter().fold(0, |rest, octet| (rest * 256 + u32::from(*octet)) % 3);
         hash = match number {
@@ -310,7 +312,6 @@ fn hash(revision: u8, password: &[u8], salt: &[u8], more: &[u8]) -> Vec<u8> {
             1 => Sha384::digest(&octets).to_vec(),
             _ => Sha512::digest(&octets).to_vec(),
         };
-        round += 1;
         if round >= 64 && i32::from(*octets.last().unwrap()) <= round - 32 {
             break;
         }
@@ -353,14 +354,16 @@ fn rc4(key: &[u8], octets: &[u8]) -> Vec<u8> {
     octets
 }
 
+/// What undoes a filter.
+type Pack = fn(&[u8]) -> Vec<u8>;
+
 /// Small ones of every kind, for damage.
 pub fn kinds() -> Vec<Vec<u8>> {
     let lock = |cipher| Some(Lock { cipher, user: "infected", owner: "owner" });
     let mut kinds = vec![with_file("a.txt", b"text", None), in_object_stream("a.txt", b"text", None), honest(None)];
     kinds.extend(Cipher::ALL.map(|cipher| in_object_stream("a.txt", b"text", lock(cipher))));
     let mut pdf = Pdf::new(None);
-    let filters: [(&str, fn(&[u8]) -> Vec<u8>); 4] =
-        [("AHx", ascii_hex), ("A85", ascii_85), ("LZW", lzw), ("RL", runs)];
+    let filters: [(&str, Pack); 4] = [("AHx", ascii_hex), ("A85", ascii_85), ("LZW", lzw), ("RL", runs)];
     for (number, (name, pack)) in (20..).zip(filters) {
         pdf.stream(number, &format!("/Type/EmbeddedFile/Filter[/{name}/Fl]"), &pack(&zlib(b"text")));
     }
