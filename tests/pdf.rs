@@ -76,7 +76,7 @@ fn every_filter_is_undone() {
         ("/Filter /#46lateDecode", zlib(&content)),
         ("/Filter/ASCIIHexDecode", hexed(&content)),
         ("/Filter/ASCII85Decode", pdf::ascii_85(&content)),
-        ("/Filter/RunLengthDecode", pdf::runs(&content)),
+        ("/Filter[/RunLengthDecode/Fl]", pdf::runs(&zlib(&content))),
         ("/Filter/LZWDecode", pdf::lzw(&content)),
         ("/Filter/LZWDecode/DecodeParms<</EarlyChange 0>>", pdf::lzw(&content)),
         ("/Filter[/A85/RL/AHx/LZW/Fl]", pdf::ascii_85(&pdf::runs(&hexed(&pdf::lzw(&zlib(&content)))))),
