@@ -1,7 +1,7 @@
 //! Files that a page or a script carries in its own text and hands to whoever opens it: HTML smuggling (MITRE ATT&CK
 //! T1027.006). On its way through the mail there is no such file; the browser of the reader makes it.
 //!
-//! Nothing is run: what can be a file among the strings of the text is decoded ([`strings`]) and becomes a part.
+//! Nothing is run: what can be a file among the strings of the text is decoded (`strings`) and becomes a part.
 
 mod strings;
 

@@ -1,8 +1,8 @@
 //! PDF (ISO 32000-2): the files that are embedded in it, also in one that is closed with a password.
 //!
-//! Objects are looked for in the whole file ([`document`]), whatever its cross-reference table says. Object streams
+//! Objects are looked for in the whole file (`document`), whatever its cross-reference table says. Object streams
 //! and embedded files are decrypted and unpacked; pages, fonts and pictures are not. What a document does when it is
-//! opened is not judged here: [`Document::read`] shows every object to whoever looks for that.
+//! opened is not judged here: `Document::read` shows every object to whoever looks for that.
 
 mod crypt;
 mod document;
