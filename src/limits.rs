@@ -16,7 +16,7 @@ pub struct Limits {
     pub max_recursion: u32,
     /// Octets of one unpacked part; the head of a larger one is still examined. 100 MiB as ClamAV's.
     pub max_file_size: u64,
-    /// Octets of all unpacked parts together. 400 MiB as ClamAV's.
+    /// Octets of all unpacked parts together. 400 MiB as ClamAV's. Half of them may wait in memory at a time.
     pub max_scan_size: u64,
     /// Seconds of one scan. 25 s leaves most of the reply deadline to the next hop.
     pub max_scan_time: u64,
@@ -74,13 +74,14 @@ pub struct Budget {
     limits: Limits,
     files: u64,
     bytes: u64,
+    held: u64,
     rounds: u64,
 }
 
 impl Budget {
     /// A fresh budget under `limits`.
     pub fn new(limits: &Limits) -> Self {
-        Self { limits: limits.clone(), files: 0, bytes: 0, rounds: 0 }
+        Self { limits: limits.clone(), files: 0, bytes: 0, held: 0, rounds: 0 }
     }
 
     /// The limits this budget enforces.
@@ -102,13 +103,18 @@ impl Budget {
         if size > self.limits.max_file_size {
             return Err(Limit::FileSize);
         }
-        let bytes = self.bytes.saturating_add(size);
-        if bytes > self.limits.max_scan_size {
+        if size > self.octets_left() {
             return Err(Limit::ScanSize);
         }
         self.files = self.files.saturating_add(1);
-        self.bytes = bytes;
+        self.bytes = self.bytes.saturating_add(size);
+        self.held = self.held.saturating_add(size);
         Ok(())
+    }
+
+    /// A part of `size` octets was looked at and is let go: others may be unpacked in its place.
+    pub fn release(&mut self, size: u64) {
+        self.held = self.held.saturating_sub(size);
     }
 
     /// Charges octets that were unpacked and become no part (the XML of a package). What is over
@@ -128,14 +134,21 @@ impl Budget {
         true
     }
 
-    /// How many parts there may be yet, and how many octets they may have together.
+    /// How many parts there may be yet, and how many octets they may have together before one is looked at.
     pub fn left(&self) -> (u64, u64) {
-        (self.limits.max_files.saturating_sub(self.files), self.limits.max_scan_size.saturating_sub(self.bytes))
+        (self.limits.max_files.saturating_sub(self.files), self.octets_left())
+    }
+
+    /// Of `max_scan_size`, half may be in memory at a time, and one largest part in any case.
+    fn octets_left(&self) -> u64 {
+        let at_a_time = (self.limits.max_scan_size / 2).max(self.limits.max_file_size);
+        let unused = self.limits.max_scan_size.saturating_sub(self.bytes);
+        unused.min(at_a_time.saturating_sub(self.held))
     }
 
     /// How many octets the next part may have at most. Decompressors read `take(room + 1)`.
     pub fn room(&self) -> u64 {
-        self.limits.max_file_size.min(self.limits.max_scan_size.saturating_sub(self.bytes))
+        self.limits.max_file_size.min(self.octets_left())
     }
 }
 
@@ -160,10 +173,28 @@ mod tests {
         assert_eq!(budget().charge(3, 11), Err(Limit::FileSize));
         let mut used = budget();
         assert_eq!(used.charge(0, 10), Ok(()));
+        used.release(10);
         assert_eq!(used.room(), 5);
         assert_eq!(used.charge(0, 6), Err(Limit::ScanSize));
         assert_eq!(used.charge(0, 5), Ok(()));
         assert_eq!(used.charge(0, 0), Err(Limit::Files));
+    }
+
+    #[test]
+    fn what_waits_takes_the_room_of_others_until_it_is_let_go() {
+        let limits = Limits { max_files: 9, max_file_size: 10, max_scan_size: 40, ..Limits::default() };
+        let mut budget = Budget::new(&limits);
+        assert_eq!([budget.charge(0, 10), budget.charge(0, 9)], [Ok(()); 2]);
+        assert_eq!((budget.room(), budget.left()), (1, (7, 1)));
+        assert_eq!([budget.charge(0, 2), budget.charge(0, 1)], [Err(Limit::ScanSize), Ok(())]);
+        budget.release(9);
+        assert_eq!((budget.room(), budget.charge(0, 9), budget.room()), (9, Ok(()), 0));
+        // What is let go is charged all the same.
+        budget.release(29);
+        assert_eq!(
+            [budget.charge(0, 10), budget.charge(0, 2), budget.charge(0, 1)],
+            [Ok(()), Err(Limit::ScanSize), Ok(())]
+        );
     }
 
     #[test]

@@ -246,6 +246,7 @@ pub fn scan_as(run: &Run<'_>, input: Input, limits: &Limits, knowledge: &Knowled
         if !run.stop.stopped() {
             scan.examine(&part, run);
         }
+        scan.let_go(&part);
         // Formats that were asked to stop left something out.
         if run.stop.stopped() {
             scan.finding(finding::SCAN_FAULT, &part, "", "max_scan_time");
@@ -275,6 +276,7 @@ pub fn scan_plain(formats: &[Format], input: Input, limits: &Limits, knowledge: 
         looked = scan.order;
         if let Some(Waiting { part, .. }) = scan.list.pop() {
             scan.examine(&part, &run);
+            scan.let_go(&part);
         }
     }
     Some(scan.finish())
@@ -465,7 +467,7 @@ impl Scan {
         self.budget.room()
     }
 
-    /// How many parts there may be yet, and how many octets they may have together.
+    /// How many parts there may be yet, and how many octets they may have together before one is looked at.
     pub fn left(&self) -> (u64, u64) {
         self.budget.left()
     }
@@ -653,7 +655,11 @@ impl Scan {
             part.names = input.name.into_iter().map(Name::plain).collect();
         }
         match self.budget.charge(0, size as u64) {
-            Ok(()) => self.enlist(part, false, None),
+            Ok(()) => {
+                // It was in memory before, and stays: what is unpacked has all the room.
+                self.budget.release(size as u64);
+                self.enlist(part, false, None);
+            }
             Err(limit) => {
                 self.enlist(part.clone(), false, None);
                 self.limit(&part, limit);
@@ -702,6 +708,13 @@ impl Scan {
             self.guarded(part, format.name, |scan| (format.examine)(part, scan));
         }
         self.join_pieces(part);
+    }
+
+    /// What an unpacked part took of the room of others is theirs again.
+    fn let_go(&mut self, part: &Part) {
+        if part.depth > 0 {
+            self.budget.release(part.bytes.len() as u64);
+        }
     }
 
     /// A panic costs one format of one part, and is a finding.

@@ -226,7 +226,9 @@ impl<'a> Rar<'a> {
     /// Members of a solid archive are unpacked in their order, and wait until all are, or until there are more than there
     /// is room for: then the least dangerous go.
     fn extract_solid(&mut self, members: &[&Entry], scan: &mut Scan) {
-        let (files, octets) = scan.left();
+        let (files, left) = scan.left();
+        // Beside what waits there is the one that is unpacked.
+        let octets = left.saturating_sub(scan.limits().max_file_size).max(left / 2);
         let (mut waiting, mut held, mut unpacked) = (BTreeMap::new(), 0_u64, 0_u64);
         let mut limit = None;
         for (number, entry) in members.iter().enumerate() {
