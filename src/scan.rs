@@ -242,7 +242,7 @@ pub fn scan(input: Input, limits: &Limits, knowledge: &Knowledge, stop: &Stop) -
 pub fn scan_as(run: &Run<'_>, input: Input, limits: &Limits, knowledge: &Knowledge) -> Report {
     let mut scan = Scan::new(limits, knowledge, run.stop);
     scan.root(input);
-    while let Some(Waiting { part, .. }) = scan.list.pop() {
+    while let Some(part) = scan.next() {
         if !run.stop.stopped() {
             scan.examine(&part, run);
         }
@@ -710,6 +710,24 @@ impl Scan {
         self.join_pieces(part);
     }
 
+    /// The most dangerous part that waits; but before a container is opened for which there is little room, whatever waits
+    /// and is no container makes room for it.
+    fn next(&mut self) -> Option<Part> {
+        let is_short = self.room() < self.limits().max_file_size;
+        let is_container = self.list.peek().is_some_and(|next| next.danger == DANGER_CONTAINER);
+        if is_short && is_container {
+            let mut list = std::mem::take(&mut self.list).into_vec();
+            let leaves = list.iter().enumerate().filter(|(_, waiting)| waiting.danger < DANGER_CONTAINER);
+            let largest = leaves.max_by_key(|(_, leaf)| leaf.part.bytes.len()).map(|(at, _)| at);
+            let leaf = largest.map(|at| list.swap_remove(at));
+            self.list = list.into();
+            if let Some(Waiting { part, .. }) = leaf {
+                return Some(part);
+            }
+        }
+        self.list.pop().map(|waiting| waiting.part)
+    }
+
     /// What an unpacked part took of the room of others is theirs again.
     fn let_go(&mut self, part: &Part) {
         if part.depth > 0 {
@@ -797,6 +815,9 @@ struct Waiting {
     part: Part,
 }
 
+/// Of archives and disk images. What is below is content.
+const DANGER_CONTAINER: u8 = 5;
+
 /// The mail's text first (it may tell a password), then what can run, what can hold something
 /// that runs, and the rest.
 fn danger(part: &Part) -> u8 {
@@ -814,7 +835,7 @@ fn danger(part: &Part) -> u8 {
         return 6;
     }
     if types.has_class(Class::Archive) || types.has_class(Class::DiskImage) {
-        return 5;
+        return DANGER_CONTAINER;
     }
     if types.has_class(Class::Media) {
         return 1;

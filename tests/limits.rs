@@ -1,6 +1,7 @@
 //! What happens at, below and above each limit of docs/limits.md that can be reached from outside: by a
 //! message, or over a socket. Limits inside of one module are tried beside the code.
 
+use data_encoding::BASE64;
 use sekisho::finding;
 use sekisho::knowledge::Knowledge;
 use sekisho::limits::Limits;
@@ -9,6 +10,7 @@ use sekisho::scan::{Input, Report, Stop, scan};
 use crate::common::office::Compound;
 use crate::common::ovba::{ModuleKind, dir};
 use crate::common::smtp::{Client, Hop, Proxy, config, listener};
+use crate::common::{archives, bombs, layouts};
 
 /// A limit of scanning.
 struct Row {
@@ -54,6 +56,22 @@ fn modules(count: usize) -> Input {
     Input::file(Compound::new().stream("VBA/dir", &stored).finish(), "vbaProject.bin")
 }
 
+/// Limits under which 2000 octets may wait.
+fn half() -> Limits {
+    Limits { max_file_size: 1000, max_scan_size: 4000, ..Limits::default() }
+}
+
+/// Zeros in a ZIP archive, so many in all.
+fn waiting(count: usize) -> Input {
+    let packed = [900, 900, count - 1800].map(|size| (layouts::packed(8, &vec![0; size]), size));
+    let members: Vec<_> = ["a.bin", "b.bin", "c.bin"]
+        .iter()
+        .zip(&packed)
+        .map(|(name, (packed, size))| (name.to_string(), 8, packed.as_slice(), *size))
+        .collect();
+    Input::file(bombs::archive(&members), "a.zip")
+}
+
 fn table() -> Vec<Row> {
     let few = Limits { max_files: 20, max_recursion: 4, max_file_size: 1000, max_scan_size: 1500, ..Limits::default() };
     let wide = Limits { max_files: 100_000, ..Limits::default() };
@@ -85,6 +103,7 @@ fn table() -> Vec<Row> {
             input: |n| Input::file(vec![b'x'; n], "x.bin"),
             told: "max_scan_size",
         },
+        Row { what: "octets that wait", most: 2000, limits: half(), input: waiting, told: "c.bin: max_scan_size" },
         Row {
             what: "levels of multiparts",
             most: 40,
@@ -183,6 +202,26 @@ fn what_is_over_a_limit_of_scanning_is_told_and_nothing_else_is() {
             let expected: &[&str] = if count > most { &[expected] } else { &[] };
             assert_eq!(told(&report), expected, "{what}: {count}");
         }
+    }
+}
+
+#[test]
+fn what_was_looked_at_makes_room_for_other_archives() {
+    let part = |n: usize| {
+        let packed = BASE64.encode(&archives::gzip(None, &vec![b'a'; 900 + n]));
+        format!(
+            "--b\r\nContent-Type: application/x; name={n}.gz\r\nContent-Transfer-Encoding: base64\r\n\r\n{packed}\r\n"
+        )
+    };
+    let mail = |count: usize| {
+        let parts: String = (0..count).map(part).collect();
+        message(format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{parts}--b--\r\n"))
+    };
+    // Of 4000 octets, the message and what is packed take a part.
+    for (count, expected) in [(3, &[][..]), (5, &["max_scan_size"; 2])] {
+        let report = scan(mail(count), &half(), &Knowledge::default(), &Stop::default());
+        let last: Vec<_> = told(&report).iter().filter_map(|evidence| evidence.rsplit(' ').next()).collect();
+        assert_eq!(last, expected, "{count}: {:?}", report.findings);
     }
 }
 
