@@ -84,6 +84,9 @@ pub struct PartReport {
     /// `true` if it was encrypted and one of the passwords tried opened it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened_by_password: Option<bool>,
+    /// Every name of its members that stay closed, and so are no parts: encrypted, or packed by a method that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<String>,
 }
 
 /// Something that only the outside can do. Every ask may stay unanswered.
@@ -218,6 +221,8 @@ pub const MAX_ASKS: usize = 16;
 /// Octets that all asks of one scan are about. 8 MiB: three pages as rasters have five.
 pub const MAX_ENCLOSED: usize = 8 << 20;
 
+/// Octets of the names of members that stay closed: those of some thousand. Beyond them, that there are more is told.
+const MAX_CLOSED: usize = 256 << 10;
 /// Passwords that a mail tells for others: a mail about an archive tells one or two.
 pub const MAX_TOLD: usize = 16;
 /// Octets of such a password.
@@ -323,6 +328,8 @@ pub struct Scan {
     list: BinaryHeap<Waiting>,
     order: u64,
     full: bool,
+    /// Octets of names of closed members that are kept yet.
+    closed_left: usize,
     children: HashMap<PartPath, u32>,
     stands: HashMap<PartPath, usize>,
     keyring: Keyring,
@@ -367,6 +374,7 @@ impl Scan {
             list: BinaryHeap::new(),
             order: 0,
             full: false,
+            closed_left: MAX_CLOSED,
             children: HashMap::new(),
             stands: HashMap::new(),
             keyring: Keyring::new(&knowledge.passwords),
@@ -562,6 +570,16 @@ impl Scan {
         }
     }
 
+    /// Records the names of a member that stays closed.
+    pub fn learn_closed(&mut self, part: &Part, names: &[Name]) {
+        let octets = names.iter().map(|name| name.text.len()).fold(0, usize::saturating_add);
+        let Some(left) = self.closed_left.checked_sub(octets) else { return self.limit(part, Limit::Files) };
+        self.closed_left = left;
+        if let Some(report) = self.report.parts.iter_mut().find(|p| p.path == part.path) {
+            report.closed.extend(names.iter().map(|name| name.text.clone()));
+        }
+    }
+
     /// Records what identifies the macro code in a part.
     pub fn learn_code(&mut self, part: &Part, fingerprint: String) {
         if let Some(report) = self.report.parts.iter_mut().find(|p| p.path == part.path) {
@@ -691,6 +709,7 @@ impl Scan {
             span: part.span.clone(),
             code_fingerprint: None,
             opened_by_password: opened_by_password.then_some(true),
+            closed: Vec::new(),
         });
         self.pieces.note(&part);
         self.order = self.order.saturating_add(1);
@@ -903,6 +922,13 @@ mod tests {
         assert_eq!(kept(MAX_FINDINGS, 10), (MAX_FINDINGS, false));
         assert_eq!(kept(MAX_FINDINGS + 1, 10), (MAX_FINDINGS + 1, true));
         assert_eq!(kept(MAX_FINDINGS + 99, 10), (MAX_FINDINGS + 1, true));
+
+        for (octets, count, told) in [(MAX_CLOSED - 1, 1, false), (MAX_CLOSED, 1, false), (MAX_CLOSED + 1, 0, true)] {
+            let (part, mut scan) = (root(), Scan::for_test());
+            scan.enlist(part.clone(), false, None);
+            scan.learn_closed(&part, &[Name::plain("n".repeat(octets - 1)), Name::plain("n")]);
+            assert_eq!((scan.report.parts[0].closed.len(), !scan.report.findings.is_empty()), (2 * count, told));
+        }
 
         for extra in [0, 1, 2] {
             let mut scan = Scan::for_test();

@@ -44,6 +44,7 @@ fn part(text: &str) -> PartReport {
         span: None,
         code_fingerprint: None,
         opened_by_password: None,
+        closed: Vec::new(),
     }
 }
 
@@ -139,6 +140,32 @@ fn a_fault_is_decided_by_on_error_and_by_no_rule() {
     check(&fault(Level::Malicious), &format!("on_error = \"pass\"\n{pass_all}"), "pass r");
     let held = format!("on_error = \"pass\"\n{}", rule("quarantine", "when.reason = \"fault\""));
     check(&fault(Level::Clean), &held, "quarantine r");
+}
+
+#[test]
+fn names_of_what_stays_closed_hold_a_message_and_let_none_through() {
+    let mut mail = facts(Level::Clean, &["2 a.zip zip", "3 b.zip zip"], &["2 archive-encrypted"]);
+    mail.parts[2].closed = ["report.pdf", "folder/ORDER.DOCM. "].map(str::to_owned).to_vec();
+    for (action, decides) in [("quarantine", true), ("strip", true), ("defer", true), ("pass", false), ("tag", false)] {
+        let expected = if decides { format!("{action} r") } else { "tag (encrypted)".to_owned() };
+        for conditions in [
+            "when.attachment_name = \"*.docm\"",
+            "when.attachment_name = \"*.docm\"\nwhen.attachment_type = \"zip\"",
+            "when.attachment_name = \"*.docm\"\nwhen.finding = \"archive-encrypted\"",
+            // One of two is no exception for the other.
+            "when.attachment_name = \"*.docm\"\nnot.attachment_name = \"*.pdf\"",
+        ] {
+            check(&mail, &rule(action, conditions), &expected);
+        }
+        let others = "when.attachment_type = \"zip\"\nnot.attachment_name = \"*.docm\"";
+        check(&mail, &rule(action, others), &expected);
+        check(&mail, &rule(action, "when.attachment_name = \"*.xlsm\""), "tag (encrypted)");
+    }
+    let inline = "when = { reason = \"encrypted\", attachment_name = [\"*.docm\", \"*.xlsm\"] }";
+    check(&mail, &rule("quarantine", inline), "quarantine r");
+    // It is the archive that is meant, and not the other one.
+    let decision = decided(&mail, &rule("strip", "when.attachment_name = \"*.docm\""));
+    assert_eq!(decision.action, Action::Strip { parts: vec!["2".parse().unwrap()] });
 }
 
 #[test]

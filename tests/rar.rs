@@ -59,6 +59,7 @@ fn what_no_password_opens_is_told() {
         let report = look(archive(name), &["wrong"]);
         assert!(ids(&report).contains(&"archive-encrypted"), "{name}: {:?}", report.findings);
         assert!(!ids(&report).contains(&"damaged"), "{name}: {:?}", report.findings);
+        assert_eq!(report.parts[0].closed.is_empty(), name.contains("hidden"), "{name}: {:?}", report.parts);
     }
 }
 

@@ -64,6 +64,7 @@ fn passwords_open_content_and_names() {
             let [(id, evidence)] = missing(&report)[..] else { panic!("{report:?}") };
             assert_eq!(id, "archive-encrypted");
             assert_eq!(evidence.contains("one.txt"), !encrypt_names, "{evidence}");
+            assert_eq!(report.parts[0].closed.iter().any(|name| name == "one.txt"), !encrypt_names);
         }
     }
 }

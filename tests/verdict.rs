@@ -25,6 +25,7 @@ fn part(at: &str, document: &str, origin: Origin, name: &str) -> PartReport {
         span: None,
         code_fingerprint: None,
         opened_by_password: None,
+        closed: Vec::new(),
     }
 }
 

@@ -591,6 +591,7 @@ fn a_known_password_opens_both_ciphers() {
         let report = look_with(bytes, &Limits::default(), &["wrong"]);
         assert_eq!(evidence(&report, "archive-encrypted"), ["a.txt, b.txt"], "aes {aes}");
         assert_eq!(members(&report).len(), 0);
+        assert_eq!(report.parts[0].closed, ["a.txt", "b.txt"], "rules about names see them all the same");
     }
 }
 

@@ -245,6 +245,8 @@ struct JsonPart<'a> {
     sha256: &'a str,
     depth: u32,
     code_fingerprint: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    closed: &'a [String],
 }
 
 impl Scanned {
@@ -312,6 +314,7 @@ fn json_part<'a>(part: &'a PartReport, whole: &'a str) -> JsonPart<'a> {
         sha256: if part.sha256.is_empty() { whole } else { &part.sha256 },
         depth: part.depth,
         code_fingerprint: part.code_fingerprint.as_deref(),
+        closed: &part.closed,
     }
 }
 

@@ -52,7 +52,7 @@ fn examine(part: &Part, scan: &mut Scan) {
             continue;
         }
         if header.is_locked {
-            locked.push(header.name.text);
+            locked.push(vec![header.name]);
             continue;
         }
         if header.is_continued {
@@ -68,7 +68,6 @@ fn examine(part: &Part, scan: &mut Scan) {
     if !found {
         scan.finding(finding::DAMAGED, part, "", "no member can be found");
     }
-    let locked: Vec<&str> = locked.iter().map(String::as_str).collect();
     container::locked(part, &locked, scan);
 }
 

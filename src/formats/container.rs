@@ -133,6 +133,9 @@ pub enum Outcome {
 /// Puts what was unpacked on the work list, and says what is missing of it.
 pub fn give(part: &Part, member: Member<'_>, content: Content, opened_by_password: bool, scan: &mut Scan) -> Outcome {
     missing(part, member.name(), &content, scan);
+    if let Content::Unsupported(_) = content {
+        scan.learn_closed(part, member.names);
+    }
     let bytes = match content {
         Content::Whole(bytes) => bytes,
         Content::Damaged(bytes) if !bytes.is_empty() => bytes,
@@ -166,12 +169,25 @@ pub fn missing(part: &Part, name: &str, content: &Content, scan: &mut Scan) {
 }
 
 /// Says which members stay closed, and what their names say: those are readable although the content is not.
-pub fn locked(part: &Part, names: &[&str], scan: &mut Scan) {
-    for name in names {
-        if let Some(id) = naming::carrier_by_name(name) {
-            scan.finding(id, part, name, name);
+pub fn locked(part: &Part, members: &[Vec<Name>], scan: &mut Scan) {
+    for name in members.iter().flatten() {
+        if let Some(id) = naming::carrier_by_name(&name.text) {
+            scan.finding(id, part, &name.text, &name.text);
         }
     }
+    for names in members {
+        scan.learn_closed(part, names);
+    }
+    let names: Vec<&str> = members.iter().filter_map(|names| names.first()).map(|name| name.text.as_str()).collect();
+    closed(part, &names, scan);
+}
+
+/// Says that the names of the members are encrypted, too.
+pub fn locked_with_names(part: &Part, scan: &mut Scan) {
+    closed(part, &["names are encrypted, too"], scan);
+}
+
+fn closed(part: &Part, names: &[&str], scan: &mut Scan) {
     let untried = scan.take_untried_passwords();
     if !names.is_empty() {
         let id = if scan.password_told() { finding::ARCHIVE_ENCRYPTED_TOLD } else { finding::ARCHIVE_ENCRYPTED };

@@ -51,8 +51,7 @@ fn examine(part: &Part, scan: &mut Scan) {
     sevenz.listen(scan);
     sevenz.extract(scan);
     let SevenZip { locked, .. } = sevenz;
-    let names: Vec<&str> = locked.iter().map(String::as_str).collect();
-    container::locked(part, &names, scan);
+    container::locked(part, &locked, scan);
 }
 
 /// The octets from the archive's signature on.
@@ -89,7 +88,7 @@ fn open(part: &Part, bytes: &Bytes, keys: &mut Keys, scan: &mut Scan) -> Option<
             _ => {}
         }
     }
-    container::locked(part, &["names are encrypted, too"], scan);
+    container::locked_with_names(part, scan);
     None
 }
 
@@ -139,7 +138,7 @@ struct SevenZip<'a> {
     bytes: &'a Bytes,
     keys: Keys,
     /// Names of what stays closed.
-    locked: Vec<String>,
+    locked: Vec<Vec<Name>>,
 }
 
 /// What came of decoding a block.
@@ -187,7 +186,7 @@ impl SevenZip<'_> {
             Some(power) => match self.unlock(block, rounds(power), scan) {
                 Some(decoded) => decoded,
                 None => {
-                    let names = self.entries(block).map(|file| file.name.clone());
+                    let names = self.entries(block).map(|file| names(file).to_vec());
                     self.locked.extend(names.collect::<Vec<_>>());
                     return true;
                 }

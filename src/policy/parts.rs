@@ -14,6 +14,9 @@
 //! - `tag` lets through as well, but below `suspicious` and with everything inspected nothing is
 //!   let through that would be held otherwise: there it is only a mark, and one part is enough.
 //!
+//! Names of members that stay closed ([`PartReport::closed`]) are names of their container where that keeps a message
+//! from being let through as it is, in `when` of a rule that holds back and in `not` of the others, and never where it would help.
+//!
 //! The message itself and its text (plain or HTML, without a file name) are no attachments.
 
 use std::collections::HashMap;
@@ -41,8 +44,10 @@ pub struct Parts<'a> {
 struct Attachment<'a> {
     path: &'a PartPath,
     types: &'a [FileType],
-    /// Folded; each name also as Windows sees it, without dots and spaces at the end.
+    /// [`folded`].
     names: Vec<String>,
+    /// The same, of its members that stay closed.
+    closed: Vec<String>,
     /// Its macro code; of a document, also that of what is embedded in it.
     codes: Vec<&'a str>,
 }
@@ -82,17 +87,26 @@ impl<'a> Parts<'a> {
         if !rule.when.asks_for_parts() && !rule.not.asks_for_parts() {
             return Ok(());
         }
-        let (when, not) = (Looked::new(self, &rule.when), Looked::new(self, &rule.not));
+        let (when, not) = self.looked(rule);
         match rule.action {
+            Action::Pass => self.release(&when, &not, true),
+            Action::Tag => self.release(&when, &not, self.would_be_held()),
+            _ => self.hold(&when, &not),
+        }
+    }
+
+    /// The conditions of a rule.
+    fn looked<'r>(&'r self, rule: &'r Rule) -> (Looked<'r>, Looked<'r>) {
+        let (when, not) = match rule.action {
+            Action::Pass | Action::Tag => (Closed::DoNot, Closed::Count),
             Action::Strip { .. }
             | Action::Quarantine
             | Action::Redirect { .. }
             | Action::Reject { .. }
             | Action::Defer
-            | Action::Discard => self.hold(&when, &not),
-            Action::Pass => self.release(&when, &not, true),
-            Action::Tag => self.release(&when, &not, self.would_be_held()),
-        }
+            | Action::Discard => (Closed::Count, Closed::DoNot),
+        };
+        (Looked::new(self, &rule.when, when), Looked::new(self, &rule.not, not))
     }
 
     /// The parts that a rule which holds back means; none if it asks for no part.
@@ -100,7 +114,7 @@ impl<'a> Parts<'a> {
         if !rule.when.asks_for_parts() {
             return Vec::new();
         }
-        let (when, not) = (Looked::new(self, &rule.when), Looked::new(self, &rule.not));
+        let (when, not) = self.looked(rule);
         match &when.findings {
             Some(findings) => findings
                 .iter()
@@ -162,25 +176,40 @@ impl<'a> Parts<'a> {
 
 impl<'a> Attachment<'a> {
     fn new(part: &'a PartReport, codes: &HashMap<&PartPath, Vec<&'a str>>) -> Self {
-        let mut names = Vec::new();
-        for text in &part.names {
-            let folded = glob::name(text);
-            let as_windows = folded.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
-            if as_windows != folded {
-                names.push(as_windows.to_owned());
-            }
-            names.push(folded);
-        }
-        Self { path: &part.path, types: &part.types, names, codes: codes.get(&part.path).cloned().unwrap_or_default() }
+        let codes = codes.get(&part.path).cloned().unwrap_or_default();
+        let (names, closed) = (folded(&part.names), folded(&part.closed));
+        Self { path: &part.path, types: &part.types, names, closed, codes }
     }
 
     fn has_code(&self, wanted: &[Fingerprint]) -> bool {
         wanted.iter().any(|wanted| self.codes.contains(&wanted.as_str()))
     }
 
-    fn has_name(&self, globs: &[Glob]) -> bool {
-        globs.iter().any(|glob| self.names.iter().any(|name| glob.matches(name)))
+    fn has_name(&self, globs: &[Glob], closed: Closed) -> bool {
+        let closed = self.closed.iter().filter(|_| closed == Closed::Count);
+        self.names.iter().chain(closed).any(|name| globs.iter().any(|glob| glob.matches(name)))
     }
+}
+
+/// Whether the names of members that stay closed count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closed {
+    Count,
+    DoNot,
+}
+
+/// Names as patterns see them: each also as Windows does, without dots and spaces at the end.
+fn folded(names: &[String]) -> Vec<String> {
+    let mut all = Vec::new();
+    for text in names {
+        let folded = glob::name(text);
+        let as_windows = folded.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
+        if as_windows != folded {
+            all.push(as_windows.to_owned());
+        }
+        all.push(folded);
+    }
+    all
 }
 
 fn is_attachment(part: &PartReport) -> bool {
@@ -195,6 +224,7 @@ fn is_attachment(part: &PartReport) -> bool {
 /// The part conditions of a `when` or `not`, held against all parts at once. `None`: not asked.
 struct Looked<'a> {
     when: &'a When,
+    closed: Closed,
     parts: &'a Parts<'a>,
     /// Findings that match.
     findings: Option<Vec<&'a Finding>>,
@@ -208,7 +238,7 @@ struct Looked<'a> {
 }
 
 impl<'a> Looked<'a> {
-    fn new(parts: &'a Parts<'a>, when: &'a When) -> Self {
+    fn new(parts: &'a Parts<'a>, when: &'a When, closed: Closed) -> Self {
         let findings = (!when.finding.is_empty()).then(|| {
             let wanted = |finding: &&Finding| when.finding.iter().any(|glob| glob.matches(finding.id));
             parts.facts.findings.iter().filter(wanted).collect::<Vec<_>>()
@@ -220,13 +250,14 @@ impl<'a> Looked<'a> {
         let codes = !when.code_fingerprint.is_empty();
         Self {
             when,
+            closed,
             parts,
             found_in: Places::new(findings.iter().flatten().map(|finding| parts.document(&finding.part))),
             findings,
             typed: places(types, &|attachment| has_type(when, attachment)),
-            named: places(names, &|attachment| attachment.has_name(&when.attachment_name)),
+            named: places(names, &|attachment| attachment.has_name(&when.attachment_name, closed)),
             coded: places(codes, &|attachment| attachment.has_code(&when.code_fingerprint)),
-            meant: places(types || names || codes, &|attachment| is_meant(when, attachment)),
+            meant: places(types || names || codes, &|attachment| is_meant(when, closed, attachment)),
         }
     }
 
@@ -236,7 +267,7 @@ impl<'a> Looked<'a> {
 
     /// The attachments whose type, name and code match.
     fn attachments(&self) -> impl Iterator<Item = &'a Attachment<'a>> {
-        self.parts.attachments.iter().filter(|attachment| is_meant(self.when, attachment))
+        self.parts.attachments.iter().filter(|attachment| is_meant(self.when, self.closed, attachment))
     }
 
     /// Whether `part` is, or is inside, an attachment of the type, name and code asked for.
@@ -316,9 +347,9 @@ fn has_type(when: &When, attachment: &Attachment<'_>) -> bool {
     when.attachment_type.iter().any(|glob| glob.matches(attachment.types))
 }
 
-fn is_meant(when: &When, attachment: &Attachment<'_>) -> bool {
+fn is_meant(when: &When, closed: Closed, attachment: &Attachment<'_>) -> bool {
     (when.attachment_type.is_empty() || has_type(when, attachment))
-        && (when.attachment_name.is_empty() || attachment.has_name(&when.attachment_name))
+        && (when.attachment_name.is_empty() || attachment.has_name(&when.attachment_name, closed))
         && (when.code_fingerprint.is_empty() || attachment.has_code(&when.code_fingerprint))
 }
 

@@ -22,7 +22,7 @@ use crate::finding;
 use crate::formats::container;
 use crate::formats::{Format, naming};
 use crate::limits::Limit;
-use crate::part::Part;
+use crate::part::{Name, Part};
 use crate::scan::Scan;
 
 /// PDF.
@@ -163,6 +163,7 @@ fn remains(lock: &Lock, names: &[String], untried: bool, part: &Part, scan: &mut
 
 fn carriers(scheme: &Scheme, names: &[String], part: &Part, scan: &mut Scan) {
     for name in names.iter().filter(|_| scheme.names_are_plain()) {
+        scan.learn_closed(part, &[Name::plain(name.as_str())]);
         if let Some(id) = naming::carrier_by_name(name) {
             scan.finding(id, part, name, name);
         }

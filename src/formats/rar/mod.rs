@@ -28,7 +28,7 @@ use crate::formats::Format;
 use crate::formats::container::{self, Content, Member, Outcome};
 use crate::limits::Limit;
 use crate::lure;
-use crate::part::Part;
+use crate::part::{Name, Part};
 use crate::scan::Scan;
 
 /// RAR archives.
@@ -67,7 +67,7 @@ fn archive(part: &Part, start: usize, scan: &mut Scan) -> bool {
     let most = usize::try_from(scan.limits().max_files.saturating_mul(10)).unwrap_or(usize::MAX);
     let mut rar = Rar::new(part);
     let Some(mut headers) = rar.headers(start, most, scan) else {
-        container::locked(part, &["names are encrypted, too"], scan);
+        container::locked_with_names(part, scan);
         return true;
     };
     // Volumes that were joined.
@@ -81,7 +81,7 @@ fn archive(part: &Part, start: usize, scan: &mut Scan) -> bool {
             break;
         }
         let Some(next) = rar.headers(headers.end, left, scan) else {
-            container::locked(part, &["names are encrypted, too"], scan);
+            container::locked_with_names(part, scan);
             break;
         };
         headers.append(next);
@@ -113,8 +113,7 @@ fn archive(part: &Part, start: usize, scan: &mut Scan) -> bool {
         }
     }
     rar.extract(&headers.entries, scan);
-    let names: Vec<&str> = rar.locked.iter().map(String::as_str).collect();
-    container::locked(part, &names, scan);
+    container::locked(part, &rar.locked, scan);
     true
 }
 
@@ -128,7 +127,7 @@ struct Rar<'a> {
     unpacker: Unpacker,
     /// Whether a member is missing that later ones of a solid archive stand on.
     is_torn: bool,
-    locked: Vec<String>,
+    locked: Vec<Vec<Name>>,
 }
 
 /// What came of a member.
@@ -281,7 +280,7 @@ impl<'a> Rar<'a> {
         };
         let Some(content) = content else {
             self.is_torn = true;
-            self.locked.push(name.to_owned());
+            self.locked.push(entry.names.clone());
             return None;
         };
         self.is_torn |= !matches!(content, Content::Whole(_));

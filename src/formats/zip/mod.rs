@@ -87,7 +87,7 @@ fn extract(part: &Part, archive: &Archive, scan: &mut Scan) {
         match outcome {
             Some(Outcome::Given) => {}
             Some(Outcome::Full) => break,
-            None => locked.push(member.name()),
+            None => locked.push(member.names.clone()),
         }
     }
     container::locked(part, &locked, scan);
